@@ -1,0 +1,111 @@
+//! Which instruction sets this process may use.
+//!
+//! Detection makes a token, and the token is the safety argument: a function that needs AVX2 takes an
+//! [`Avx2`], which exists only where AVX2 was found. This is the only file that asks the CPU.
+
+use core::fmt;
+
+/// Proof that the CPU has AVX2 and FMA; only this file can make one.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Avx2(());
+
+/// Proof that the CPU has AVX-512 F; only this file can make one.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Avx512(());
+
+/// Proof that the CPU has NEON; only this file can make one.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Neon(());
+
+/// An instruction set. Holding a value means that its instructions may be executed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain Rust over the `wide` types, always there.
+    Portable,
+    /// 4 f32 lanes.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// 8 f32 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// 16 f32 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+/// Every name an instruction set can have, on any machine, worst first.
+pub const NAMES: [&str; 4] = ["portable", "neon", "avx2", "avx512"];
+
+impl Isa {
+    /// The name, one of [`NAMES`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => "neon",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Every set this CPU has, worst first; [`Isa::Portable`] is always the first.
+pub fn detected() -> impl DoubleEndedIterator<Item = Isa> {
+    [Some(Isa::Portable), neon(), avx2(), avx512()].into_iter().flatten()
+}
+
+/// The best set this CPU has.
+pub fn best() -> Isa {
+    detected().next_back().expect("portable is always detected")
+}
+
+fn neon() -> Option<Isa> {
+    #[cfg(target_arch = "aarch64")]
+    if std::arch::is_aarch64_feature_detected!("neon") {
+        return Some(Isa::Neon(Neon(())));
+    }
+    None
+}
+
+fn avx2() -> Option<Isa> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        return Some(Isa::Avx2(Avx2(())));
+    }
+    None
+}
+
+fn avx512() -> Option<Isa> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") && avx2().is_some() {
+        return Some(Isa::Avx512(Avx512(())));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_come_worst_first_and_carry_their_names() {
+        let places: Vec<usize> = detected()
+            .map(|isa| NAMES.iter().position(|&name| name == isa.name()).expect("a listed name"))
+            .collect();
+        assert_eq!(places[0], 0, "portable comes first");
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!(detected().last(), Some(best()));
+    }
+}

@@ -1,0 +1,196 @@
+//! 8 lanes of AVX2 and FMA.
+//!
+//! Partial stores are made of 128-, 64- and 32-bit pieces: `vmaskmovps` stores are slow on Zen, its loads are not.
+
+use core::arch::x86_64::*;
+
+use super::Simd;
+use crate::isa::Avx2;
+
+/// Eight set lanes between eight clear ones on either side: a window of it is the mask of any lane range's end.
+static MASKS: [i32; 24] = {
+    let mut masks = [0; 24];
+    let mut i = 8;
+    while i < 16 {
+        masks[i] = -1;
+        i += 1;
+    }
+    masks
+};
+
+/// A mask of the lanes `from..to`, both at most 8.
+#[inline(always)]
+fn lanes(from: usize, to: usize) -> __m256i {
+    assert!(from <= to && to <= 8);
+    // SAFETY: asserted above: both windows of 8 lie in the 24 elements; AVX2 is proven by the token of the caller.
+    unsafe {
+        let below = _mm256_loadu_si256(MASKS.as_ptr().add(16 - to).cast()); // set where i < to
+        let above = _mm256_loadu_si256(MASKS.as_ptr().add(8 - from).cast()); // set where i >= from
+        _mm256_and_si256(below, above)
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type V = __m256;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: the token proves FMA.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m256) -> f32 {
+        // SAFETY: the token proves AVX2; register shuffles only.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for 8 readable f32; loadu takes any alignment.
+        unsafe { _mm256_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
+        // SAFETY: masked lanes are not read, the caller vouches for the others.
+        unsafe { _mm256_maskload_ps(x, lanes(from, to)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
+        debug_assert!(from < to && to <= 8);
+        // The elements 2 * from ..= 2 * to - 2: without the last odd one, which may not exist.
+        let (first, end) = (2 * from, 2 * to - 1);
+        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX2.
+        unsafe {
+            let low = _mm256_maskload_ps(x, lanes(first.min(8), end.min(8)));
+            let high = _mm256_maskload_ps(x.wrapping_add(8), lanes(first.max(8) - 8, end.max(8) - 8));
+            let even = _mm256_shuffle_ps::<0x88>(low, high); // 0 2 | 8 10 | 4 6 | 12 14
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: __m256) {
+        // SAFETY: the caller vouches for 8 writable f32; storeu takes any alignment.
+        unsafe { _mm256_storeu_ps(y, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut f32, v: __m256, n: usize) {
+        debug_assert!(n <= 8);
+        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for.
+        unsafe {
+            if n == 8 {
+                return _mm256_storeu_ps(y, v);
+            }
+            let (mut piece, mut y) = (_mm256_castps256_ps128(v), y);
+            if n & 4 != 0 {
+                _mm_storeu_ps(y, piece);
+                (piece, y) = (_mm256_extractf128_ps::<1>(v), y.add(4));
+            }
+            if n & 2 != 0 {
+                _mm_storel_pd(y.cast(), _mm_castps_pd(piece));
+                (piece, y) = (_mm_movehl_ps(piece, piece), y.add(2));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(y, piece);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_transposed(self, tile: &[__m256], y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(tile.len() <= 8 && rows <= 8);
+        let mut columns = [self.splat(0.0); 8];
+        columns[..tile.len()].copy_from_slice(tile);
+        // SAFETY: the token proves AVX2.
+        let transposed = unsafe { transpose(columns) };
+        for (row, v) in transposed.into_iter().enumerate() {
+            if row < rows {
+                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
+                unsafe { self.store_first(y.add(row * stride), v, tile.len()) };
+            }
+        }
+    }
+}
+
+/// An 8x8 transpose in 24 shuffles: 4x4 blocks inside the 128-bit halves, then the halves.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn transpose(c: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: register shuffles only; the caller vouches for AVX2.
+    unsafe {
+        let mut q = [_mm256_setzero_ps(); 8];
+        // q[4 * g + j]: lanes j and j + 4 of the columns 4g .. 4g + 3, a half each.
+        let mut g = 0;
+        while g < 2 {
+            let (a, b, d, e) = (c[4 * g], c[4 * g + 1], c[4 * g + 2], c[4 * g + 3]);
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (de_low, de_high) = (_mm256_unpacklo_ps(d, e), _mm256_unpackhi_ps(d, e));
+            q[4 * g] = _mm256_shuffle_ps::<0x44>(ab_low, de_low);
+            q[4 * g + 1] = _mm256_shuffle_ps::<0xEE>(ab_low, de_low);
+            q[4 * g + 2] = _mm256_shuffle_ps::<0x44>(ab_high, de_high);
+            q[4 * g + 3] = _mm256_shuffle_ps::<0xEE>(ab_high, de_high);
+            g += 1;
+        }
+        let mut rows = [_mm256_setzero_ps(); 8];
+        let mut j = 0;
+        while j < 4 {
+            rows[j] = _mm256_permute2f128_ps::<0x20>(q[j], q[4 + j]);
+            rows[4 + j] = _mm256_permute2f128_ps::<0x31>(q[j], q[4 + j]);
+            j += 1;
+        }
+        rows
+    }
+}

@@ -1,0 +1,166 @@
+//! 16 lanes of AVX-512 F: masks make every partial load and store one instruction.
+
+use core::arch::x86_64::*;
+
+use super::Simd;
+use crate::isa::Avx512;
+
+/// A mask of the lanes `from..to`, both at most 16.
+#[inline(always)]
+fn lanes(from: usize, to: usize) -> __mmask16 {
+    ((1_u32 << to) - (1_u32 << from)) as __mmask16
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type V = __m512;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_reduce_add_ps(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for 16 readable f32; loadu takes any alignment.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> __m512 {
+        debug_assert!(from <= to && to <= 16);
+        // SAFETY: masked lanes are not read, the caller vouches for the others.
+        unsafe { _mm512_maskz_loadu_ps(lanes(from, to), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> __m512 {
+        debug_assert!(from < to && to <= 16);
+        // The elements 2 * from ..= 2 * to - 2 as a mask over 32: without the last odd one, which may not exist.
+        let mask = ((1_u64 << (2 * to - 1)) - (1_u64 << (2 * from))) as u32;
+        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX-512 F.
+        unsafe {
+            let low = _mm512_maskz_loadu_ps(mask as u16, x);
+            let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, x.wrapping_add(16));
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            _mm512_permutex2var_ps(low, even, high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: __m512) {
+        // SAFETY: the caller vouches for 16 writable f32; storeu takes any alignment.
+        unsafe { _mm512_storeu_ps(y, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut f32, v: __m512, n: usize) {
+        debug_assert!(n <= 16);
+        // SAFETY: masked lanes are not written, the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(y, lanes(0, n), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_transposed(self, tile: &[__m512], y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(tile.len() <= 16 && rows <= 16);
+        let mut columns = [self.splat(0.0); 16];
+        columns[..tile.len()].copy_from_slice(tile);
+        // SAFETY: the token proves AVX-512 F.
+        let transposed = unsafe { transpose(columns) };
+        let mask = lanes(0, tile.len());
+        for (row, v) in transposed.into_iter().enumerate() {
+            if row < rows {
+                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
+                unsafe { _mm512_mask_storeu_ps(y.add(row * stride), mask, v) };
+            }
+        }
+    }
+}
+
+/// A 16x16 transpose in 64 shuffles: 2x2 and 4x4 blocks inside the 128-bit quarters, then the quarters.
+///
+/// # Safety
+/// The CPU has AVX-512 F.
+#[inline(always)]
+unsafe fn transpose(c: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: register shuffles only; the caller vouches for AVX-512 F.
+    unsafe {
+        let mut q = [_mm512_setzero_ps(); 16];
+        // q[4 * g + j]: lanes j, j + 4, j + 8, j + 12 of the columns 4g .. 4g + 3, a quarter each.
+        let mut g = 0;
+        while g < 4 {
+            let (a, b, d, e) = (c[4 * g], c[4 * g + 1], c[4 * g + 2], c[4 * g + 3]);
+            let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (de_low, de_high) = (_mm512_unpacklo_ps(d, e), _mm512_unpackhi_ps(d, e));
+            q[4 * g] = _mm512_shuffle_ps::<0x44>(ab_low, de_low);
+            q[4 * g + 1] = _mm512_shuffle_ps::<0xEE>(ab_low, de_low);
+            q[4 * g + 2] = _mm512_shuffle_ps::<0x44>(ab_high, de_high);
+            q[4 * g + 3] = _mm512_shuffle_ps::<0xEE>(ab_high, de_high);
+            g += 1;
+        }
+        let mut rows = [_mm512_setzero_ps(); 16];
+        let mut j = 0;
+        while j < 4 {
+            // Quarters 0 and 2, then 1 and 3, of two groups of columns side by side.
+            let even_low = _mm512_shuffle_f32x4::<0x88>(q[j], q[4 + j]);
+            let odd_low = _mm512_shuffle_f32x4::<0xDD>(q[j], q[4 + j]);
+            let even_high = _mm512_shuffle_f32x4::<0x88>(q[8 + j], q[12 + j]);
+            let odd_high = _mm512_shuffle_f32x4::<0xDD>(q[8 + j], q[12 + j]);
+            rows[j] = _mm512_shuffle_f32x4::<0x88>(even_low, even_high);
+            rows[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high);
+            rows[8 + j] = _mm512_shuffle_f32x4::<0xDD>(even_low, even_high);
+            rows[12 + j] = _mm512_shuffle_f32x4::<0xDD>(odd_low, odd_high);
+            j += 1;
+        }
+        rows
+    }
+}

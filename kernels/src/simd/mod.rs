@@ -1,0 +1,89 @@
+//! The small vector trait that every kernel is written over.
+//!
+//! A kernel is one `#[inline(always)]` function, generic over [`Simd`]; each instruction set instantiates it inside
+//! a thin `#[target_feature]` entry, so that everything inlines into code compiled for that set. The value that
+//! implements the trait is the set's proof token: whoever holds it may execute the instructions.
+//!
+//! Everything between an entry and the intrinsics must be `#[inline(always)]`, or an instruction becomes a call.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use portable::Portable;
+
+/// Vectors of f32 of one instruction set.
+///
+/// Arithmetic is IEEE single precision, lane by lane. `mul_add` rounds once where the set has a fused multiply-add
+/// (all but [`Portable`] on x86).
+pub(crate) trait Simd: Copy {
+    /// f32 lanes of a vector.
+    const LANES: usize;
+
+    /// One vector register.
+    type V: Copy;
+
+    /// Every lane `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger of `a` and `b`; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// The sum of all lanes, always in the same order.
+    fn sum(self, a: Self::V) -> f32;
+
+    /// Lane `i` is `x[i]`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `LANES` f32; any alignment.
+    unsafe fn load(self, x: *const f32) -> Self::V;
+
+    /// Lane `i` is `x[i]` for `from <= i < to`, 0 elsewhere. Only those elements are read, so `x` itself may point
+    /// outside of any buffer.
+    ///
+    /// # Safety
+    /// `to <= LANES`, and the elements `from..to` from `x` are valid for reads; any alignment.
+    unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
+
+    /// Lane `i` is `x[2 * i]` for `from <= i < to`, 0 elsewhere; only elements between the first and the last of
+    /// those are read.
+    ///
+    /// # Safety
+    /// `to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads; any alignment.
+    unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
+
+    /// `y[i]` becomes lane `i`.
+    ///
+    /// # Safety
+    /// `y` is valid for writes of `LANES` f32; any alignment.
+    unsafe fn store(self, y: *mut f32, v: Self::V);
+
+    /// `y[i]` becomes lane `i` for `i < n`; nothing else is written.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `y` is valid for writes of `n` f32; any alignment.
+    unsafe fn store_first(self, y: *mut f32, v: Self::V, n: usize);
+
+    /// Writes a tile transposed: `y[row * stride + column]` becomes lane `row` of `tile[column]`, for
+    /// `row < rows` and `column < tile.len()`, which is at most `LANES`.
+    ///
+    /// # Safety
+    /// `rows <= LANES`, and each of the `rows` rows is valid for writes of `tile.len()` f32; any alignment.
+    unsafe fn store_transposed(self, tile: &[Self::V], y: *mut f32, stride: usize, rows: usize);
+}

@@ -1,0 +1,123 @@
+//! 8 lanes of the `wide` crate, for every machine.
+//!
+//! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
+//! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
+
+use wide::f32x8;
+
+use super::Simd;
+
+/// The portable set; it needs no proof.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Simd for Portable {
+    const LANES: usize = 8;
+    type V = f32x8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        // `f32x8::max` treats NaN otherwise than x86 does; compare and select is the trait's contract.
+        a.simd_gt(b).select(a, b)
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+
+    #[inline(always)]
+    fn sum(self, a: f32x8) -> f32 {
+        a.reduce_add()
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> f32x8 {
+        // SAFETY: the caller vouches for 8 readable f32.
+        f32x8::new(unsafe { x.cast::<[f32; 8]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> f32x8 {
+        debug_assert!(from <= to && to <= 8);
+        if (from, to) == (0, 8) {
+            // SAFETY: the caller vouches for the elements 0..8.
+            return unsafe { self.load(x) };
+        }
+        let mut lanes = [0.0; 8];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            if (from..to).contains(&i) {
+                // SAFETY: the caller vouches for the elements from..to.
+                *lane = unsafe { *x.wrapping_add(i) };
+            }
+        }
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> f32x8 {
+        debug_assert!(from < to && to <= 8);
+        let mut lanes = [0.0; 8];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            if (from..to).contains(&i) {
+                // SAFETY: the caller vouches for the elements 2 * from ..= 2 * (to - 1).
+                *lane = unsafe { *x.wrapping_add(2 * i) };
+            }
+        }
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, y: *mut f32, v: f32x8) {
+        // SAFETY: the caller vouches for 8 writable f32.
+        unsafe { y.cast::<[f32; 8]>().write(v.to_array()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, y: *mut f32, v: f32x8, n: usize) {
+        debug_assert!(n <= 8);
+        // SAFETY: the caller vouches for `n` writable f32, and 8 are there to copy.
+        unsafe { y.copy_from_nonoverlapping(v.to_array().as_ptr(), n) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_transposed(self, tile: &[f32x8], y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(tile.len() <= 8 && rows <= 8);
+        for (column, v) in tile.iter().enumerate() {
+            for (row, &lane) in v.to_array()[..rows].iter().enumerate() {
+                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
+                unsafe { *y.add(row * stride + column) = lane };
+            }
+        }
+    }
+}
