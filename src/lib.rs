@@ -1,1 +1,4 @@
-//! GoogLeNet on CPUs.
+//! GoogLeNet on CPUs: hand-written SIMD kernels, memory-mapped weights, a static execution plan.
+#![deny(unsafe_code)]
+
+pub mod model;

@@ -10,15 +10,51 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Avx2(());
 
+#[cfg(target_arch = "x86_64")]
+impl Avx2 {
+    /// The token, for code that is itself compiled for the set.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA: the caller runs inside a `#[target_feature]` function that says so.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
 /// Proof that the CPU has AVX-512 F; only this file can make one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Avx512(());
 
+#[cfg(target_arch = "x86_64")]
+impl Avx512 {
+    /// The token, for code that is itself compiled for the set.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F: the caller runs inside a `#[target_feature]` function that says so.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
 /// Proof that the CPU has NEON; only this file can make one.
 #[cfg(target_arch = "aarch64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Neon(());
+
+#[cfg(target_arch = "aarch64")]
+impl Neon {
+    /// The token, for code that is itself compiled for the set.
+    ///
+    /// # Safety
+    /// The CPU has NEON: the caller runs inside a `#[target_feature]` function that says so.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
+    }
+}
 
 /// An instruction set. Holding a value means that its instructions may be executed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,9 +137,8 @@ mod tests {
 
     #[test]
     fn sets_come_worst_first_and_carry_their_names() {
-        let places: Vec<usize> = detected()
-            .map(|isa| NAMES.iter().position(|&name| name == isa.name()).expect("a listed name"))
-            .collect();
+        let places: Vec<usize> =
+            detected().map(|isa| NAMES.iter().position(|&name| name == isa.name()).expect("a listed name")).collect();
         assert_eq!(places[0], 0, "portable comes first");
         assert!(places.is_sorted(), "{places:?}");
         assert_eq!(detected().last(), Some(best()));

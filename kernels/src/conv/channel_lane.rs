@@ -1,0 +1,78 @@
+//! Tiles with output channels in the lanes: P pixels x R vectors of channels.
+//!
+//! ```text
+//! for step:  vw[0..R] = weights[step];  for p: acc[p][0..R] += splat(x[step][p]) * vw[0..R]
+//! ```
+//!
+//! Every set's (P, R) leaves its registers room for R weights and one broadcast beside P * R accumulators. The
+//! accumulators hold a pixel's channels; NCHW wants a channel's pixels, so the store transposes in registers.
+
+use super::Tile;
+use crate::simd::Simd;
+
+/// Computes one tile; `tile.bias.len() == R * LANES`. The lengths are asserted by `ConvKernel::run`.
+#[inline(always)]
+pub(super) fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile<'_>) {
+    let width = R * S::LANES;
+    debug_assert_eq!(tile.bias.len(), width);
+    let steps = tile.w.len() / width;
+    let mut acc = [[s.splat(0.0); R]; P];
+    for r in 0..R {
+        // SAFETY: `bias` has R * LANES elements.
+        let bias = unsafe { s.load(tile.bias.as_ptr().add(r * S::LANES)) };
+        for pixel in &mut acc {
+            pixel[r] = bias;
+        }
+    }
+    let (mut x, mut w) = (tile.x.as_ptr(), tile.w.as_ptr());
+    for _ in 0..steps {
+        let mut vw = [s.splat(0.0); R];
+        for (r, vw) in vw.iter_mut().enumerate() {
+            // SAFETY: this step's R vectors of the `steps * width` weights.
+            *vw = unsafe { s.load(w.add(r * S::LANES)) };
+        }
+        for (p, pixel) in acc.iter_mut().enumerate() {
+            // SAFETY: `(steps - 1) * x_step + P <= x.len()` was asserted by `ConvKernel::run`.
+            let vx = s.splat(unsafe { *x.add(p) });
+            for r in 0..R {
+                pixel[r] = s.mul_add(vx, vw[r], pixel[r]);
+            }
+        }
+        // Past the last step these point outside and are not read.
+        (x, w) = (x.wrapping_add(tile.x_step), w.wrapping_add(width));
+    }
+    if tile.relu {
+        let zero = s.splat(0.0);
+        for pixel in &mut acc {
+            for v in pixel {
+                *v = s.max(zero, *v);
+            }
+        }
+    }
+    let (rows, live, stride) = (tile.y.rows(), tile.y.row_len(), tile.y.stride());
+    let y = tile.y.as_mut_ptr();
+    for r in 0..R {
+        if r * S::LANES >= rows {
+            break;
+        }
+        let mut pixels = [s.splat(0.0); P];
+        for p in 0..P {
+            pixels[p] = acc[p][r];
+        }
+        let live_rows = (rows - r * S::LANES).min(S::LANES);
+        let mut p = 0;
+        while p < P {
+            let whole = if P - p < S::LANES { P - p } else { S::LANES };
+            if p + whole <= live {
+                // SAFETY: the rows r * LANES + 0..live_rows and columns p..p + whole lie in `y`.
+                unsafe {
+                    s.store_transposed(&pixels[p..p + whole], y.add(r * S::LANES * stride + p), stride, live_rows)
+                };
+            } else if p < live {
+                // SAFETY: the rows r * LANES + 0..live_rows and columns p..live lie in `y`.
+                unsafe { s.store_transposed(&pixels[p..live], y.add(r * S::LANES * stride + p), stride, live_rows) };
+            }
+            p += whole;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Convolution as an implicit matrix product, tile by tile.
+//!
+//! `y[o, p] = relu(bias[o] + sum_s w[o, s] * x[s, p])`: an output pixel `p = y * ow + x` is a column, and a step `s`
+//! is one filter tap of one input channel, in the order `(ky, kx, c)`. One microkernel call makes a tile of `px`
+//! pixels by up to `oc` channels and walks all steps in registers, so no partial sum ever goes through memory:
+//!
+//! ```text
+//! for tile of px pixels
+//!   pack panel [step][px]              (or read a 1x1 convolution's input where it lies)
+//!   for block of oc channels           weights packed [block][step][oc]
+//!     acc[px][oc] = bias
+//!     for step: acc += panel[step] x weights[step]
+//!     store relu(acc), transposed to NCHW
+//! ```
+//!
+//! The panel takes care of kernel size, stride and padding, so the microkernels know none of them. Two forms exist:
+//! *channel lanes* (`channel_lane.rs`: output channels in the vector, pixels broadcast; no waste on small maps) and
+//! *pixel lanes* (`pixel_lane.rs`: pixels in the vector, weights broadcast; no transpose, for large maps).
+//!
+//! Source of the blocking: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3),
+//! 2008, doi:10.1145/1356052.1356053, without its loop over K: GoogLeNet's longest sum (1,728 steps) fits the cache.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod channel_lane;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pack;
+mod pixel_lane;
+mod portable;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use pack::{Block, blocks, packed_len};
+pub use reference::conv2d_ref;
+
+use crate::isa::Isa;
+use crate::view::RowsMut;
+
+/// The shape of one convolution on one image: input `[ic, ih, iw]`, weights `[oc, ic, kh, kw]`, output
+/// `[oc, oh, ow]`. Padding below and to the right is whatever `oh` and `ow` imply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are the field's own, see the type's text")]
+pub struct ConvShape {
+    pub ic: usize,
+    pub ih: usize,
+    pub iw: usize,
+    pub oc: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kh: usize,
+    pub kw: usize,
+    pub stride_h: usize,
+    pub stride_w: usize,
+    pub pad_t: usize,
+    pub pad_l: usize,
+}
+
+impl ConvShape {
+    /// Steps of the sum: `kh * kw * ic`.
+    pub fn steps(&self) -> usize {
+        self.kh * self.kw * self.ic
+    }
+
+    /// Output pixels: `oh * ow`.
+    pub fn pixels(&self) -> usize {
+        self.oh * self.ow
+    }
+
+    /// Multiply-adds of the whole convolution, by its definition.
+    pub fn multiply_adds(&self) -> u64 {
+        (self.steps() * self.pixels()) as u64 * self.oc as u64
+    }
+
+    /// Whether an output pixel depends on just the input pixel at its place.
+    pub fn is_pointwise(&self) -> bool {
+        (self.kh, self.kw, self.stride_h, self.stride_w, self.pad_t, self.pad_l) == (1, 1, 1, 1, 0, 0)
+            && (self.oh, self.ow) == (self.ih, self.iw)
+    }
+}
+
+/// What a microkernel works on: one tile of pixels, one block of channels.
+pub struct Tile<'a> {
+    /// The tile's inputs: pixel `p` of step `s` is `x[s * x_step + p]`, for every pixel of a whole tile.
+    pub x: &'a [f32],
+    /// Distance between two steps in `x`, in elements: `px` in a panel, `ih * iw` in place.
+    pub x_step: usize,
+    /// The block's packed weights, `[step][width]`.
+    pub w: &'a [f32],
+    /// The block's biases, `[width]`.
+    pub bias: &'a [f32],
+    /// Whether negative sums become 0.
+    pub relu: bool,
+    /// The outputs: a row a channel (at most `width`), a column a pixel (at most `px`).
+    pub y: RowsMut<'a>,
+}
+
+type TileFn = fn(Tile<'_>);
+type PanelFn = fn(shape: &ConvShape, x: &[f32], first_px: usize, live: usize, px: usize, panel: &mut [f32]);
+
+/// One microkernel of one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvKernel {
+    /// Its name in plans and benches: form and tile.
+    pub name: &'static str,
+    /// Pixels of a tile.
+    pub px: usize,
+    /// Output channels of a full block.
+    pub oc: usize,
+    /// Widths of blocks are multiples of this.
+    pub granule: usize,
+    /// Whether it reads whole tiles of a pointwise convolution in place at full speed, or wants a panel.
+    pub reads_in_place: bool,
+    panel: PanelFn,
+    tile: TileFn,
+}
+
+impl ConvKernel {
+    /// Elements of a panel buffer for one tile of `shape`: `[step][px]` and the last vector's overhang.
+    pub fn panel_len(&self, shape: &ConvShape) -> usize {
+        shape.steps() * self.px + OVERHANG
+    }
+
+    /// Packs the inputs of the `live` (at most `px`) output pixels from `first_px` on into `panel`, `[step][px]`;
+    /// what lies in the padding is 0, and so are pixels past `live`.
+    ///
+    /// # Panics
+    /// If `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is shorter than [`Self::panel_len`].
+    pub fn pack_panel(&self, shape: &ConvShape, x: &[f32], first_px: usize, live: usize, panel: &mut [f32]) {
+        assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
+        assert!(live <= self.px && first_px + live <= shape.pixels(), "pixels {first_px}+{live} of {shape:?}");
+        assert!(panel.len() >= self.panel_len(shape), "panel of {}", panel.len());
+        (self.panel)(shape, x, first_px, live, self.px, panel);
+    }
+
+    /// Computes one tile.
+    ///
+    /// # Panics
+    /// If the operands' lengths do not fit each other or the tile.
+    pub fn run(&self, tile: Tile<'_>) {
+        let width = tile.bias.len();
+        assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.granule), "block width {width}");
+        assert_eq!(tile.w.len() % width, 0, "weights of {} for a width of {width}", tile.w.len());
+        let steps = tile.w.len() / width;
+        assert!(steps > 0, "no steps");
+        assert!((steps - 1) * tile.x_step + self.px <= tile.x.len(), "input of {} elements", tile.x.len());
+        assert!(tile.y.rows() <= width && tile.y.row_len() <= self.px, "output larger than the tile");
+        (self.tile)(tile);
+    }
+}
+
+/// The most elements that packing writes past a panel's end: a vector less one.
+const OVERHANG: usize = 16;
+
+/// The kernels of `isa`. Which one suits a layer is the caller's choice: every one computes every convolution.
+pub fn kernels(isa: Isa) -> &'static [ConvKernel] {
+    match isa {
+        Isa::Portable => &portable::KERNELS,
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(_) => &neon::KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => &avx2::KERNELS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => &avx512::KERNELS,
+    }
+}

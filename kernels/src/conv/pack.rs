@@ -1,0 +1,152 @@
+//! Packing: weights into blocks `[step][width]`, once; inputs into panels `[step][px]`, per tile.
+
+use super::{ConvKernel, ConvShape};
+use crate::simd::Simd;
+
+/// A block of output channels that one microkernel call computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The first channel.
+    pub first: usize,
+    /// Channels that exist.
+    pub live: usize,
+    /// Channels it computes, `live` rounded up to the kernel's granule; the excess has zero weights.
+    pub width: usize,
+    /// Where its `[step][width]` weights begin in the packed weights, and after them its `[width]` biases.
+    pub offset: usize,
+}
+
+/// How `kernel` cuts `oc` output channels of `steps` steps into blocks.
+pub fn blocks(kernel: &ConvKernel, oc: usize, steps: usize) -> impl Iterator<Item = Block> {
+    let (full, granule) = (kernel.oc, kernel.granule);
+    (0..oc.div_ceil(full)).map(move |i| {
+        let live = full.min(oc - i * full);
+        Block { first: i * full, live, width: live.next_multiple_of(granule), offset: i * full * (steps + 1) }
+    })
+}
+
+/// Elements of the packed weights and biases of `oc` channels of `steps` steps.
+pub fn packed_len(kernel: &ConvKernel, oc: usize, steps: usize) -> usize {
+    blocks(kernel, oc, steps).last().map_or(0, |b| b.offset + b.width * (steps + 1))
+}
+
+impl ConvKernel {
+    /// Packs weights `[oc, ic, kh, kw]` and biases `[oc]` for this kernel: for each block `[step][width]` weights,
+    /// then `[width]` biases; steps in the order `(ky, kx, c)`.
+    ///
+    /// # Panics
+    /// If a length does not fit `shape`, or `packed` is not of [`packed_len`].
+    pub fn pack_weights(&self, shape: &ConvShape, w: &[f32], bias: &[f32], packed: &mut [f32]) {
+        let (steps, taps) = (shape.steps(), shape.kh * shape.kw);
+        assert_eq!(w.len(), shape.oc * steps, "weights length");
+        assert_eq!(bias.len(), shape.oc, "bias length");
+        assert_eq!(packed.len(), packed_len(self, shape.oc, steps), "packed length");
+        packed.fill(0.0);
+        for block in blocks(self, shape.oc, steps) {
+            let (rows, packed_bias) =
+                packed[block.offset..][..block.width * (steps + 1)].split_at_mut(block.width * steps);
+            for lane in 0..block.live {
+                let o = block.first + lane;
+                for c in 0..shape.ic {
+                    for tap in 0..taps {
+                        rows[(tap * shape.ic + c) * block.width + lane] = w[(o * shape.ic + c) * taps + tap];
+                    }
+                }
+                packed_bias[lane] = bias[o];
+            }
+        }
+    }
+}
+
+/// Pixels of a tile that lie in one output row and one vector.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The first pixel's place in the tile.
+    at: usize,
+    /// The first pixel's output position.
+    y: usize,
+    x: usize,
+    /// How many there are.
+    len: usize,
+    /// What the current tap reads: the offset of lane 0 in a channel's plane, and the lanes outside the padding.
+    offset: isize,
+    from: usize,
+    to: usize,
+}
+
+/// The most runs of a tile: one a pixel.
+const MAX_RUNS: usize = 48;
+
+/// Packs one panel; the contract and the asserts are `ConvKernel::pack_panel`'s.
+///
+/// Each run is stored as a whole vector, and what it writes past its pixels is written again by what follows it:
+/// the tile's runs, then the next steps, in ascending order.
+#[inline(always)]
+pub(super) fn panel<S: Simd>(
+    s: S,
+    shape: &ConvShape,
+    x: &[f32],
+    first_px: usize,
+    live: usize,
+    px: usize,
+    panel: &mut [f32],
+) {
+    let mut runs = [Run { at: 0, y: 0, x: 0, len: 0, offset: 0, from: 0, to: 0 }; MAX_RUNS];
+    let mut n_runs = 0;
+    let mut at = 0;
+    while at < live {
+        let (y, column) = ((first_px + at) / shape.ow, (first_px + at) % shape.ow);
+        let len = (live - at).min(shape.ow - column).min(S::LANES);
+        runs[n_runs] = Run { at, y, x: column, len, offset: 0, from: 0, to: 0 };
+        n_runs += 1;
+        at += len;
+    }
+    let runs = &mut runs[..n_runs];
+    let plane = shape.ih * shape.iw;
+    if live < px {
+        panel[..shape.steps() * px].fill(0.0);
+    }
+    let mut row = panel.as_mut_ptr();
+    for ky in 0..shape.kh {
+        for kx in 0..shape.kw {
+            for run in runs.iter_mut() {
+                let iy = (run.y * shape.stride_h + ky) as isize - shape.pad_t as isize;
+                let ix = (run.x * shape.stride_w + kx) as isize - shape.pad_l as isize;
+                let inside = 0 <= iy && iy < shape.ih as isize;
+                // Lanes whose input column ix + lane * stride_w lies in 0..iw.
+                let stride = shape.stride_w as isize;
+                let to = if ix >= shape.iw as isize { 0 } else { (shape.iw as isize - 1 - ix) / stride + 1 };
+                let from = if ix >= 0 { 0 } else { (-ix + stride - 1) / stride };
+                run.to = if inside { (to as usize).min(run.len) } else { 0 };
+                run.from = (from as usize).min(run.to);
+                run.offset = iy * shape.iw as isize + ix;
+            }
+            for c in 0..shape.ic {
+                let channel = x.as_ptr().wrapping_add(c * plane);
+                for run in runs.iter() {
+                    let source = channel.wrapping_offset(run.offset);
+                    // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of
+                    // channel c < ic, and `x` is [ic, ih, iw] (asserted by `pack_panel`).
+                    let v = unsafe {
+                        if run.from == run.to {
+                            s.splat(0.0)
+                        } else if shape.stride_w == 1 {
+                            s.load_window(source, run.from, run.to)
+                        } else if shape.stride_w == 2 {
+                            s.load_even_window(source, run.from, run.to)
+                        } else {
+                            let mut lanes = [0.0; 16];
+                            for (lane, value) in lanes.iter_mut().enumerate().take(run.to).skip(run.from) {
+                                *value = *source.wrapping_add(lane * shape.stride_w);
+                            }
+                            s.load(lanes.as_ptr())
+                        }
+                    };
+                    // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 elements after its last step.
+                    unsafe { s.store(row.wrapping_add(run.at), v) };
+                }
+                row = row.wrapping_add(px);
+            }
+        }
+    }
+}

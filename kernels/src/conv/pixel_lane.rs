@@ -1,0 +1,59 @@
+//! Tiles with pixels in the lanes: M channels x C vectors of pixels.
+//!
+//! ```text
+//! for step:  vx[0..C] = x[step];  for o: acc[o][0..C] += splat(w[step][o]) * vx[0..C]
+//! ```
+//!
+//! A row of accumulators is a row of NCHW output, stored as it is.
+
+use super::Tile;
+use crate::simd::Simd;
+
+/// Computes one tile; `tile.bias.len() == M`. The lengths are asserted by `ConvKernel::run`.
+#[inline(always)]
+pub(super) fn tile<S: Simd, const M: usize, const C: usize>(s: S, mut tile: Tile<'_>) {
+    debug_assert_eq!(tile.bias.len(), M);
+    let steps = tile.w.len() / M;
+    let mut acc = [[s.splat(0.0); C]; M];
+    for (channel, &bias) in acc.iter_mut().zip(tile.bias) {
+        *channel = [s.splat(bias); C];
+    }
+    let (mut x, mut w) = (tile.x.as_ptr(), tile.w.as_ptr());
+    for _ in 0..steps {
+        let mut vx = [s.splat(0.0); C];
+        for (c, vx) in vx.iter_mut().enumerate() {
+            // SAFETY: `(steps - 1) * x_step + C * LANES <= x.len()` was asserted by `ConvKernel::run`.
+            *vx = unsafe { s.load(x.add(c * S::LANES)) };
+        }
+        for (o, channel) in acc.iter_mut().enumerate() {
+            // SAFETY: this step's M of the `steps * M` weights.
+            let vw = s.splat(unsafe { *w.add(o) });
+            for c in 0..C {
+                channel[c] = s.mul_add(vw, vx[c], channel[c]);
+            }
+        }
+        // Past the last step these point outside and are not read.
+        (x, w) = (x.wrapping_add(tile.x_step), w.wrapping_add(M));
+    }
+    let zero = s.splat(0.0);
+    let (rows, live, stride) = (tile.y.rows(), tile.y.row_len(), tile.y.stride());
+    let y = tile.y.as_mut_ptr();
+    for (o, channel) in acc.into_iter().enumerate() {
+        if o >= rows {
+            break;
+        }
+        for (c, mut v) in channel.into_iter().enumerate() {
+            if tile.relu {
+                v = s.max(zero, v);
+            }
+            let column = c * S::LANES;
+            if column + S::LANES <= live {
+                // SAFETY: row `o` and the columns column..column + LANES lie in `y`.
+                unsafe { s.store(y.add(o * stride + column), v) };
+            } else if column < live {
+                // SAFETY: row `o` and the columns column..live lie in `y`.
+                unsafe { s.store_first(y.add(o * stride + column), v, live - column) };
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One battery for every convolution kernel of every set.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::isa;
+
+/// Runs `shape` through `kernel`, tile by tile, from panels and, where it can be, in place.
+fn convolve(
+    kernel: &ConvKernel,
+    shape: &ConvShape,
+    x: &[f32],
+    w: &[f32],
+    bias: &[f32],
+    relu: bool,
+    in_place: bool,
+) -> Vec<f32> {
+    const GUARD: f32 = 7777.0;
+    let (steps, pixels) = (shape.steps(), shape.pixels());
+    let mut packed = vec![f32::NAN; packed_len(kernel, shape.oc, steps)];
+    kernel.pack_weights(shape, w, bias, &mut packed);
+    let mut panel = vec![f32::NAN; kernel.panel_len(shape)];
+    let mut y = vec![GUARD; 1 + shape.oc * pixels + 3];
+    let mut out = RowsMut::new(&mut y[1..], shape.oc, pixels, pixels);
+    for first_px in (0..pixels).step_by(kernel.px) {
+        let live = kernel.px.min(pixels - first_px);
+        let direct = in_place && live == kernel.px;
+        if !direct {
+            kernel.pack_panel(shape, x, first_px, live, &mut panel);
+        }
+        for block in blocks(kernel, shape.oc, steps) {
+            let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
+            let (x, x_step) = if direct { (&x[first_px..], shape.ih * shape.iw) } else { (&panel[..], kernel.px) };
+            let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
+            kernel.run(Tile { x, x_step, w, bias, relu, y });
+        }
+    }
+    assert!(y[..1].iter().chain(&y[1 + shape.oc * pixels..]).all(|&v| v == GUARD), "{} wrote outside", kernel.name);
+    y[1..1 + shape.oc * pixels].to_vec()
+}
+
+fn check(shape: ConvShape, relu: bool, exact: bool, seed: u64) {
+    let mut state = seed | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Small integers keep every sum exact in f32 (|sum| < 2^24); fractions test the rounding.
+        if exact { (state % 9) as f32 - 4.0 } else { (state % 20011) as f32 / 10005.5 - 1.0 }
+    };
+    let x: Vec<f32> = (0..shape.ic * shape.ih * shape.iw).map(|_| next()).collect();
+    let w: Vec<f32> = (0..shape.oc * shape.steps()).map(|_| next()).collect();
+    let bias: Vec<f32> = (0..shape.oc).map(|_| next()).collect();
+    let (sums, magnitudes) = conv2d_ref(&shape, &x, &w, &bias);
+    for isa in isa::detected() {
+        for kernel in kernels(isa) {
+            for in_place in if shape.is_pointwise() { &[false, true][..] } else { &[false] } {
+                let got = convolve(kernel, &shape, &x, &w, &bias, relu, *in_place);
+                for (i, &got) in got.iter().enumerate() {
+                    let expected = if relu { sums[i].max(0.0) } else { sums[i] };
+                    // A sequential sum of n products: n - 1 additions and, where the set does not fuse, n products,
+                    // each at most half an ulp: below n * EPSILON * sum |w x| in all (Higham 2002, section 3.1).
+                    let bound = (shape.steps() + 1) as f64 * f64::from(f32::EPSILON) * magnitudes[i];
+                    let bound = if exact { 0.0 } else { bound };
+                    let err = (f64::from(got) - expected).abs();
+                    assert!(err <= bound, "{isa} {} {shape:?} at {i}: {got} for {expected}", kernel.name);
+                }
+            }
+        }
+    }
+}
+
+fn shape(ic: usize, ih: usize, iw: usize, oc: usize, kernel: usize, stride: usize, pad: usize) -> ConvShape {
+    let out = |size: usize| (size + 2 * pad - kernel) / stride + 1;
+    ConvShape {
+        ic,
+        ih,
+        iw,
+        oc,
+        oh: out(ih),
+        ow: out(iw),
+        kh: kernel,
+        kw: kernel,
+        stride_h: stride,
+        stride_w: stride,
+        pad_t: pad,
+        pad_l: pad,
+    }
+}
+
+#[test]
+fn every_tile_edge_in_channels_and_pixels_is_exact() {
+    for oc in [1, 5, 6, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 129] {
+        check(shape(3, 1, 15, oc, 1, 1, 0), false, true, 11);
+    }
+    for iw in [1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17, 24, 27, 28, 29, 47, 48, 49, 97] {
+        check(shape(2, 1, iw, 9, 1, 1, 0), true, true, 12);
+        check(shape(2, 3, iw, 9, 3, 1, 1), true, true, 13);
+    }
+}
+
+#[test]
+fn strides_kernels_and_paddings_are_exact() {
+    for (kernel, stride, pad) in
+        [(1, 2, 0), (2, 1, 0), (3, 1, 0), (3, 2, 1), (5, 1, 2), (7, 2, 3), (5, 3, 4), (11, 4, 2)]
+    {
+        for side in [11, 14, 18] {
+            check(shape(3, side, side + 1, 17, kernel, stride, pad), false, true, 14);
+        }
+    }
+}
+
+#[test]
+fn nan_reaches_the_output() {
+    for isa in isa::detected() {
+        for kernel in kernels(isa) {
+            let s = shape(1, 1, 1, 1, 1, 1, 0);
+            let y = convolve(kernel, &s, &[f32::NAN], &[1.0], &[0.0], true, false);
+            assert!(y[0].is_nan(), "{isa} {} hid a NaN behind the ReLU", kernel.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape_is_within_the_bound(
+        ic in 1_usize..9, ih in 1_usize..20, iw in 1_usize..30, oc in 1_usize..70, kernel in 1_usize..6,
+        stride in 1_usize..4, pad in 0_usize..3, relu: bool, exact: bool, seed: u64,
+    ) {
+        let (pad, ih, iw) = (pad.min(kernel - 1), ih.max(kernel), iw.max(kernel));
+        check(shape(ic, ih, iw, oc, kernel, stride, pad), relu, exact, seed);
+    }
+}

@@ -1,0 +1,72 @@
+//! What each layer costs: multiply-adds by the definition of its sum, and parameters.
+
+use super::{Graph, Op};
+
+/// The cost of one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// The layer's name.
+    pub name: String,
+    /// Channels, rows and columns of its output.
+    pub shape: [usize; 3],
+    /// Multiply-adds of a convolution or a fully connected layer; 0 for the others.
+    pub multiply_adds: u64,
+    /// Weights and biases.
+    pub parameters: u64,
+}
+
+/// The cost of every layer of `graph`, in execution order, for one image.
+pub fn cost(graph: &Graph) -> Vec<Cost> {
+    graph
+        .nodes
+        .iter()
+        .map(|node| {
+            let (x, y) = (&graph.tensors[node.input], &graph.tensors[node.output.tensor]);
+            let channels = node.output.channels;
+            let (multiply_adds, parameters) = match &node.op {
+                Op::Conv(shape) => (shape.multiply_adds(), (shape.steps() + 1) * shape.oc),
+                Op::FullyConnected => ((x.len() * channels) as u64, (x.len() + 1) * channels),
+                _ => (0, 0),
+            };
+            Cost { name: node.name.clone(), shape: [channels, y.h, y.w], multiply_adds, parameters: parameters as u64 }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{cost, googlenet};
+
+    #[test]
+    fn googlenet_at_224_costs_what_the_paper_says() {
+        let costs = cost(&googlenet(1000).graph(224));
+        let multiply_adds: u64 = costs.iter().map(|cost| cost.multiply_adds).sum();
+        assert_eq!((multiply_adds as f64 / 1e5).round() / 10.0, 1582.7);
+        assert_eq!(costs.iter().map(|cost| cost.parameters).sum::<u64>(), 6_998_552);
+    }
+
+    #[test]
+    fn maps_halve_five_times_rounding_up() {
+        let graph = googlenet(1000).graph(224);
+        let side = |name| graph.tensors[graph.find(name).expect(name).tensor].h;
+        let maps = ["conv1/7x7_s2", "pool1/3x3_s2", "pool2/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2"].map(side);
+        assert_eq!(maps, [112, 56, 28, 14, 7]);
+    }
+
+    #[test]
+    fn branches_fill_a_modules_channels_without_a_gap() {
+        for side in [32, 64, 225, 224] {
+            let graph = googlenet(10).graph(side);
+            for (index, tensor) in graph.tensors.iter().enumerate().skip(1) {
+                let mut parts: Vec<_> = graph.nodes.iter().map(|n| n.output).filter(|p| p.tensor == index).collect();
+                parts.sort_by_key(|part| part.channel);
+                let end = parts.iter().fold(0, |end, part| {
+                    assert_eq!(part.channel, end, "{}", tensor.name);
+                    end + part.channels
+                });
+                assert_eq!(end, tensor.c, "{}", tensor.name);
+                assert!(!tensor.is_empty(), "{} is empty at side {side}", tensor.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The table, lowered for one input side: nodes over tensors, in an order in which they can run.
+//!
+//! An Inception module's last layers write straight into their channels of the module's output: a [`Place`] is a
+//! tensor and the channel a node's output begins at. No concatenation exists.
+
+use googlenet_kernels::conv::ConvShape;
+
+use super::{Layer, Lrn, MaxPool, Network};
+
+/// A network at one input side.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Every tensor; the first is the input.
+    pub tensors: Vec<Tensor>,
+    /// Every node, in execution order; the last three give the pooled features, the logits and the probabilities.
+    pub nodes: Vec<Node>,
+}
+
+/// A value between layers: `[c, h, w]` for each image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// The name of the layer that makes it; for a module, `<module>/output`.
+    pub name: String,
+    /// Channels.
+    pub c: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+}
+
+impl Tensor {
+    /// Elements of a channel.
+    pub fn plane(&self) -> usize {
+        self.h * self.w
+    }
+
+    /// Elements of an image.
+    pub fn len(&self) -> usize {
+        self.c * self.plane()
+    }
+
+    /// Whether it has no elements; no tensor of a graph does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where a node's output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the tensor.
+    pub tensor: usize,
+    /// The first of its channels that the node writes.
+    pub channel: usize,
+    /// How many it writes.
+    pub channels: usize,
+}
+
+/// One layer at work.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The layer's name.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// Index of the tensor it reads, whole.
+    pub input: usize,
+    /// What it writes.
+    pub output: Place,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Convolution, bias, ReLU.
+    Conv(ConvShape),
+    /// Max pooling.
+    MaxPool(MaxPool),
+    /// Local response normalisation.
+    Lrn(Lrn),
+    /// The mean of each channel.
+    GlobalAverage,
+    /// Matrix and bias.
+    FullyConnected,
+    /// Probabilities.
+    Softmax,
+}
+
+impl Network {
+    /// Lowers the table for images of `side` by `side` pixels.
+    ///
+    /// # Panics
+    /// If `side` is not in [`super::MIN_SIDE`]`..=`[`super::MAX_SIDE`].
+    pub fn graph(&self, side: usize) -> Graph {
+        assert!((super::MIN_SIDE..=super::MAX_SIDE).contains(&side), "input side {side}");
+        let input = Tensor { name: "data".into(), c: self.channels, h: side, w: side };
+        let mut graph = Graph { tensors: vec![input], nodes: Vec::new() };
+        let mut last = 0;
+        for layer in &self.layers {
+            last = graph.lower(layer, last, None, self.classes);
+        }
+        graph
+    }
+}
+
+impl Graph {
+    /// Adds `layer` over tensor `input`; its output goes to `place`, or to a tensor of its own. Returns the tensor.
+    fn lower(&mut self, layer: &Layer, input: usize, place: Option<Place>, classes: usize) -> usize {
+        let x = self.tensors[input].clone();
+        let (name, op, c, h, w) = match layer {
+            Layer::Conv(conv) => {
+                let (oh, ow) = (conv.output_side(x.h), conv.output_side(x.w));
+                let shape = ConvShape {
+                    ic: x.c,
+                    ih: x.h,
+                    iw: x.w,
+                    oc: conv.oc,
+                    oh,
+                    ow,
+                    kh: conv.kernel,
+                    kw: conv.kernel,
+                    stride_h: conv.stride,
+                    stride_w: conv.stride,
+                    pad_t: conv.pad,
+                    pad_l: conv.pad,
+                };
+                (conv.name.as_str(), Op::Conv(shape), conv.oc, oh, ow)
+            }
+            Layer::MaxPool(pool) => {
+                let (oh, ow) = (pool.output_side(x.h), pool.output_side(x.w));
+                (pool.name.as_str(), Op::MaxPool(pool.clone()), x.c, oh, ow)
+            }
+            Layer::Lrn(lrn) => (lrn.name, Op::Lrn(lrn.clone()), x.c, x.h, x.w),
+            Layer::GlobalAverage { name } => (*name, Op::GlobalAverage, x.c, 1, 1),
+            Layer::FullyConnected { name } => (*name, Op::FullyConnected, classes, 1, 1),
+            Layer::Softmax { name } => (*name, Op::Softmax, x.c, 1, 1),
+            Layer::Inception(module) => {
+                let channels = |branch: &Vec<Layer>| match branch.last() {
+                    Some(Layer::Conv(conv)) => conv.oc,
+                    _ => unreachable!("every branch of a table ends in a convolution"),
+                };
+                let c = module.branches.iter().map(channels).sum();
+                let output = self.add_tensor(format!("{}/output", module.name), c, x.h, x.w);
+                let mut channel = 0;
+                for branch in &module.branches {
+                    let place = Place { tensor: output, channel, channels: channels(branch) };
+                    channel += place.channels;
+                    let mut last = input;
+                    for (i, layer) in branch.iter().enumerate() {
+                        let place = (i + 1 == branch.len()).then_some(place);
+                        last = self.lower(layer, last, place, classes);
+                    }
+                }
+                return output;
+            }
+        };
+        let place = place.unwrap_or_else(|| {
+            let tensor = self.add_tensor(name.into(), c, h, w);
+            Place { tensor, channel: 0, channels: c }
+        });
+        self.nodes.push(Node { name: name.into(), op, input, output: place });
+        place.tensor
+    }
+
+    fn add_tensor(&mut self, name: String, c: usize, h: usize, w: usize) -> usize {
+        self.tensors.push(Tensor { name, c, h, w });
+        self.tensors.len() - 1
+    }
+
+    /// The channels of the tensor that `name`, a layer's or a module's output's, stands for.
+    pub fn find(&self, name: &str) -> Option<Place> {
+        let node = self.nodes.iter().find(|node| node.name == name).map(|node| node.output);
+        let whole = |tensor: usize| Place { tensor, channel: 0, channels: self.tensors[tensor].c };
+        node.or_else(|| self.tensors.iter().position(|tensor| tensor.name == name).map(whole))
+    }
+}
