@@ -122,7 +122,8 @@ pub struct Inception {
 impl MaxPool {
     /// The output side for an input side.
     pub fn output_side(&self, side: usize) -> usize {
-        let span = side + 2 * self.pad - self.kernel;
+        // A window larger than its input still counts as one (Caffe rounds a negative span up to 0).
+        let span = (side + 2 * self.pad).saturating_sub(self.kernel);
         match self.rounding {
             Rounding::Floor => span / self.stride + 1,
             Rounding::Ceil => {
