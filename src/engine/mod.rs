@@ -1,0 +1,9 @@
+//! What a user holds: a [`Model`] and its [`Session`]s.
+
+mod model;
+mod options;
+mod session;
+
+pub use model::Model;
+pub use options::Options;
+pub use session::{Prediction, Session};

@@ -1,0 +1,143 @@
+//! A model: weights that were checked against a network's table.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Options, Session};
+use crate::image::Rule;
+use crate::model::{Network, Op, googlenet};
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
+///
+/// ```no_run
+/// let model = googlenet::Model::open("googlenet.safetensors")?;
+/// assert_eq!(model.labels().len(), model.network().classes);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub weights: Weights,
+    pub network: Network,
+    pub labels: Vec<String>,
+    pub rule: Rule,
+    pub side: usize,
+}
+
+impl Model {
+    /// Reads the weight file at `path` into memory and checks it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not of the profile of `weights/FORMAT.md`, its hash does not fit, or its
+    /// tensors are not exactly the network's.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::new(Weights::open(path.as_ref())?)
+    }
+
+    /// The same for weights that were loaded otherwise: mapped, or linked into the program.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn new(weights: Weights) -> Result<Self> {
+        let dialect = weights.dialect()?;
+        let labels = weights.labels()?;
+        let shape = weights.tensor("loss3/classifier.bias").map(|bias| bias.shape().to_vec());
+        let classes = match shape.as_deref() {
+            Some(&[classes]) if classes > 0 => classes,
+            _ => return Err(Error::MissingTensor { name: "loss3/classifier.bias".into() }),
+        };
+        let network = googlenet(classes);
+        if dialect != network.dialect {
+            return Err(Error::Dialect { found: dialect.into(), known: vec![network.dialect] });
+        }
+        if !labels.is_empty() && labels.len() != classes {
+            return Err(Error::LabelCount { labels: labels.len(), classes });
+        }
+        let side = weights.input_side()?;
+        check_side(side)?;
+        check_tensors(&weights, &network, side)?;
+        let rule = weights.preprocessing()?;
+        Ok(Self { inner: Arc::new(Inner { weights, network, labels, rule, side }) })
+    }
+
+    /// Weights that are part of the program; nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; also if `bytes` do not begin at a multiple of 64 bytes.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
+        Self::new(Weights::from_static(bytes)?)
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.inner.network
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &Weights {
+        &self.inner.weights
+    }
+
+    /// The names of the classes, in order; empty if the file has none.
+    pub fn labels(&self) -> &[String] {
+        &self.inner.labels
+    }
+
+    /// The side of the input the weights are meant for, in pixels.
+    pub fn side(&self) -> usize {
+        self.inner.side
+    }
+
+    /// How pictures become input.
+    pub fn rule(&self) -> &Rule {
+        &self.inner.rule
+    }
+
+    /// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads.
+    ///
+    /// # Errors
+    /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
+    pub fn session(&self, options: Options) -> Result<Session> {
+        Session::new(self.inner.clone(), options)
+    }
+}
+
+pub(super) fn check_side(side: usize) -> Result<()> {
+    use crate::model::{MAX_SIDE, MIN_SIDE};
+    if (MIN_SIDE..=MAX_SIDE).contains(&side) {
+        return Ok(());
+    }
+    Err(Error::OutOfRange { what: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
+}
+
+/// The tensors must be exactly the network's: none missing, none more, every shape right.
+fn check_tensors(weights: &Weights, network: &Network, side: usize) -> Result<()> {
+    let graph = network.graph(side);
+    let mut expected = Vec::new();
+    for node in &graph.nodes {
+        let oc = node.output.channels;
+        let shape = match &node.op {
+            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
+            Op::FullyConnected => vec![oc, graph.tensors[node.input].c],
+            _ => continue,
+        };
+        expected.push((format!("{}.weight", node.name), shape));
+        expected.push((format!("{}.bias", node.name), vec![oc]));
+    }
+    for (name, shape) in &expected {
+        let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.clone() })?;
+        if tensor.shape() != shape {
+            let found = tensor.shape().to_vec();
+            return Err(Error::TensorShape { name: name.clone(), expected: shape.clone(), found });
+        }
+    }
+    match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {
+        Some(tensor) => Err(Error::UnexpectedTensor { name: tensor.name().into() }),
+        None => Ok(()),
+    }
+}

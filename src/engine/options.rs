@@ -1,0 +1,113 @@
+//! What a session is planned for.
+
+use googlenet_kernels::isa::{self, Isa};
+
+use crate::{Error, Result};
+
+/// Options of a session.
+///
+/// ```
+/// let options = googlenet::Options::new().threads(2).batch(4).endpoint("pool5/7x7_s1");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    pub(super) threads: usize,
+    pub(super) batch: usize,
+    pub(super) side: Option<usize>,
+    pub(super) isa: Option<Isa>,
+    pub(super) endpoints: Vec<String>,
+    pub(super) profile: bool,
+}
+
+/// The most threads a session takes.
+pub(super) const MAX_THREADS: usize = 256;
+/// The largest batch.
+pub(super) const MAX_BATCH: usize = 4096;
+
+/// The environment variable that lowers the instruction set.
+const ISA_VARIABLE: &str = "GOOGLENET_ISA";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// One thread, one image, the weights' input side, the best instruction set of this machine.
+    pub fn new() -> Self {
+        Self { threads: 1, batch: 1, side: None, isa: None, endpoints: Vec::new(), profile: false }
+    }
+
+    /// How many threads work on a run, 1 to 256. With at least as many images as threads each takes whole images.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How many images a run takes, 1 to 4096.
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// The input side in pixels, if not the weights' own; 32 to 4096.
+    pub fn side(mut self, side: usize) -> Self {
+        self.side = Some(side);
+        self
+    }
+
+    /// The instruction set, if not the best of this machine; `GOOGLENET_ISA` counts only where this is not called.
+    pub fn isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; may be called for several.
+    pub fn endpoint(mut self, name: impl Into<String>) -> Self {
+        self.endpoints.push(name.into());
+        self
+    }
+
+    /// Whether to measure each layer's time, for [`super::Session::profile`].
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// The instruction set to use: the one given, else what `GOOGLENET_ISA` names, else the best.
+    pub(super) fn resolve_isa(&self) -> Result<Isa> {
+        match (self.isa, std::env::var_os(ISA_VARIABLE)) {
+            (Some(isa), _) => Ok(isa),
+            (None, Some(name)) => named(&name.to_string_lossy()),
+            (None, None) => Ok(isa::best()),
+        }
+    }
+}
+
+fn named(name: &str) -> Result<Isa> {
+    isa::detected().find(|isa| isa.name() == name).ok_or_else(|| Error::InstructionSet {
+        name: name.into(),
+        known: isa::NAMES.contains(&name),
+        available: isa::detected().map(Isa::name).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_named_exactly_and_only_if_the_cpu_has_them() {
+        for isa in isa::detected() {
+            assert_eq!(named(isa.name()).expect("detected"), isa);
+        }
+        for name in ["", "AVX2", "sse9"] {
+            assert!(matches!(named(name), Err(Error::InstructionSet { known: false, .. })), "{name}");
+        }
+        let absent = isa::NAMES.into_iter().find(|&name| isa::detected().all(|isa| isa.name() != name));
+        let absent = absent.expect("no CPU has all sets");
+        assert!(matches!(named(absent), Err(Error::InstructionSet { known: true, .. })), "{absent}");
+    }
+}

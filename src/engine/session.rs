@@ -1,0 +1,186 @@
+//! A session: a plan with its memory and threads, ready to run.
+
+use std::sync::Arc;
+
+use googlenet_kernels::isa::Isa;
+
+use super::model::{Inner, check_side};
+use super::options::{MAX_BATCH, MAX_THREADS};
+use super::Options;
+use crate::image::{self, Rgb8};
+use crate::model::{Graph, Place};
+use crate::plan::{LayerTime, Plan, Request, StepDescription};
+use crate::{Error, Result};
+
+/// A plan for a number of threads, a batch and an input side, with everything a run needs.
+///
+/// Building it is slow and may fail; running does neither: no allocation, and no system call but the parking of
+/// idle threads. The same weights on the same instruction set give the same bits, whatever the number of threads,
+/// the place in a batch, or the run.
+pub struct Session {
+    model: Arc<Inner>,
+    graph: Graph,
+    plan: Plan,
+    isa: Isa,
+    threads: usize,
+    batch: usize,
+    /// Endpoints in the order of the plan's outputs: logits, probabilities, then those asked for.
+    outputs: Vec<Output>,
+}
+
+/// One tensor that is copied out after each run.
+struct Output {
+    name: String,
+    shape: [usize; 3],
+    /// `[batch, c, h, w]`.
+    values: Vec<f32>,
+}
+
+/// One class and how likely it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The class, counted from 0.
+    pub index: usize,
+    /// Its name; empty if the weights have no labels.
+    pub label: String,
+    /// 0 to 1; all classes' sum is 1.
+    pub probability: f32,
+}
+
+impl Session {
+    pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
+        let in_range = |what, value, most| match value {
+            1.. if value <= most => Ok(()),
+            _ => Err(Error::OutOfRange { what, value, least: 1, most }),
+        };
+        in_range("threads", options.threads, MAX_THREADS)?;
+        in_range("batch", options.batch, MAX_BATCH)?;
+        let side = options.side.unwrap_or(model.side);
+        check_side(side)?;
+        let isa = options.resolve_isa()?;
+        let graph = model.network.graph(side);
+        let count = graph.nodes.len();
+        let (logits, probabilities) = (&graph.nodes[count - 2], &graph.nodes[count - 1]);
+        let mut outputs: Vec<(String, Place)> =
+            [logits, probabilities].map(|node| (node.name.clone(), node.output)).into();
+        for name in &options.endpoints {
+            let place = graph.find(name).filter(|place| place.tensor != 0);
+            let place = place.ok_or_else(|| Error::UnknownLayer { name: name.clone() })?;
+            if !outputs.iter().any(|(known, _)| known == name) {
+                outputs.push((name.clone(), place));
+            }
+        }
+        let request = Request {
+            graph: &graph,
+            isa,
+            threads: options.threads,
+            batch: options.batch,
+            outputs: outputs.iter().map(|&(_, place)| place).collect(),
+            profile: options.profile,
+        };
+        let fetch = |name: &str| {
+            let tensor = model.weights.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.into() })?;
+            Ok(tensor.to_f32().into_owned())
+        };
+        let plan = Plan::build(request, &fetch)?;
+        let output = |(name, place): (String, Place)| {
+            let tensor = &graph.tensors[place.tensor];
+            let shape = [place.channels, tensor.h, tensor.w];
+            Output { name, shape, values: vec![0.0; options.batch * shape.iter().product::<usize>()] }
+        };
+        let outputs = outputs.into_iter().map(output).collect();
+        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs })
+    }
+
+    /// The input of the next run, `[batch, 3, side, side]`, preprocessed; it keeps its values between runs.
+    pub fn input_mut(&mut self) -> &mut [f32] {
+        self.plan.input_mut()
+    }
+
+    /// Runs the network on every image of the batch.
+    pub fn run(&mut self) {
+        self.plan.run();
+        let outputs = &mut self.outputs;
+        self.plan.read_outputs(|image, index, values| {
+            outputs[index].values[image * values.len()..][..values.len()].copy_from_slice(values);
+        });
+    }
+
+    /// The last run's logits, `[batch, classes]`.
+    pub fn logits(&self) -> &[f32] {
+        &self.outputs[0].values
+    }
+
+    /// The last run's probabilities, `[batch, classes]`.
+    pub fn probabilities(&self) -> &[f32] {
+        &self.outputs[1].values
+    }
+
+    /// The last run's output of the layer `name`, `[batch, c, h, w]`, if it was asked for when the session was made.
+    pub fn endpoint(&self, name: &str) -> Option<&[f32]> {
+        self.outputs.iter().find(|output| output.name == name).map(|output| output.values.as_slice())
+    }
+
+    /// The shape of that output for one image, `[c, h, w]`.
+    pub fn endpoint_shape(&self, name: &str) -> Option<[usize; 3]> {
+        self.outputs.iter().find(|output| output.name == name).map(|output| output.shape)
+    }
+
+    /// The `top` most likely classes of a picture, most likely first; uses the first place of the batch.
+    ///
+    /// # Errors
+    /// If the picture cannot be prepared: see [`image::prepare`].
+    pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
+        let side = self.side();
+        let rule = self.model.rule.clone();
+        image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
+        self.run();
+        let classes = self.model.network.classes;
+        let mut order: Vec<(usize, f32)> = self.probabilities()[..classes].iter().copied().enumerate().collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        order.truncate(top);
+        let label = |index: usize| self.model.labels.get(index).cloned().unwrap_or_default();
+        let prediction = |(index, probability)| Prediction { index, label: label(index), probability };
+        Ok(order.into_iter().map(prediction).collect())
+    }
+
+    /// The side of its input, in pixels.
+    pub fn side(&self) -> usize {
+        self.graph.tensors[0].h
+    }
+
+    /// Images of a run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Threads of a run.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The instruction set the plan was made for.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Bytes of the arena that holds one image's activations.
+    pub fn arena_bytes(&self) -> usize {
+        self.plan.arena_bytes()
+    }
+
+    /// The plan's steps, phase by phase.
+    pub fn describe(&self) -> Vec<StepDescription> {
+        self.plan.describe(&self.graph)
+    }
+
+    /// Each step's time since the last reset; empty unless [`Options::profile`] was set.
+    pub fn profile(&self) -> Vec<LayerTime> {
+        self.plan.profile(&self.graph)
+    }
+
+    /// Sets the profile back to zero.
+    pub fn reset_profile(&mut self) {
+        self.plan.reset_profile();
+    }
+}

@@ -1,0 +1,111 @@
+//! The plan as people read it.
+
+use std::sync::atomic::Ordering;
+
+use super::Plan;
+use super::build::{Kind, Step};
+use crate::model::{Graph, cost};
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub struct StepDescription {
+    /// The layers it computes, joined by ` + `.
+    pub layers: String,
+    /// The phase it runs in; all steps of a phase may run at once.
+    pub phase: usize,
+    /// Input and output shape, `[c, h, w]` each; several outputs have their channels added.
+    pub shapes: [[usize; 3]; 2],
+    /// Kernel and tile.
+    pub kernel: String,
+    /// Why this kernel.
+    pub reason: String,
+    /// Into how many tasks it is cut.
+    pub tasks: usize,
+    /// Where its output begins in the arena, in bytes.
+    pub offset: usize,
+    /// Multiply-adds by the definition, for one image.
+    pub multiply_adds: u64,
+}
+
+/// What one step took.
+#[derive(Clone, Debug)]
+pub struct LayerTime {
+    /// The layers it computes.
+    pub layers: String,
+    /// Kernel and tile.
+    pub kernel: String,
+    /// Nanoseconds since the last reset, summed over threads.
+    pub nanoseconds: u64,
+    /// Multiply-adds by the definition, for one image.
+    pub multiply_adds: u64,
+}
+
+fn layers(step: &Step, graph: &Graph) -> String {
+    step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
+}
+
+fn kernel(step: &Step) -> (String, String) {
+    let (name, reason) = match &step.kind {
+        Kind::Conv(conv) => return (conv.kernel.name.into(), conv.reason.clone()),
+        Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
+        Kind::Lrn(shape) => ("normalise", format!("{} channels", shape.size)),
+        Kind::GlobalAverage { plane } => ("average", format!("{plane} pixels")),
+        Kind::FullyConnected => ("dot products", String::new()),
+        Kind::Softmax => ("softmax", String::new()),
+    };
+    (name.into(), reason)
+}
+
+impl Plan {
+    /// Every step, phase by phase.
+    pub(crate) fn describe(&self, graph: &Graph) -> Vec<StepDescription> {
+        let layout = &self.team.job().executor.layout;
+        let costs = cost(graph);
+        let mut steps: Vec<_> = layout
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| {
+                let first = &graph.nodes[step.nodes[0]];
+                let (x, y) = (&graph.tensors[first.input], &graph.tensors[first.output.tensor]);
+                let channels = step.nodes.iter().map(|&node| graph.nodes[node].output.channels).sum();
+                let (kernel, reason) = kernel(step);
+                StepDescription {
+                    layers: layers(step, graph),
+                    phase: step.phase,
+                    shapes: [[x.c, x.h, x.w], [channels, y.h, y.w]],
+                    kernel,
+                    reason,
+                    tasks: layout.tasks[step.phase].iter().filter(|task| task.step == index).count(),
+                    offset: (layout.offsets[first.output.tensor] + first.output.channel * y.plane()) * size_of::<f32>(),
+                    multiply_adds: step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
+                }
+            })
+            .collect();
+        steps.sort_by_key(|step| step.phase);
+        steps
+    }
+
+    /// What each step took, in the graph's order; empty unless the plan was built to profile.
+    pub(crate) fn profile(&self, graph: &Graph) -> Vec<LayerTime> {
+        let executor = &self.team.job().executor;
+        let costs = cost(graph);
+        let times = executor.profile.iter().flatten();
+        times
+            .zip(&executor.layout.steps)
+            .map(|(time, step)| LayerTime {
+                layers: layers(step, graph),
+                kernel: kernel(step).0,
+                nanoseconds: time.load(Ordering::Relaxed),
+                multiply_adds: step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
+            })
+            .collect()
+    }
+
+    /// Sets all times back to zero.
+    pub(crate) fn reset_profile(&self) {
+        for time in self.team.job().executor.profile.iter().flatten() {
+            time.store(0, Ordering::Relaxed);
+        }
+    }
+}

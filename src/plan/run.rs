@@ -1,0 +1,111 @@
+//! Executes tasks: turns a task and its operands into kernel calls. No choices are made here, and nothing allocates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use googlenet_kernels::conv::Tile;
+use googlenet_kernels::isa::Isa;
+use googlenet_kernels::{average, dense, lrn, pool, softmax};
+
+use super::arena::Operands;
+use super::build::{ConvStep, Kind, Layout, Task};
+
+/// The kernels besides convolutions, and the weights as each step wants them.
+pub(super) struct Executor {
+    pub layout: Layout,
+    /// By step: packed weights and biases of a convolution; weights, then biases, of a fully connected layer.
+    pub weights: Vec<Arc<[f32]>>,
+    max_pool: pool::MaxPoolFn,
+    lrn: lrn::LrnFn,
+    average: average::AverageFn,
+    dense: dense::DenseFn,
+    /// Nanoseconds by step, summed over threads and runs; only when asked for.
+    pub profile: Option<Vec<AtomicU64>>,
+}
+
+impl Executor {
+    pub(super) fn new(layout: Layout, weights: Vec<Arc<[f32]>>, isa: Isa, profile: bool) -> Self {
+        let profile = profile.then(|| layout.steps.iter().map(|_| AtomicU64::new(0)).collect());
+        Self {
+            layout,
+            weights,
+            max_pool: pool::select(isa),
+            lrn: lrn::select(isa),
+            average: average::select(isa),
+            dense: dense::select(isa),
+            profile,
+        }
+    }
+
+    /// Computes task `index` of `phase` for the image `input`.
+    pub(super) fn execute(&self, phase: usize, index: usize, operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
+        let task = &self.layout.tasks[phase][index];
+        let started = self.profile.is_some().then(Instant::now);
+        self.compute(task, operands, input, scratch);
+        if let (Some(profile), Some(started)) = (&self.profile, started) {
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            profile[task.step].fetch_add(nanoseconds, Ordering::Relaxed);
+        }
+    }
+
+    fn compute(&self, task: &Task, mut operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
+        let x = operands.read.unwrap_or(input);
+        let mut y = || operands.writes[0].as_mut().expect("every task writes");
+        match &self.layout.steps[task.step].kind {
+            Kind::Conv(conv) => convolve(conv, &self.weights[task.step], task, x, &mut operands, scratch),
+            Kind::MaxPool(shape) => (self.max_pool)(shape, x, y().row(0)),
+            Kind::Lrn(shape) => (self.lrn)(shape, x, task.part.start, y()),
+            Kind::GlobalAverage { plane } => (self.average)(x, *plane, y().row(0)),
+            Kind::FullyConnected => {
+                let (ic, part) = (x.len(), &task.part);
+                let weights = &self.weights[task.step];
+                let oc = weights.len() / (ic + 1);
+                let rows = &weights[part.start * ic..part.end * ic];
+                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], y().row(0));
+            }
+            Kind::Softmax => softmax::softmax(x, y().row(0)),
+        }
+    }
+}
+
+/// The loop nest of `kernels/src/conv/mod.rs`, a group of tiles at a time.
+fn convolve(conv: &ConvStep, weights: &[f32], task: &Task, x: &[f32], operands: &mut Operands<'_>, scratch: &mut [f32]) {
+    let (shape, kernel, steps) = (&conv.shape, &conv.kernel, conv.shape.steps());
+    let (px, pixels, plane) = (kernel.px, shape.pixels(), shape.ih * shape.iw);
+    let panel_stride = conv.panel_stride();
+    let blocks = &conv.blocks[task.blocks.clone()];
+    let first_px = task.part.start * px;
+    let mut tile = task.part.start;
+    while tile < task.part.end {
+        let group = tile..(tile + conv.group).min(task.part.end);
+        for t in group.clone() {
+            let live = px.min(pixels - t * px);
+            if !conv.in_place {
+                let panel = &mut scratch[(t - group.start) * panel_stride..][..panel_stride];
+                kernel.pack_panel(shape, x, t * px, live, panel);
+            } else if live < px {
+                kernel.pack_panel(shape, x, t * px, live, &mut scratch[..panel_stride]);
+            }
+        }
+        for block in blocks {
+            let packed = &weights[block.block.offset..][..block.block.width * (steps + 1)];
+            let (w, bias) = packed.split_at(block.block.width * steps);
+            let y = operands.writes[block.node].as_mut().expect("a place for each node");
+            // The task's place begins at the first of its blocks of this node.
+            let first = blocks.iter().find(|b| b.node == block.node).map_or(0, |b| b.block.first);
+            let rows = block.block.first - first..block.block.first - first + block.block.live;
+            for t in group.clone() {
+                let live = px.min(pixels - t * px);
+                let (x, x_step) = match (conv.in_place, live == px) {
+                    (true, true) => (&x[t * px..], plane),
+                    (true, false) => (&scratch[..panel_stride], px),
+                    (false, _) => (&scratch[(t - group.start) * panel_stride..][..panel_stride], px),
+                };
+                let columns = t * px - first_px..t * px - first_px + live;
+                kernel.run(Tile { x, x_step, w, bias, relu: true, y: y.window(rows.clone(), columns) });
+            }
+        }
+        tile = group.end;
+    }
+}
