@@ -1,0 +1,63 @@
+//! The small kernels from their definitions, in f64: what every variant is tested against. The convolution's
+//! reference is [`crate::conv::conv2d_ref`].
+
+use crate::lrn::LrnShape;
+use crate::pool::PoolShape;
+
+/// Max pooling of `[c, ih, iw]`; exact, so f32.
+pub fn max_pool_ref(shape: &PoolShape, x: &[f32]) -> Vec<f32> {
+    let s = shape;
+    let mut out = Vec::new();
+    for x in x.chunks_exact(s.ih * s.iw) {
+        for (oy, ox) in (0..s.oh).flat_map(|oy| (0..s.ow).map(move |ox| (oy, ox))) {
+            let mut best = f32::NEG_INFINITY;
+            for (ky, kx) in (0..s.kernel).flat_map(|ky| (0..s.kernel).map(move |kx| (ky, kx))) {
+                let (iy, ix) = (oy * s.stride + ky, ox * s.stride + kx);
+                if iy >= s.pad_t && ix >= s.pad_l && iy - s.pad_t < s.ih && ix - s.pad_l < s.iw {
+                    best = best.max(x[(iy - s.pad_t) * s.iw + ix - s.pad_l]);
+                }
+            }
+            out.push(best);
+        }
+    }
+    out
+}
+
+/// Local response normalisation of `[c, plane]`.
+pub fn lrn_ref(shape: &LrnShape, x: &[f32]) -> Vec<f64> {
+    let (c, plane, reach) = (shape.c, shape.plane, shape.size / 2);
+    let at = |channel: usize, px: usize| f64::from(x[channel * plane + px]);
+    (0..c * plane)
+        .map(|i| {
+            let (channel, px) = (i / plane, i % plane);
+            let window = channel.saturating_sub(reach)..(channel + reach + 1).min(c);
+            let sum: f64 = window.map(|j| at(j, px) * at(j, px)).sum();
+            let scale = f64::from(shape.alpha) / shape.size as f64;
+            at(channel, px) / (f64::from(shape.k) + scale * sum).powf(f64::from(shape.beta))
+        })
+        .collect()
+}
+
+/// The mean of each channel of `[c, plane]`.
+pub fn global_average_ref(x: &[f32], plane: usize) -> Vec<f64> {
+    x.chunks_exact(plane).map(|x| x.iter().map(|&v| f64::from(v)).sum::<f64>() / plane as f64).collect()
+}
+
+/// `bias + w x` of `w` `[oc, ic]`, and the sum of the terms' absolute values, which error bounds are made of.
+pub fn dense_ref(x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let terms = |o: usize| {
+        let row = w[o * x.len()..].iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
+        row.chain([f64::from(bias[o])])
+    };
+    let sums = (0..bias.len()).map(|o| terms(o).sum()).collect();
+    let magnitudes = (0..bias.len()).map(|o| terms(o).map(f64::abs).sum()).collect();
+    (sums, magnitudes)
+}
+
+/// Softmax.
+pub fn softmax_ref(x: &[f32]) -> Vec<f64> {
+    let max = x.iter().fold(f64::NEG_INFINITY, |max, &v| max.max(f64::from(v)));
+    let exps: Vec<f64> = x.iter().map(|&v| (f64::from(v) - max).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.iter().map(|v| v / sum).collect()
+}
