@@ -1,4 +1,30 @@
 //! GoogLeNet on CPUs: hand-written SIMD kernels, memory-mapped weights, a static execution plan.
+//!
+//! A [`Model`] holds checked weights; a [`Session`] is a plan over them with memory and threads:
+//!
+//! ```no_run
+//! use googlenet::{Model, Options, image::decode};
+//!
+//! let model = Model::open("googlenet.safetensors")?;
+//! let mut session = model.session(Options::new().threads(2))?;
+//! # #[cfg(feature = "cli")]
+//! for prediction in session.classify(decode::open("cat.jpg")?.view()?, 5)? {
+//!     println!("{:.3} {}", prediction.probability, prediction.label);
+//! }
+//! # Ok::<(), googlenet::Error>(())
+//! ```
 #![deny(unsafe_code)]
 
+mod engine;
+mod error;
+pub mod image;
+#[cfg(feature = "cli")]
+pub mod import;
 pub mod model;
+mod plan;
+pub mod weights;
+
+pub use engine::{Model, Options, Prediction, Session};
+pub use error::{Error, Result};
+pub use googlenet_kernels::isa::{self, Isa};
+pub use plan::{LayerTime, StepDescription};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use googlenet_kernels::isa::Isa;
 
+use super::Options;
 use super::model::{Inner, check_side};
 use super::options::{MAX_BATCH, MAX_THREADS};
-use super::Options;
 use crate::image::{self, Rgb8};
 use crate::model::{Graph, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};

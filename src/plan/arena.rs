@@ -98,12 +98,20 @@ impl Arena {
             for (i, task) in phase.iter().enumerate() {
                 check_bounds(task, len);
                 for (j, other) in phase.iter().enumerate() {
-                    let read = other.read.clone().map(|read| Region { offset: read.start, rows: 1, len: read.len(), stride: 1 });
+                    let read = other.read.clone().map(|read| Region {
+                        offset: read.start,
+                        rows: 1,
+                        len: read.len(),
+                        stride: 1,
+                    });
                     let later = if j > i { other.writes.as_slice() } else { &[] };
                     let own = if i == j { task.writes.as_slice() } else { &[] };
                     for (w, write) in task.writes.iter().enumerate() {
                         let clash = read.iter().chain(later).chain(own.iter().skip(w + 1)).find(|r| write.overlaps(r));
-                        assert!(clash.is_none(), "phase {index}: task {i} writes {write:?}, task {j} touches {clash:?}");
+                        assert!(
+                            clash.is_none(),
+                            "phase {index}: task {i} writes {write:?}, task {j} touches {clash:?}"
+                        );
                     }
                 }
             }
@@ -148,7 +156,9 @@ impl Arena {
                 }
             });
         }
-        if self.threads == 1 && let Some(finish) = finish.take() {
+        if self.threads == 1
+            && let Some(finish) = finish.take()
+        {
             // SAFETY: a single thread, which holds no operands any more.
             finish(unsafe { self.slice(0..self.lines.len() * LINE) });
         }
@@ -202,10 +212,13 @@ mod tests {
     #[test]
     fn overlap_is_what_a_list_of_elements_says() {
         let elements = |r: &Region| -> Vec<usize> {
-            (0..r.rows).flat_map(|row| (0..r.len).map(move |i| (row, i))).map(|(row, i)| r.offset + row * r.stride + i).collect()
+            (0..r.rows)
+                .flat_map(|row| (0..r.len).map(move |i| (row, i)))
+                .map(|(row, i)| r.offset + row * r.stride + i)
+                .collect()
         };
         let mut regions = Vec::new();
-        for offset in [0, 1, 3, 5, 7, 9, 14] {
+        for offset in [0_usize, 1, 3, 5, 7, 9, 14] {
             for (rows, len, stride) in [(1, 1, 1), (1, 6, 6), (2, 2, 5), (3, 3, 5), (2, 5, 5), (3, 1, 5), (2, 3, 7)] {
                 regions.push(Region { offset, rows, len, stride });
             }
@@ -241,11 +254,11 @@ mod tests {
     #[test]
     fn every_task_runs_once_and_phases_stay_apart() {
         let phase = |shift: usize| -> Vec<Access> {
-            let region = |i| Region { offset: (i * 2 + shift) % 64, rows: 1, len: 2, stride: 2 };
+            let region = |i: usize| Region { offset: (i * 2 + shift) % 64, rows: 1, len: 2, stride: 2 };
             (0..32).map(|i| Access { read: None, writes: vec![region(i)] }).collect()
         };
         let arena = Arena::new(64, vec![phase(0), phase(2), phase(4)], 3);
-        for run in 1..50 {
+        for run in 1..50_u8 {
             std::thread::scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {
@@ -253,7 +266,7 @@ mod tests {
                             let row = operands.writes[0].as_mut().expect("one write").row(0);
                             row.iter_mut().for_each(|v| *v += 1.0);
                         };
-                        arena.run(add, |all| assert!(all.iter().all(|&v| v == 3.0 * run as f32), "{all:?}"));
+                        arena.run(add, |all| assert!(all.iter().all(|&v| v == 3.0 * f32::from(run)), "{all:?}"));
                     });
                 }
             });

@@ -308,7 +308,12 @@ fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task) -> Access 
             vec![Region { offset: y.offset, rows: 1, len: y.rows * plane, stride: y.rows * plane }]
         }
         Kind::FullyConnected | Kind::Softmax => {
-            vec![Region { offset: offsets[output(0).tensor] + part.start, rows: 1, len: part.len(), stride: part.len() }]
+            vec![Region {
+                offset: offsets[output(0).tensor] + part.start,
+                rows: 1,
+                len: part.len(),
+                stride: part.len(),
+            }]
         }
     };
     let read = (input != 0).then(|| offsets[input] + first..offsets[input] + first + read_len);

@@ -54,7 +54,6 @@ pub(crate) struct Plan {
 struct Work {
     executor: Executor,
     batch: usize,
-    threads: usize,
     /// `[batch, c, h, w]`.
     input: Vec<f32>,
     /// The arena of all threads, if they share each image.
@@ -138,7 +137,6 @@ impl Plan {
             input: vec![0.0; batch * graph.tensors[0].len()],
             executor: Executor::new(layout, weights, isa, profile),
             batch,
-            threads,
             shared,
             next: AtomicUsize::new(0),
             taps,

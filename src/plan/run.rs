@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use googlenet_kernels::conv::Tile;
 use googlenet_kernels::isa::Isa;
+use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::{average, dense, lrn, pool, softmax};
 
 use super::arena::Operands;
@@ -39,7 +40,14 @@ impl Executor {
     }
 
     /// Computes task `index` of `phase` for the image `input`.
-    pub(super) fn execute(&self, phase: usize, index: usize, operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
+    pub(super) fn execute(
+        &self,
+        phase: usize,
+        index: usize,
+        operands: Operands<'_>,
+        input: &[f32],
+        scratch: &mut [f32],
+    ) {
         let task = &self.layout.tasks[phase][index];
         let started = self.profile.is_some().then(Instant::now);
         self.compute(task, operands, input, scratch);
@@ -51,26 +59,37 @@ impl Executor {
 
     fn compute(&self, task: &Task, mut operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
         let x = operands.read.unwrap_or(input);
-        let mut y = || operands.writes[0].as_mut().expect("every task writes");
         match &self.layout.steps[task.step].kind {
             Kind::Conv(conv) => convolve(conv, &self.weights[task.step], task, x, &mut operands, scratch),
-            Kind::MaxPool(shape) => (self.max_pool)(shape, x, y().row(0)),
-            Kind::Lrn(shape) => (self.lrn)(shape, x, task.part.start, y()),
-            Kind::GlobalAverage { plane } => (self.average)(x, *plane, y().row(0)),
+            Kind::MaxPool(shape) => (self.max_pool)(shape, x, first(&mut operands).row(0)),
+            Kind::Lrn(shape) => (self.lrn)(shape, x, task.part.start, first(&mut operands)),
+            Kind::GlobalAverage { plane } => (self.average)(x, *plane, first(&mut operands).row(0)),
             Kind::FullyConnected => {
                 let (ic, part) = (x.len(), &task.part);
                 let weights = &self.weights[task.step];
                 let oc = weights.len() / (ic + 1);
                 let rows = &weights[part.start * ic..part.end * ic];
-                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], y().row(0));
+                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], first(&mut operands).row(0));
             }
-            Kind::Softmax => softmax::softmax(x, y().row(0)),
+            Kind::Softmax => softmax::softmax(x, first(&mut operands).row(0)),
         }
     }
 }
 
+/// The place that every task writes to.
+fn first<'a, 'b>(operands: &'b mut Operands<'a>) -> &'b mut RowsMut<'a> {
+    operands.writes[0].as_mut().expect("every task writes")
+}
+
 /// The loop nest of `kernels/src/conv/mod.rs`, a group of tiles at a time.
-fn convolve(conv: &ConvStep, weights: &[f32], task: &Task, x: &[f32], operands: &mut Operands<'_>, scratch: &mut [f32]) {
+fn convolve(
+    conv: &ConvStep,
+    weights: &[f32],
+    task: &Task,
+    x: &[f32],
+    operands: &mut Operands<'_>,
+    scratch: &mut [f32],
+) {
     let (shape, kernel, steps) = (&conv.shape, &conv.kernel, conv.shape.steps());
     let (px, pixels, plane) = (kernel.px, shape.pixels(), shape.ih * shape.iw);
     let panel_stride = conv.panel_stride();

@@ -28,12 +28,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512 F.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_mul_ps(a, b) }

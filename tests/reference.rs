@@ -1,0 +1,61 @@
+//! The real weights against ONNX Runtime's outputs for 16 images, on every instruction set.
+
+mod common;
+
+use googlenet::{Options, isa};
+
+/// Indices of the five largest values, largest first.
+fn top5(values: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    order.truncate(5);
+    order
+}
+
+#[test]
+fn logits_and_probabilities_are_the_references() {
+    let (Some(model), Some(reference)) = (common::real_model(), common::reference()) else { return };
+    for isa in isa::detected() {
+        // Emulated sets are slow: two images are enough to find a wrong kernel.
+        let images = if cfg!(target_arch = "x86_64") { reference.inputs.len() } else { 2 };
+        let mut session = model.session(Options::new().isa(isa)).expect("a session");
+        let (mut worst_logit, mut worst_probability) = (0.0_f32, 0.0_f32);
+        for image in 0..images {
+            session.input_mut().copy_from_slice(&reference.inputs[image]);
+            session.run();
+            let (logits, expected) = (session.logits(), &reference.logits[image]);
+            let largest = expected.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+            for (got, expected) in logits.iter().zip(expected) {
+                worst_logit = worst_logit.max((got - expected).abs() / largest);
+            }
+            for (got, expected) in session.probabilities().iter().zip(&reference.probabilities[image]) {
+                worst_probability = worst_probability.max((got - expected).abs());
+            }
+            assert_eq!(top5(logits), top5(expected), "{isa}: top 5 of image {image}");
+        }
+        println!("{isa}: logits within {worst_logit:e} of the largest, probabilities within {worst_probability:e}");
+        assert!(worst_logit <= 2e-5, "{isa}: {worst_logit:e}");
+        assert!(worst_probability <= 1e-5, "{isa}: {worst_probability:e}");
+    }
+}
+
+#[test]
+fn threads_batches_and_runs_give_the_same_bits() {
+    let (Some(model), Some(reference)) = (common::real_model(), common::reference()) else { return };
+    let mut one = model.session(Options::new()).expect("a session");
+    one.input_mut().copy_from_slice(&reference.inputs[0]);
+    one.run();
+    let expected = one.logits().to_vec();
+    for (threads, batch) in [(1, 1), (1, 3), (2, 1), (3, 2), (8, 1), (2, 5)] {
+        let mut session = model.session(Options::new().threads(threads).batch(batch)).expect("a session");
+        for input in session.input_mut().chunks_exact_mut(3 * 224 * 224) {
+            input.copy_from_slice(&reference.inputs[0]);
+        }
+        for run in 0..3 {
+            session.run();
+            for (slot, logits) in session.logits().chunks_exact(1000).enumerate() {
+                assert!(logits == expected, "{threads} threads, slot {slot} of {batch}, run {run}");
+            }
+        }
+    }
+}
