@@ -41,36 +41,29 @@ pub(super) fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile
         // Past the last step these point outside and are not read.
         (x, w) = (x.wrapping_add(tile.x_step), w.wrapping_add(width));
     }
-    if tile.relu {
-        let zero = s.splat(0.0);
-        for pixel in &mut acc {
-            for v in pixel {
-                *v = s.max(zero, *v);
-            }
+    // From here on indices vary at run time; `acc`, which must live in registers, is done with.
+    let zero = s.splat(0.0);
+    let mut channels = [[zero; P]; R];
+    for p in 0..P {
+        for r in 0..R {
+            channels[r][p] = if tile.relu { s.max(zero, acc[p][r]) } else { acc[p][r] };
         }
     }
     let (rows, live, stride) = (tile.y.rows(), tile.y.row_len(), tile.y.stride());
     let y = tile.y.as_mut_ptr();
-    for r in 0..R {
-        if r * S::LANES >= rows {
+    for (r, pixels) in channels.iter().enumerate() {
+        let first = r * S::LANES;
+        if first >= rows {
             break;
         }
-        let mut pixels = [s.splat(0.0); P];
-        for p in 0..P {
-            pixels[p] = acc[p][r];
-        }
-        let live_rows = (rows - r * S::LANES).min(S::LANES);
+        let live_rows = if rows - first < S::LANES { rows - first } else { S::LANES };
         let mut p = 0;
         while p < P {
             let whole = if P - p < S::LANES { P - p } else { S::LANES };
-            if p + whole <= live {
-                // SAFETY: the rows r * LANES + 0..live_rows and columns p..p + whole lie in `y`.
-                unsafe {
-                    s.store_transposed(&pixels[p..p + whole], y.add(r * S::LANES * stride + p), stride, live_rows)
-                };
-            } else if p < live {
-                // SAFETY: the rows r * LANES + 0..live_rows and columns p..live lie in `y`.
-                unsafe { s.store_transposed(&pixels[p..live], y.add(r * S::LANES * stride + p), stride, live_rows) };
+            let n = if p + whole <= live { whole } else { live.saturating_sub(p) };
+            if n > 0 {
+                // SAFETY: the rows first..first + live_rows and the columns p..p + n lie in `y`.
+                unsafe { s.store_transposed(&pixels[p..p + n], y.add(first * stride + p), stride, live_rows) };
             }
             p += whole;
         }

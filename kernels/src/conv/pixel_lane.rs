@@ -35,17 +35,21 @@ pub(super) fn tile<S: Simd, const M: usize, const C: usize>(s: S, mut tile: Tile
         // Past the last step these point outside and are not read.
         (x, w) = (x.wrapping_add(tile.x_step), w.wrapping_add(M));
     }
+    // From here on indices vary at run time; `acc`, which must live in registers, is done with.
     let zero = s.splat(0.0);
+    let mut channels = [[zero; C]; M];
+    for o in 0..M {
+        for c in 0..C {
+            channels[o][c] = if tile.relu { s.max(zero, acc[o][c]) } else { acc[o][c] };
+        }
+    }
     let (rows, live, stride) = (tile.y.rows(), tile.y.row_len(), tile.y.stride());
     let y = tile.y.as_mut_ptr();
-    for (o, channel) in acc.into_iter().enumerate() {
+    for (o, channel) in channels.iter().enumerate() {
         if o >= rows {
             break;
         }
-        for (c, mut v) in channel.into_iter().enumerate() {
-            if tile.relu {
-                v = s.max(zero, v);
-            }
+        for (c, &v) in channel.iter().enumerate() {
             let column = c * S::LANES;
             if column + S::LANES <= live {
                 // SAFETY: row `o` and the columns column..column + LANES lie in `y`.
