@@ -1,4 +1,6 @@
 //! GoogLeNet on CPUs: hand-written SIMD kernels, memory-mapped weights, a static execution plan.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod import;
 pub mod model;

@@ -1,0 +1,89 @@
+//! Reading GoogLeNet's weights out of other programs' files: ONNX graphs and plain safetensors.
+//!
+//! - `onnx.rs` reads a graph and checks it node by node against the model table; `proto.rs` is the file format
+//! - `safetensors.rs` reads tensors under their Caffe names
+//!
+//! Both end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. The
+//! only thing a file decides is the number of classes. Files are hostile: whatever is not understood is an error.
+
+mod error;
+mod onnx;
+mod proto;
+mod safetensors;
+#[cfg(test)]
+mod tests;
+
+pub use error::ImportError;
+
+use crate::model::{Op, googlenet};
+use std::path::Path;
+
+/// The weights of a GoogLeNet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// How many classes the classifier tells apart.
+    pub classes: usize,
+    /// Every tensor of the model table in its nodes' order, the weight before the bias.
+    pub tensors: Vec<ImportedTensor>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedTensor {
+    /// `<layer>.weight` or `<layer>.bias`.
+    pub name: String,
+    /// `[oc, ic, kh, kw]` of a convolution, `[classes, channels]` of the classifier, `[oc]` of a bias.
+    pub shape: Vec<usize>,
+    /// The elements, the last dimension fastest; f16 is widened.
+    pub values: Vec<f32>,
+}
+
+/// Reads the file at `path`; see [`import_bytes`].
+///
+/// # Errors
+///
+/// If the file cannot be read, and those of [`import_bytes`].
+pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+    import_bytes(&bytes)
+}
+
+/// Reads an ONNX or safetensors file from memory; its content tells which.
+///
+/// # Errors
+///
+/// If the file is damaged, or describes anything but the GoogLeNet of the model table: the first difference is named.
+///
+/// ```
+/// use googlenet::import::import_bytes;
+///
+/// let error = import_bytes(b"neither").unwrap_err();
+/// assert!(error.to_string().contains("no ONNX model"));
+/// ```
+pub fn import_bytes(bytes: &[u8]) -> Result<Imported, ImportError> {
+    if looks_like_safetensors(bytes) { onnx::read(bytes) } else { onnx::read(bytes) }
+}
+
+/// A length below 4 GiB, then JSON. An ONNX file begins with small fields, whose bytes would make a huge length.
+fn looks_like_safetensors(bytes: &[u8]) -> bool {
+    matches!(bytes.split_first_chunk::<8>(), Some(([.., 0, 0, 0, 0], [b'{', ..])))
+}
+
+/// Name and shape of every tensor of the table for `classes` classes, in its order.
+fn expected(classes: usize) -> Vec<(String, Vec<usize>)> {
+    let graph = googlenet(classes).graph(SIDE);
+    let tensors = graph.nodes.iter().filter_map(|node| {
+        let shape = match &node.op {
+            Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
+            Op::FullyConnected => vec![classes, graph.tensors[node.input].len()],
+            _ => return None,
+        };
+        let bias = vec![shape[0]];
+        Some([(format!("{}.weight", node.name), shape), (format!("{}.bias", node.name), bias)])
+    });
+    tensors.flatten().collect()
+}
+
+/// The input side of the published network; no tensor's shape depends on it.
+const SIDE: usize = 224;

@@ -1,0 +1,1 @@
+//! A plain safetensors file whose tensors have their Caffe names.
