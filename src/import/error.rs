@@ -134,10 +134,16 @@ impl fmt::Display for ImportError {
                 write!(f, "tensor `{source_name}`, as `{tensor}`: expected elements f32 or f16, found type {found}")
             }
             Self::Length { tensor, source_name, expected, found_bytes } => {
-                write!(f, "tensor `{source_name}`, as `{tensor}`: expected {expected} elements, found {found_bytes} bytes")
+                write!(
+                    f,
+                    "tensor `{source_name}`, as `{tensor}`: expected {expected} elements, found {found_bytes} bytes"
+                )
             }
             Self::External { tensor, source_name } => {
-                write!(f, "tensor `{source_name}`, as `{tensor}`: expected its data in the file, found a reference to another")
+                write!(
+                    f,
+                    "tensor `{source_name}`, as `{tensor}`: expected its data in the file, found a reference to another"
+                )
             }
         }
     }

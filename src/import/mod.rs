@@ -62,7 +62,7 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
 /// assert!(error.to_string().contains("no ONNX model"));
 /// ```
 pub fn import_bytes(bytes: &[u8]) -> Result<Imported, ImportError> {
-    if looks_like_safetensors(bytes) { onnx::read(bytes) } else { onnx::read(bytes) }
+    if looks_like_safetensors(bytes) { safetensors::read(bytes) } else { onnx::read(bytes) }
 }
 
 /// A length below 4 GiB, then JSON. An ONNX file begins with small fields, whose bytes would make a huge length.

@@ -28,7 +28,16 @@ type Result<T> = std::result::Result<T, ImportError>;
 pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
     check_amounts(bytes)?;
     let model = ModelProto::decode(bytes).map_err(|source| ImportError::Decode { source: Some(Box::new(source)) })?;
-    read_graph(&model.graph.ok_or(ImportError::Decode { source: None })?)
+    read_model(&model)
+}
+
+pub(super) fn read_model(model: &ModelProto) -> Result<Imported> {
+    let graph = model.graph.as_ref().ok_or(ImportError::Decode { source: None })?;
+    // Versions differ in defaults and spellings, all of which are checked; none is a file cut short.
+    if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx") && set.version > 0) {
+        return Err(ImportError::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" });
+    }
+    read_graph(graph)
 }
 
 fn read_graph(graph: &GraphProto) -> Result<Imported> {
@@ -420,13 +429,7 @@ impl<'a> Walk<'a> {
             return Err(mismatch(node.label, layer, "operator", operators.join(" or "), operator));
         }
         if node.inputs.len() != n_inputs {
-            return Err(mismatch(
-                node.label,
-                layer,
-                "inputs",
-                n_inputs.to_string(),
-                node.inputs.len().to_string(),
-            ));
+            return Err(mismatch(node.label, layer, "inputs", n_inputs.to_string(), node.inputs.len().to_string()));
         }
         self.met[at] = true;
         Ok(node)

@@ -10,6 +10,16 @@ use super::ImportError;
 pub(super) struct ModelProto {
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct OperatorSetIdProto {
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -138,16 +148,16 @@ pub(super) mod element {
 /// initializer has a limit in bytes, and initializers, which hold the weights, one in number.
 pub(super) fn check_amounts(model: &[u8]) -> Result<(), ImportError> {
     let (mut structure_bytes, mut initializers) = (0, 0);
-    for (tag, bytes) in Fields(model) {
-        if tag != MODEL_GRAPH {
-            structure_bytes += bytes.len();
+    for field in Fields(model) {
+        if field.tag != MODEL_GRAPH {
+            structure_bytes += field.whole_len;
             continue;
         }
-        for (tag, bytes) in Fields(bytes) {
-            if tag == GRAPH_INITIALIZER {
+        for field in Fields(field.content) {
+            if field.tag == GRAPH_INITIALIZER {
                 initializers += 1;
             } else {
-                structure_bytes += bytes.len();
+                structure_bytes += field.whole_len;
             }
         }
     }
@@ -161,16 +171,24 @@ pub(super) fn check_amounts(model: &[u8]) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// The fields of a protobuf message: tag, and everything it takes in the message, for a delimited one its content.
+/// The fields of a protobuf message.
 ///
 /// Ends early where the message is damaged; the decoder says so later.
 struct Fields<'a>(&'a [u8]);
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = (u64, &'a [u8]);
+struct Field<'a> {
+    tag: u64,
+    /// What a delimited field delimits; empty for a number.
+    content: &'a [u8],
+    /// Bytes it takes in the message, its key included.
+    whole_len: usize,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let start = self.0;
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let n = self.0.len();
         let key = self.varint()?;
         let len = match key & 7 {
             0 => self.varint().map(|_| 0)?,
@@ -182,7 +200,7 @@ impl<'a> Iterator for Fields<'a> {
         };
         let (content, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
-        Some((key >> 3, if key & 7 == 2 { content } else { &start[..start.len() - rest.len()] }))
+        Some(Field { tag: key >> 3, content: if key & 7 == 2 { content } else { &[] }, whole_len: n - rest.len() })
     }
 }
 

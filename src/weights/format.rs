@@ -1,0 +1,343 @@
+//! The header of a safetensors file: parsed, then checked against the file it stands in.
+//!
+//! ```text
+//! 0        8           8 + n                                       end of file
+//! | n: u64 | JSON, n B | tensor | 0.. | tensor | 0.. | ... | tensor |
+//!                      ^ data section: offsets in the header count from here
+//! ```
+//!
+//! Numbers are little endian. The JSON is one object: a tensor's name leads to its `dtype`, `shape` and
+//! `data_offsets`, the key `__metadata__` to an object of strings. The parser gathers keys into lists, not maps, so
+//! that a doubled key is seen and refused: two readers must never see two files in one.
+//!
+//! Source: Hugging Face, safetensors, "Format" in the README of its repository; the strict profile is
+//! `weights/FORMAT.md`.
+
+use crate::{Error, Result};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// How much is asked of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// This crate's own files: aligned, hashed, with metadata, no empty tensors.
+    Strict,
+    /// Any safetensors file of f32 and f16 tensors, for importers.
+    Plain,
+}
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 => 2,
+        }
+    }
+
+    /// As the header spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Dtype> {
+        [Dtype::F32, Dtype::F16].into_iter().find(|dtype| dtype.name() == name)
+    }
+}
+
+/// A header that has been checked against its file.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// Offset of the data section in the file.
+    pub data_start: usize,
+    /// Everything under `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+    /// The tensors in the order of their data; names are unique, ranges disjoint.
+    pub tensors: Vec<Entry>,
+}
+
+/// Where a tensor lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: Dtype,
+    /// Its shape, outermost dimension first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Its bytes in the file: in bounds, as long as shape and type ask for.
+    pub range: Range<usize>,
+}
+
+/// Parses the header of the file `bytes` and checks it against the file's size.
+///
+/// Hashes are not checked here, see [`Weights`](super::Weights).
+///
+/// # Errors
+///
+/// Whatever the profile does not allow; nothing is repaired or skipped.
+pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
+    let (json, data) = split(bytes)?;
+    let data_start = bytes.len() - data.len();
+    let raw: RawHeader =
+        serde_json::from_slice(json).map_err(|source| Error::HeaderSyntax { source: Box::new(source) })?;
+    if raw.tensors.len() > MAX_TENSORS {
+        return Err(Error::TooManyTensors { count: raw.tensors.len(), limit: MAX_TENSORS });
+    }
+    if raw.metadata.len() > 1 {
+        return Err(Error::DuplicateKey { key: METADATA.to_owned() });
+    }
+    let mut metadata = BTreeMap::new();
+    for (key, value) in raw.metadata.into_iter().flat_map(|block| block.0) {
+        if metadata.contains_key(&key) {
+            return Err(Error::DuplicateKey { key });
+        }
+        metadata.insert(key, value);
+    }
+    let mut tensors = raw
+        .tensors
+        .into_iter()
+        .map(|(name, raw)| entry(name, raw, data_start, data.len()))
+        .collect::<Result<Vec<_>>>()?;
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(Error::DuplicateKey { key: pair[0].name.clone() });
+    }
+    tensors.sort_by_key(|t| (t.range.start, t.range.end)); // stable: empty ones at one place stay in order of name
+    check_layout(bytes, data_start, &tensors)?;
+    if profile == Profile::Strict {
+        check_strict(data_start, &metadata, &tensors)?;
+    }
+    Ok(Header { data_start, metadata, tensors })
+}
+
+/// The file as JSON and data section.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+    let found = bytes.len() as u64;
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(Error::Truncated { expected: 8, found })?;
+    let length = u64::from_le_bytes(*length);
+    let in_limit = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER_BYTES);
+    let in_limit = in_limit.ok_or(Error::HeaderTooLong { length, limit: MAX_HEADER_BYTES as u64 })?;
+    let (json, data) = rest.split_at_checked(in_limit).ok_or(Error::Truncated { expected: 8 + length, found })?;
+    match json.first() {
+        Some(b'{') => Ok((json, data)),
+        first => Err(Error::HeaderStart { found: first.copied() }),
+    }
+}
+
+/// One tensor, its size and bounds checked.
+fn entry(name: String, raw: RawEntry, data_start: usize, data_len: usize) -> Result<Entry> {
+    let Some(dtype) = Dtype::from_name(&raw.dtype) else {
+        return Err(Error::TensorType { tensor: name, dtype: raw.dtype });
+    };
+    let Some((shape, n_bytes)) = checked_shape(&raw.shape, dtype) else {
+        return Err(Error::TensorShape { tensor: name, shape: raw.shape });
+    };
+    let [begin, end] = raw.data_offsets;
+    let bounds = usize::try_from(begin).ok().zip(usize::try_from(end).ok());
+    let Some((first, last)) = bounds.filter(|&(first, last)| first <= last && last <= data_len) else {
+        return Err(Error::TensorOffsets { tensor: name, begin, end, data_length: data_len as u64 });
+    };
+    if last - first != n_bytes {
+        return Err(Error::TensorLength { tensor: name, expected: n_bytes as u64, found: end - begin });
+    }
+    // No overflow: both are at most the length of the file.
+    Ok(Entry { name, dtype, shape, range: data_start + first..data_start + last })
+}
+
+/// The shape and its length in bytes, unless there are too many dimensions or the length overflows.
+fn checked_shape(shape: &[u64], dtype: Dtype) -> Option<(Vec<usize>, usize)> {
+    if shape.len() > MAX_RANK {
+        return None;
+    }
+    let shape: Vec<usize> = shape.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
+    let n_bytes = shape.iter().try_fold(dtype.size(), |n, &dim| n.checked_mul(dim))?;
+    Some((shape, n_bytes))
+}
+
+/// Tensors, sorted by place, are disjoint, and between them lies nothing but zeros, fewer than `ALIGNMENT`.
+fn check_layout(bytes: &[u8], data_start: usize, tensors: &[Entry]) -> Result<()> {
+    let mut end = data_start;
+    let mut before: Option<&Entry> = None;
+    for tensor in tensors {
+        let begin = tensor.range.start;
+        if begin < end {
+            return Err(Error::TensorOverlap {
+                first: before.map_or_else(String::new, |t| t.name.clone()),
+                second: tensor.name.clone(),
+                offset: (begin - data_start) as u64,
+            });
+        }
+        if begin - end >= ALIGNMENT {
+            return Err(Error::Gap { offset: (end - data_start) as u64, length: (begin - end) as u64 });
+        }
+        if let Some(at) = bytes[end..begin].iter().position(|&byte| byte != 0) {
+            return Err(Error::Padding { offset: (end - data_start + at) as u64, value: bytes[end + at] });
+        }
+        end = tensor.range.end;
+        before = Some(tensor);
+    }
+    if end < bytes.len() {
+        return Err(Error::Gap { offset: (end - data_start) as u64, length: (bytes.len() - end) as u64 });
+    }
+    Ok(())
+}
+
+/// What this crate's own files promise beyond a sound layout.
+///
+/// With gaps shorter than `ALIGNMENT`, an aligned tensor lies at the first aligned offset after its predecessor: the
+/// order of the tensors leaves the writer no choice.
+fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors: &[Entry]) -> Result<()> {
+    let starts = tensors.iter().map(|t| (t.name.as_str(), t.range.start));
+    for (what, offset) in [("data section", data_start)].into_iter().chain(starts) {
+        if !offset.is_multiple_of(ALIGNMENT) {
+            return Err(Error::Misaligned {
+                what: what.to_owned(),
+                offset: offset as u64,
+                alignment: ALIGNMENT as u64,
+            });
+        }
+    }
+    if let Some(empty) = tensors.iter().find(|t| t.range.is_empty()) {
+        let shape = empty.shape.iter().map(|&dim| dim as u64).collect();
+        return Err(Error::TensorShape { tensor: empty.name.clone(), shape });
+    }
+    for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
+        match metadata.get(key) {
+            Some(value) if value == expected => {}
+            Some(value) => return Err(Error::MetadataValue { key, value: value.clone(), expected }),
+            None => return Err(Error::MetadataMissing { key }),
+        }
+    }
+    Ok(())
+}
+
+/// The header as it stands, keys doubled or not.
+struct RawHeader {
+    metadata: Vec<RawMetadata>,
+    tensors: Vec<(String, RawEntry)>,
+}
+
+struct RawMetadata(Vec<(String, String)>);
+
+struct RawEntry {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: [u64; 2],
+}
+
+impl<'de> Deserialize<'de> for RawHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct HeaderVisitor;
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = RawHeader;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<RawHeader, A::Error> {
+                let mut header = RawHeader { metadata: Vec::new(), tensors: Vec::new() };
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == METADATA {
+                        header.metadata.push(map.next_value()?);
+                    } else {
+                        header.tensors.push((key, map.next_value()?));
+                    }
+                }
+                Ok(header)
+            }
+        }
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawMetadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct MetadataVisitor;
+        impl<'de> Visitor<'de> for MetadataVisitor {
+            type Value = RawMetadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<RawMetadata, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(RawMetadata(pairs))
+            }
+        }
+        deserializer.deserialize_map(MetadataVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct EntryVisitor;
+        impl<'de> Visitor<'de> for EntryVisitor {
+            type Value = RawEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of dtype, shape and data_offsets")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<RawEntry, A::Error> {
+                let (mut dtype, mut shape, mut data_offsets) = (None, None, None);
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "dtype" => once(&mut dtype, "dtype", map.next_value()?)?,
+                        "shape" => once(&mut shape, "shape", map.next_value()?)?,
+                        "data_offsets" => once(&mut data_offsets, "data_offsets", map.next_value()?)?,
+                        _ => return Err(de::Error::unknown_field(&key, &["dtype", "shape", "data_offsets"])),
+                    }
+                }
+                Ok(RawEntry {
+                    dtype: dtype.ok_or_else(|| de::Error::missing_field("dtype"))?,
+                    shape: shape.ok_or_else(|| de::Error::missing_field("shape"))?,
+                    data_offsets: data_offsets.ok_or_else(|| de::Error::missing_field("data_offsets"))?,
+                })
+            }
+        }
+        deserializer.deserialize_map(EntryVisitor)
+    }
+}
+
+fn once<T, E: de::Error>(slot: &mut Option<T>, field: &'static str, value: T) -> std::result::Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(field)),
+    }
+}
+
+/// Tensors and the data section begin at multiples of this in a strict file: a cache line, and a whole AVX-512 vector.
+pub(super) const ALIGNMENT: usize = 64;
+/// GoogLeNet's header takes some 50 KiB, labels included.
+pub(super) const MAX_HEADER_BYTES: usize = 1 << 20;
+/// GoogLeNet has 116 tensors, with both auxiliary heads some 130.
+pub(super) const MAX_TENSORS: usize = 4096;
+/// Convolutions have 4.
+pub(super) const MAX_RANK: usize = 8;
+/// Key of the metadata, which no tensor can have as a name.
+pub(super) const METADATA: &str = "__metadata__";
+/// Value of the metadata key `format`.
+pub(super) const FORMAT: &str = "googlenet";
+/// Value of the metadata key `version`.
+pub(super) const VERSION: &str = "1";

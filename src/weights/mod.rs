@@ -1,0 +1,35 @@
+//! Weights files: safetensors with a strict profile, described in `weights/FORMAT.md`.
+//!
+//! - `format.rs` parses and checks the header; nothing in a file is believed before
+//! - `view.rs` holds [`Weights`], an immutable file in memory, and its named [`Tensor`]s
+//! - `map.rs` maps a file instead of reading it: the only unsafe code here
+//! - `write.rs` writes a file whole or not at all
+//!
+//! ```
+//! use googlenet::weights::{Dtype, NewTensor, Weights, write};
+//! use std::collections::BTreeMap;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("tiny.safetensors");
+//! let metadata = BTreeMap::from([("dialect".to_owned(), "bvlc".to_owned())]);
+//! let bias = NewTensor { name: "conv1/7x7_s2.bias", shape: &[3], dtype: Dtype::F16, values: (&[0.5, 1.0, -2.0]).into() };
+//! write(&path, &metadata, &[bias], false)?;
+//!
+//! let weights = Weights::open(&path)?;
+//! let bias = weights.tensor("conv1/7x7_s2.bias").expect("just written");
+//! assert_eq!(weights.dialect()?, "bvlc");
+//! assert_eq!(bias.to_f32()[..], [0.5, 1.0, -2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod format;
+#[allow(unsafe_code, reason = "a mapped file can change under us: the caller of `Weights::map` promises it does not")]
+mod map;
+#[cfg(test)]
+mod tests;
+mod view;
+mod write;
+
+pub use format::{Dtype, Entry, Header, Profile, parse};
+pub use view::{Channels, Preprocessing, Tensor, Weights};
+pub use write::{NewTensor, write};
