@@ -33,3 +33,36 @@ impl Weights {
         Weights::new(Storage::Mapped(map), Profile::Strict)
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::super::{Dtype, NewTensor, write};
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_mapped_file_is_aligned_checked_and_outlives_its_replacement() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w");
+        let put = |values: &[f32]| {
+            let new = NewTensor { name: "t", shape: &[2], dtype: Dtype::F32, values: values.into() };
+            write(&path, &BTreeMap::new(), &[new], true).unwrap();
+        };
+        put(&[1.0, 2.0]);
+        // SAFETY: only this test knows the folder, and `write` renames instead of changing a file.
+        let weights = unsafe { Weights::map(&path) }.unwrap();
+        put(&[3.0, 4.0]);
+        let tensor = weights.tensor("t").unwrap();
+        assert!(tensor.bytes().as_ptr().addr().is_multiple_of(64));
+        assert_eq!(tensor.as_f32(), Some(&[1.0, 2.0][..]));
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        for (name, content) in [("damaged", &bytes[..]), ("empty", &[])] {
+            std::fs::write(dir.path().join(name), content).unwrap();
+            // SAFETY: only this test knows the folder, and it does not touch the file again.
+            let error = unsafe { Weights::map(dir.path().join(name)) }.unwrap_err();
+            assert!(matches!(error, Error::HashMismatch { .. } | Error::Truncated { found: 0, .. }), "{error:?}");
+        }
+    }
+}

@@ -252,10 +252,6 @@ fn all_ways_in_give_aligned_equal_views() {
         Weights::open(&path).unwrap(),
         Weights::from_vec(bytes).unwrap(),
         Weights::from_static(&shifted[1..]).unwrap(),
-        // SAFETY: nobody else knows the folder, and this test does not change the file.
-        #[cfg(not(miri))]
-        #[allow(unsafe_code, reason = "the test of the unsafe constructor")]
-        unsafe { Weights::map(&path) }.unwrap(),
     ];
     for weights in &all {
         assert_shared(weights);
