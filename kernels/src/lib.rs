@@ -9,6 +9,7 @@ pub mod conv;
 pub mod dense;
 pub mod isa;
 pub mod lrn;
+pub mod peak;
 pub mod pool;
 pub mod reference;
 mod simd;

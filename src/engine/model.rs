@@ -44,16 +44,16 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn new(weights: Weights) -> Result<Self> {
-        let dialect = weights.dialect()?;
+        let dialect = weights.dialect()?.to_owned();
         let labels = weights.labels()?;
         let shape = weights.tensor("loss3/classifier.bias").map(|bias| bias.shape().to_vec());
         let classes = match shape.as_deref() {
             Some(&[classes]) if classes > 0 => classes,
-            _ => return Err(Error::MissingTensor { name: "loss3/classifier.bias".into() }),
+            _ => return Err(Error::MissingTensor { tensor: "loss3/classifier.bias".into() }),
         };
         let network = googlenet(classes);
         if dialect != network.dialect {
-            return Err(Error::Dialect { found: dialect.into(), known: vec![network.dialect] });
+            return Err(Error::UnknownDialect { dialect, known: network.dialect });
         }
         if !labels.is_empty() && labels.len() != classes {
             return Err(Error::LabelCount { labels: labels.len(), classes });
@@ -112,7 +112,7 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     if (MIN_SIDE..=MAX_SIDE).contains(&side) {
         return Ok(());
     }
-    Err(Error::OutOfRange { what: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
+    Err(Error::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
 }
 
 /// The tensors must be exactly the network's: none missing, none more, every shape right.
@@ -130,14 +130,14 @@ fn check_tensors(weights: &Weights, network: &Network, side: usize) -> Result<()
         expected.push((format!("{}.bias", node.name), vec![oc]));
     }
     for (name, shape) in &expected {
-        let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.clone() })?;
+        let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.clone() })?;
         if tensor.shape() != shape {
             let found = tensor.shape().to_vec();
-            return Err(Error::TensorShape { name: name.clone(), expected: shape.clone(), found });
+            return Err(Error::WrongShape { tensor: name.clone(), expected: shape.clone(), found });
         }
     }
     match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {
-        Some(tensor) => Err(Error::UnexpectedTensor { name: tensor.name().into() }),
+        Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.name().into() }),
         None => Ok(()),
     }
 }

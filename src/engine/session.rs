@@ -49,9 +49,9 @@ pub struct Prediction {
 
 impl Session {
     pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
-        let in_range = |what, value, most| match value {
+        let in_range = |option, value, most| match value {
             1.. if value <= most => Ok(()),
-            _ => Err(Error::OutOfRange { what, value, least: 1, most }),
+            _ => Err(Error::OutOfRange { option, value, least: 1, most }),
         };
         in_range("threads", options.threads, MAX_THREADS)?;
         in_range("batch", options.batch, MAX_BATCH)?;
@@ -65,7 +65,7 @@ impl Session {
             [logits, probabilities].map(|node| (node.name.clone(), node.output)).into();
         for name in &options.endpoints {
             let place = graph.find(name).filter(|place| place.tensor != 0);
-            let place = place.ok_or_else(|| Error::UnknownLayer { name: name.clone() })?;
+            let place = place.ok_or_else(|| Error::UnknownLayer { layer: name.clone() })?;
             if !outputs.iter().any(|(known, _)| known == name) {
                 outputs.push((name.clone(), place));
             }
@@ -79,7 +79,7 @@ impl Session {
             profile: options.profile,
         };
         let fetch = |name: &str| {
-            let tensor = model.weights.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.into() })?;
+            let tensor = model.weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
             Ok(tensor.to_f32().into_owned())
         };
         let plan = Plan::build(request, &fetch)?;

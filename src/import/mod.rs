@@ -1,80 +1,89 @@
-//! Models of other makers, checked against the network's table, to this project's weight files.
+//! Reading GoogLeNet's weights out of other programs' files: ONNX graphs and plain safetensors.
 //!
-//! `safetensors.rs` takes tensors by Caffe's names.
+//! - `onnx.rs` reads a graph and checks it node by node against the model table; `proto.rs` is the file format
+//! - `safetensors.rs` reads tensors under their Caffe names
+//!
+//! Both end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. The
+//! only thing a file decides is the number of classes. Files are hostile: whatever is not understood is an error.
 
+mod error;
+mod onnx;
+mod proto;
 mod safetensors;
+#[cfg(test)]
+mod tests;
 
+pub use error::ImportError;
+
+use crate::model::{Op, googlenet};
 use std::path::Path;
 
-use crate::model::{Network, Op, googlenet};
-use crate::{Error, Result};
-
-/// Weights that fit the network's table exactly.
+/// The weights of a GoogLeNet.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// How many classes the classifier tells apart.
     pub classes: usize,
-    /// The tensors, in the order of the table, weights before biases.
+    /// Every tensor of the model table in its nodes' order, the weight before the bias.
     pub tensors: Vec<ImportedTensor>,
 }
 
 /// One tensor.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImportedTensor {
-    /// Its name in a weight file.
+    /// `<layer>.weight` or `<layer>.bias`.
     pub name: String,
-    /// Its shape.
+    /// `[oc, ic, kh, kw]` of a convolution, `[classes, channels]` of the classifier, `[oc]` of a bias.
     pub shape: Vec<usize>,
-    /// Its values.
+    /// The elements, the last dimension fastest; f16 is widened.
     pub values: Vec<f32>,
 }
 
-/// Imports the model at `path`: safetensors with Caffe's names.
+/// Reads the file at `path`; see [`import_bytes`].
 ///
 /// # Errors
-/// If the file cannot be read, is damaged, or is another network: the first difference is named.
-pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
+///
+/// If the file cannot be read, and those of [`import_bytes`].
+pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
     let path = path.as_ref();
-    import_bytes(&std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?)
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+    import_bytes(&bytes)
 }
 
-/// The same for bytes.
+/// Reads an ONNX or safetensors file from memory; its content tells which.
 ///
 /// # Errors
-/// As [`import`].
-pub fn import_bytes(bytes: &[u8]) -> Result<Imported> {
-    safetensors::read(bytes)
+///
+/// If the file is damaged, or describes anything but the GoogLeNet of the model table: the first difference is named.
+///
+/// ```
+/// use googlenet::import::import_bytes;
+///
+/// let error = import_bytes(b"neither").unwrap_err();
+/// assert!(error.to_string().contains("no ONNX model"));
+/// ```
+pub fn import_bytes(bytes: &[u8]) -> Result<Imported, ImportError> {
+    if looks_like_safetensors(bytes) { safetensors::read(bytes) } else { onnx::read(bytes) }
 }
 
-/// The tensors that the table asks for, for `classes` classes: node's name, weight's shape, outputs.
-fn expected(network: &Network) -> Vec<(String, Vec<usize>, usize)> {
-    let graph = network.graph(224);
+/// A length below 4 GiB, then JSON. An ONNX file begins with small fields, whose bytes would make a huge length.
+fn looks_like_safetensors(bytes: &[u8]) -> bool {
+    matches!(bytes.split_first_chunk::<8>(), Some(([.., 0, 0, 0, 0], [b'{', ..])))
+}
+
+/// Name and shape of every tensor of the table for `classes` classes, in its order.
+fn expected(classes: usize) -> Vec<(String, Vec<usize>)> {
+    let graph = googlenet(classes).graph(SIDE);
     let tensors = graph.nodes.iter().filter_map(|node| {
         let shape = match &node.op {
-            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
-            Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].c],
+            Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
+            Op::FullyConnected => vec![classes, graph.tensors[node.input].len()],
             _ => return None,
         };
-        Some((node.name.clone(), shape, node.output.channels))
+        let bias = vec![shape[0]];
+        Some([(format!("{}.weight", node.name), shape), (format!("{}.bias", node.name), bias)])
     });
-    tensors.collect()
+    tensors.flatten().collect()
 }
 
-/// Puts tensors in the table's order; `take(name)` gives a tensor's shape and values.
-fn collect(classes: usize, mut take: impl FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)>) -> Result<Imported> {
-    let mut tensors = Vec::new();
-    for (node, shape, outputs) in expected(&googlenet(classes)) {
-        for (name, expected) in [(format!("{node}.weight"), shape), (format!("{node}.bias"), vec![outputs])] {
-            let (found, values) = take(&name)?;
-            // Caffe's classifier may come as 1x1 convolution: the same values in the same order.
-            let squeezed: Vec<usize> = if expected.len() == 2 && found.len() == 4 && found[2..] == [1, 1] {
-                found[..2].to_vec()
-            } else {
-                found.clone()
-            };
-            if squeezed != expected || values.len() != expected.iter().product::<usize>() {
-                return Err(Error::TensorShape { name, expected, found });
-            }
-            tensors.push(ImportedTensor { name, shape: expected, values });
-        }
-    }
-    Ok(Imported { classes, tensors })
-}
+/// The input side of the published network; no tensor's shape depends on it.
+const SIDE: usize = 224;

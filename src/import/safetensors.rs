@@ -1,20 +1,43 @@
-//! Plain safetensors with Caffe's names.
+//! A plain safetensors file: the model table's tensors under their Caffe names, in any order, f32 or f16.
 
-use super::{Imported, collect};
-use crate::weights::Weights;
-use crate::{Error, Result};
+use super::{ImportError, Imported, ImportedTensor};
+use crate::weights::{Dtype, Entry, Profile, parse};
+use half::f16;
+use std::collections::HashMap;
 
-pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
-    let weights = Weights::from_plain_bytes(bytes)?;
-    let bias = weights.tensor("loss3/classifier.bias");
-    let bias = bias.ok_or_else(|| Error::MissingTensor { name: "loss3/classifier.bias".into() })?;
-    let imported = collect(bias.shape().iter().product(), |name| {
-        let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.into() })?;
-        Ok((tensor.shape().to_vec(), tensor.to_f32().into_owned()))
-    })?;
-    let known = |name: &str| imported.tensors.iter().any(|tensor| tensor.name == name);
-    match weights.tensors().find(|tensor| !known(tensor.name())) {
-        Some(tensor) => Err(Error::UnexpectedTensor { name: tensor.name().into() }),
-        None => Ok(imported),
+/// Reads a file and checks its tensors against the table.
+pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
+    let header =
+        parse(bytes, Profile::Plain).map_err(|source| ImportError::Safetensors { source: Box::new(source) })?;
+    let mut found: HashMap<&str, &Entry> = header.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+    // The classifier is the table's last node, its bias the last tensor.
+    let (bias, _) = super::expected(1).pop().expect("the table has tensors");
+    let missing = |tensor| ImportError::MissingTensor { tensor };
+    let classes = match found.get(bias.as_str()).map(|entry| entry.shape.as_slice()) {
+        Some(&[classes]) if classes > 0 => classes,
+        Some(shape) => return Err(wrong_shape(bias, vec![None], shape)),
+        None => return Err(missing(bias)),
+    };
+    let mut tensors = Vec::new();
+    for (name, shape) in super::expected(classes) {
+        let Some(entry) = found.remove(name.as_str()) else { return Err(missing(name)) };
+        if entry.shape != shape {
+            return Err(wrong_shape(name, shape.into_iter().map(Some).collect(), &entry.shape));
+        }
+        let data = &bytes[entry.range.clone()];
+        let values = match entry.dtype {
+            Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+        };
+        tensors.push(ImportedTensor { name, shape, values });
     }
+    match header.tensors.iter().find(|entry| found.contains_key(entry.name.as_str())) {
+        Some(extra) => Err(ImportError::ExtraTensor { tensor: extra.name.clone() }),
+        None => Ok(Imported { classes, tensors }),
+    }
+}
+
+fn wrong_shape(tensor: String, expected: Vec<Option<usize>>, found: &[usize]) -> ImportError {
+    let found = found.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+    ImportError::Shape { source_name: tensor.clone(), tensor, expected, found }
 }

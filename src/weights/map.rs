@@ -1,33 +1,68 @@
-//! Mapping a weight file: the pages are the file's own, shared by every process that maps it.
+//! Mapping a weights file instead of reading it.
+//!
+//! Pages come in as they are touched and are shared between processes; the price is that another process can change
+//! or truncate the file while references to its bytes exist, which Rust cannot see and the system does not prevent.
 
-#![allow(unsafe_code, reason = "a mapped file can change under us; the caller vouches that it does not")]
-
+use super::Profile;
+use super::view::{Storage, Weights};
+use crate::{Error, Result};
 use std::fs::File;
 use std::path::Path;
 
-use super::{Bytes, Profile, Weights};
-use crate::{Error, Result};
-
 impl Weights {
-    /// Maps the file at `path` read-only and checks it, its hash included.
+    /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included.
+    ///
+    /// A page begins at a multiple of 64 bytes, so every tensor does.
     ///
     /// # Safety
-    /// As long as the weights live, nobody may change or truncate the file: not this process, no other. A changed
-    /// file changes the weights under a running session; a truncated one ends the process with a signal. A file that
-    /// is replaced by renaming a new one over it, as [`super::write`] does, is safe. [`Weights::open`] reads the file
-    /// into memory instead and asks for nothing.
+    ///
+    /// Until the value is dropped, nobody may write to the file or truncate it: not this process, nor any other.
+    /// Replacing it by rename, as [`write`](super::write()) does, is harmless: the old file stays as long as it is
+    /// mapped.
     ///
     /// # Errors
-    /// If it cannot be mapped, or is not of the profile.
-    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self> {
+    ///
+    /// Those of [`Weights::open`].
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.len() == 0 {
-            return Err(Error::Format { at: 0, problem: "the file is empty".into() });
+        let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let file = File::open(path).map_err(io("open"))?;
+        // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
+        // `Storage`, which hands out shared references only.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?;
+        Weights::new(Storage::Mapped(map), Profile::Strict)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::super::{Dtype, NewTensor, write};
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_mapped_file_is_aligned_checked_and_outlives_its_replacement() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w");
+        let put = |values: &[f32]| {
+            let new = NewTensor { name: "t", shape: &[2], dtype: Dtype::F32, values: values.into() };
+            write(&path, &BTreeMap::new(), &[new], true).unwrap();
+        };
+        put(&[1.0, 2.0]);
+        // SAFETY: only this test knows the folder, and `write` renames instead of changing a file.
+        let weights = unsafe { Weights::map(&path) }.unwrap();
+        put(&[3.0, 4.0]);
+        let tensor = weights.tensor("t").unwrap();
+        assert!(tensor.bytes().as_ptr().addr().is_multiple_of(64));
+        assert_eq!(tensor.as_f32(), Some(&[1.0, 2.0][..]));
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        for (name, content) in [("damaged", &bytes[..]), ("empty", &[])] {
+            std::fs::write(dir.path().join(name), content).unwrap();
+            // SAFETY: only this test knows the folder, and it does not touch the file again.
+            let error = unsafe { Weights::map(dir.path().join(name)) }.unwrap_err();
+            assert!(matches!(error, Error::HashMismatch { .. } | Error::Truncated { found: 0, .. }), "{error:?}");
         }
-        // SAFETY: the caller vouches that nobody changes the file; the map is read-only.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Self::checked(Bytes::Mapped(map), Profile::Strict)
     }
 }

@@ -1,13 +1,205 @@
-//! One tensor of a weight file.
+//! A weights file in memory, and its tensors by name.
+//!
+//! Whichever way the bytes come (read, mapped, static, made), they begin at a multiple of 64 in memory. A strict file
+//! has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
+use super::format::{ALIGNMENT, Dtype, Entry, Header, Profile, parse};
+use crate::image::{Channels, Rule};
+use crate::{Error, Result};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-use half::f16;
-use xxhash_rust::xxh3::Xxh3;
+/// A checked weights file: immutable, `Send` and `Sync`.
+pub struct Weights {
+    storage: Storage,
+    header: Header,
+    /// Name to index in `header.tensors`.
+    index: BTreeMap<String, usize>,
+}
 
-use super::format::{Dtype, Entry};
+impl Weights {
+    /// Reads the file at `path` into memory and checks it, its hash included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or what is wrong with the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
+        Weights::open_as(path, Profile::Strict)
+    }
 
-/// A tensor, borrowed from its file.
+    /// Like [`Weights::open`], in a profile; [`Profile::Plain`] knows no hash.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Weights::open`].
+    pub fn open_as(path: impl AsRef<Path>, profile: Profile) -> Result<Weights> {
+        let path = path.as_ref();
+        let bytes = AlignedBytes::read(path);
+        let bytes = bytes.map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+        Weights::new(Storage::Owned(bytes), profile)
+    }
+
+    /// Uses a file that is part of the program, as `include_bytes!` makes it; copied unless it begins at a multiple
+    /// of 64 bytes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Weights> {
+        let storage = match is_aligned(bytes) {
+            true => Storage::Static(bytes),
+            false => Storage::Owned(AlignedBytes::copy(bytes)),
+        };
+        Weights::new(storage, Profile::Strict)
+    }
+
+    /// Uses a file that is in memory; copied unless it begins at a multiple of 64 bytes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn from_vec(bytes: Vec<u8>) -> Result<Weights> {
+        Weights::from_vec_as(bytes, Profile::Strict)
+    }
+
+    /// Like [`Weights::from_vec`], in a profile.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn from_vec_as(bytes: Vec<u8>, profile: Profile) -> Result<Weights> {
+        let bytes = match is_aligned(&bytes) {
+            true => AlignedBytes { buf: bytes, start: 0 },
+            false => AlignedBytes::copy(&bytes),
+        };
+        Weights::new(Storage::Owned(bytes), profile)
+    }
+
+    pub(super) fn new(storage: Storage, profile: Profile) -> Result<Weights> {
+        let header = parse(storage.bytes(), profile)?;
+        let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+        let weights = Weights { storage, header, index };
+        if profile == Profile::Strict {
+            weights.check_hash()?;
+        }
+        Ok(weights)
+    }
+
+    fn check_hash(&self) -> Result<()> {
+        let stored = self.value("hash")?;
+        let computed = hash_text(xxh3_128(&self.storage.bytes()[self.header.data_start..]));
+        match stored == computed {
+            true => Ok(()),
+            false => Err(Error::HashMismatch { stored: stored.to_owned(), computed }),
+        }
+    }
+
+    /// The header's metadata, as they stand.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// Length of the file, in bytes.
+    pub fn file_len(&self) -> usize {
+        self.storage.bytes().len()
+    }
+
+    /// All tensors, in the order of their data.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor<'_>> + DoubleEndedIterator {
+        self.header.tensors.iter().map(|entry| self.view(entry))
+    }
+
+    /// The tensor called `name`.
+    pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
+        self.index.get(name).map(|&i| self.view(&self.header.tensors[i]))
+    }
+
+    fn view<'a>(&'a self, entry: &'a Entry) -> Tensor<'a> {
+        Tensor { entry, bytes: &self.storage.bytes()[entry.range.clone()] }
+    }
+
+    /// Which GoogLeNet this is, as in "bvlc" or "torchvision".
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MetadataMissing`].
+    pub fn dialect(&self) -> Result<&str> {
+        self.value("dialect")
+    }
+
+    /// Side of the square input, in pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MetadataMissing`], or [`Error::MetadataValue`] unless it is a whole number of 1 to 8192.
+    pub fn input_side(&self) -> Result<usize> {
+        self.pixels("input_side")
+    }
+
+    /// What turns a picture into the network's input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `channels`, `mean`, `std`,
+    /// `resize`, `input_side` that is missing or cannot be used.
+    pub fn preprocessing(&self) -> Result<Rule> {
+        let channels = match self.value("channels")? {
+            "bgr" => Channels::Bgr,
+            "rgb" => Channels::Rgb,
+            _ => return Err(self.unusable("channels", "\"bgr\" or \"rgb\"")),
+        };
+        let mean = self.triple("mean", |_| true, "three finite numbers, as in \"104,117,123\"")?;
+        let std = self.triple("std", |x| x > 0.0, "three finite numbers above zero, as in \"1,1,1\"")?;
+        let resize = self.pixels("resize")?;
+        if resize < self.input_side()? {
+            return Err(self.unusable("resize", "at least the value of \"input_side\""));
+        }
+        Ok(Rule { channels, mean, std, resize })
+    }
+
+    /// The names of the classes, in the order of the output.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MetadataMissing`], or [`Error::MetadataValue`] unless it is a JSON array of strings.
+    pub fn labels(&self) -> Result<Vec<String>> {
+        let text = self.value("labels")?;
+        serde_json::from_str(text).map_err(|_| self.unusable("labels", "a JSON array of strings"))
+    }
+
+    fn value(&self, key: &'static str) -> Result<&str> {
+        self.header.metadata.get(key).map(String::as_str).ok_or(Error::MetadataMissing { key })
+    }
+
+    fn unusable(&self, key: &'static str, expected: &'static str) -> Error {
+        let value = self.header.metadata.get(key).cloned().unwrap_or_default();
+        Error::MetadataValue { key, value, expected }
+    }
+
+    fn pixels(&self, key: &'static str) -> Result<usize> {
+        let side = self.value(key)?.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
+        side.ok_or_else(|| self.unusable(key, "a whole number of 1 to 8192"))
+    }
+
+    fn triple(&self, key: &'static str, allowed: fn(f32) -> bool, expected: &'static str) -> Result<[f32; 3]> {
+        let parts = self.value(key)?.split(',').map(|part| part.parse().ok());
+        let values: Option<Vec<f32>> = parts.map(|x| x.filter(|&x: &f32| x.is_finite() && allowed(x))).collect();
+        values.and_then(|v| v.try_into().ok()).ok_or_else(|| self.unusable(key, expected))
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weights").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// A view of one tensor of a [`Weights`].
 #[derive(Clone, Copy)]
 pub struct Tensor<'a> {
     entry: &'a Entry,
@@ -15,66 +207,145 @@ pub struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    pub(super) fn new(entry: &'a Entry, file: &'a [u8]) -> Self {
-        Self { entry, bytes: &file[entry.start..entry.end] }
-    }
-
     /// Its name.
     pub fn name(&self) -> &'a str {
         &self.entry.name
     }
 
-    /// How its values are stored.
+    /// Type of its elements.
     pub fn dtype(&self) -> Dtype {
         self.entry.dtype
     }
 
-    /// Its shape, outermost dimension first.
+    /// Its shape, outermost dimension first; empty for a scalar.
     pub fn shape(&self) -> &'a [usize] {
         &self.entry.shape
     }
 
     /// Where its data begin in the file, in bytes.
     pub fn offset(&self) -> usize {
-        self.entry.start
+        self.entry.range.start
     }
 
-    /// Its data as they are stored.
+    /// Its elements, row-major, little endian.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Its values, without copying; none if they are stored as f16 or lie unaligned (in files of other makers).
+    /// Its elements where they lie: always for f32 in a strict file on a little-endian machine, else perhaps `None`.
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         match self.entry.dtype {
-            Dtype::F32 => bytemuck::try_cast_slice(self.bytes).ok(),
-            Dtype::F16 => None,
+            Dtype::F32 if cfg!(target_endian = "little") => bytemuck::try_cast_slice(self.bytes).ok(),
+            _ => None,
         }
     }
 
-    /// Its values as f32, copied only if they must be.
+    /// Its elements as f32, exactly; borrowed where [`Tensor::as_f32`] can.
     pub fn to_f32(&self) -> Cow<'a, [f32]> {
-        if let Some(values) = self.as_f32() {
-            return Cow::Borrowed(values);
+        match self.as_f32() {
+            Some(values) => Cow::Borrowed(values),
+            None => Cow::Owned(decode(self.bytes, self.entry.dtype).collect()),
         }
-        let two = |b: &[u8]| f16::from_le_bytes([b[0], b[1]]).to_f32();
-        let four = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        Cow::Owned(match self.entry.dtype {
-            Dtype::F16 => self.bytes.chunks_exact(2).map(two).collect(),
-            Dtype::F32 => self.bytes.chunks_exact(4).map(four).collect(),
-        })
     }
 
-    /// XXH3-128 of its name, shape and values as little-endian f32: equal for equal tensors, however they are stored.
+    /// xxh3-128 of name, shape and values as f32: files that hold the same numbers agree, whatever their order, type
+    /// or alignment.
+    ///
+    /// Hashed are, all little endian: the name's length as u64, the name, the rank as u64, each dimension as u64, the
+    /// values as f32.
     pub fn hash(&self) -> u128 {
-        let mut hasher = Xxh3::new();
+        let mut hasher = Xxh3Default::new();
+        hasher.update(&(self.name().len() as u64).to_le_bytes());
         hasher.update(self.name().as_bytes());
-        for &dimension in self.shape() {
-            hasher.update(&(dimension as u64).to_le_bytes());
+        hasher.update(&(self.shape().len() as u64).to_le_bytes());
+        for &dim in self.shape() {
+            hasher.update(&(dim as u64).to_le_bytes());
         }
-        for value in self.to_f32().iter() {
-            hasher.update(&value.to_le_bytes());
+        match self.entry.dtype {
+            Dtype::F32 => hasher.update(self.bytes),
+            Dtype::F16 => decode(self.bytes, Dtype::F16).for_each(|x| hasher.update(&x.to_le_bytes())),
         }
         hasher.digest128()
     }
 }
+
+impl fmt::Debug for Tensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {} {:?}", self.name(), self.dtype().name(), self.shape())
+    }
+}
+
+fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
+    // One iterator type for both: the length is a whole number of elements, checked by the parser.
+    bytes.chunks_exact(dtype.size()).map(|element| match *element {
+        [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
+        [a, b] => half::f16::from_le_bytes([a, b]).to_f32(),
+        _ => unreachable!("an element has 2 or 4 bytes"),
+    })
+}
+
+/// Where the bytes are. They begin at a multiple of `ALIGNMENT`.
+pub(super) enum Storage {
+    Owned(AlignedBytes),
+    Static(&'static [u8]),
+    Mapped(memmap2::Mmap),
+}
+
+impl Storage {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Storage::Owned(bytes) => bytes.as_slice(),
+            Storage::Static(bytes) => bytes,
+            Storage::Mapped(map) => map,
+        }
+    }
+}
+
+/// Bytes on the heap, from the first multiple of `ALIGNMENT` in `buf` on. `buf` never grows, so it never moves.
+pub(super) struct AlignedBytes {
+    buf: Vec<u8>,
+    start: usize,
+}
+
+impl AlignedBytes {
+    fn zeroed(len: usize) -> io::Result<AlignedBytes> {
+        let mut buf: Vec<u8> = Vec::new();
+        let padded = len.checked_add(ALIGNMENT - 1).ok_or(io::ErrorKind::OutOfMemory)?;
+        buf.try_reserve_exact(padded).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let start = buf.as_ptr().addr().wrapping_neg() % ALIGNMENT;
+        buf.resize(start + len, 0);
+        Ok(AlignedBytes { buf, start })
+    }
+
+    fn copy(bytes: &[u8]) -> AlignedBytes {
+        let mut copy = AlignedBytes::zeroed(bytes.len()).expect("what is in memory once fits twice");
+        copy.buf[copy.start..].copy_from_slice(bytes);
+        copy
+    }
+
+    fn read(path: &Path) -> io::Result<AlignedBytes> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
+        let mut bytes = AlignedBytes::zeroed(len)?;
+        file.read_exact(&mut bytes.buf[bytes.start..])?;
+        Ok(bytes)
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.buf[self.start..]
+    }
+}
+
+fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+}
+
+/// As the metadata key `hash` has it.
+pub(super) fn hash_text(hash: u128) -> String {
+    format!("{hash:032x}")
+}
+
+/// 2 GiB less one byte; the largest network of the family takes 0.25 GiB.
+const MAX_FILE_BYTES: usize = i32::MAX as usize;
+const MAX_SIDE: usize = 8192;

@@ -1,165 +1,223 @@
-//! Writing a weight file: to a temporary file beside the target, which then takes the target's name in one step.
+//! Writing a weights file, whole or not at all.
+//!
+//! ```text
+//! check everything        names, shapes, lengths, f16 range, header's length
+//! hash the data section   pass 1 over the tensors
+//! temporary file          beside the target: header, pass 2, fsync
+//! publish                 force: rename over the target; else: hard link, which fails where something is
+//! ```
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
-
-use half::f16;
-
-use super::format::{ALIGNMENT, Dtype, hash};
+use super::format::{ALIGNMENT, Dtype, FORMAT, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION};
+use super::view::hash_text;
 use crate::{Error, Result};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// A tensor to write.
+#[derive(Clone, Debug)]
 pub struct NewTensor<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// Its shape.
-    pub shape: Cow<'a, [usize]>,
-    /// Its values, as many as the shape says.
+    /// Its name, unique in the file.
+    pub name: &'a str,
+    /// Its shape, outermost dimension first, without zeros.
+    pub shape: &'a [usize],
+    /// Type to store; f16 rounds to nearest, ties to even.
+    pub dtype: Dtype,
+    /// Its elements, row-major.
     pub values: Cow<'a, [f32]>,
 }
 
-/// Writes `tensors`, stored as `dtype` (f16: rounded to nearest even), and `metadata` to `path`; the keys `format`,
-/// `version` and `hash` are added. Without `force` an existing file is left as it is.
+/// Writes a strict weights file of `tensors`, in their order, to `path`.
+///
+/// The metadata keys `format`, `version` and `hash` are set here, whatever `metadata` says of them. A reader sees the
+/// old file or the new one, never a part; after an error nothing new is there. Without `force` an existing target is
+/// an error, even one that another process makes meanwhile; this needs a file system with hard links.
 ///
 /// # Errors
-/// If the file exists and `force` is not set, or cannot be written; nothing half-written is left.
 ///
-/// # Panics
-/// If a tensor's values are not as many as its shape says, or two tensors share a name.
+/// [`Error::TargetExists`], [`Error::Io`], or what is wrong with the tensors: a doubled or reserved name, a shape
+/// with a zero or more than 8 dimensions, values that do not fill the shape, a finite value too large for f16, more
+/// than 4096 tensors or a header longer than 1 MiB.
 pub fn write(
     path: impl AsRef<Path>,
     metadata: &BTreeMap<String, String>,
     tensors: &[NewTensor<'_>],
-    dtype: Dtype,
     force: bool,
 ) -> Result<()> {
     let path = path.as_ref();
-    let io = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => Error::Exists { path: path.into() },
-        _ => Error::Io { path: path.into(), source },
-    };
-    if !force && path.exists() {
-        return Err(Error::Exists { path: path.into() });
-    }
-    let name = path.file_name().ok_or_else(|| io(io::Error::other("not a file's name")))?;
-    let temporary = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let bytes = encode(metadata, tensors, dtype);
-    let result = write_new(&temporary, &bytes).and_then(|()| {
-        // A link fails where the target exists, in one step; a rename replaces it, in one step.
-        if force { fs::rename(&temporary, path) } else { fs::hard_link(&temporary, path) }
-    });
-    // After a rename there is nothing left to remove.
-    let _ = fs::remove_file(&temporary);
-    result.map_err(io)
-}
+    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let offsets = check(tensors)?;
+    let mut hasher = Xxh3Default::new();
+    emit(tensors, &offsets, |bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })
+    .expect("hashing does no input or output");
+    let header = header(metadata, tensors, &offsets, hasher.digest128())?;
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// The whole file.
-fn encode(metadata: &BTreeMap<String, String>, tensors: &[NewTensor<'_>], dtype: Dtype) -> Vec<u8> {
-    let mut data = Vec::new();
-    let mut header = serde_json::Map::new();
-    for tensor in tensors {
-        assert_eq!(tensor.values.len(), tensor.shape.iter().product::<usize>(), "values of {}", tensor.name);
-        data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
-        let start = data.len();
-        match dtype {
-            Dtype::F32 => tensor.values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes())),
-            Dtype::F16 => tensor.values.iter().for_each(|&v| data.extend_from_slice(&f16::from_f32(v).to_le_bytes())),
+    let (temporary, file) = Temporary::create(path).map_err(io("create a temporary file for"))?;
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let written = out
+        .write_all(&header)
+        .and_then(|()| emit(tensors, &offsets, |bytes| out.write_all(bytes)))
+        .and_then(|()| out.flush())
+        .and_then(|()| out.get_ref().sync_all());
+    written.map_err(io("write"))?;
+    drop(out); // Windows renames closed files only
+    match (temporary.publish(path, force), force) {
+        (Err(error), false) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::TargetExists { path: path.to_owned() })
         }
-        let entry = serde_json::json!({
-            "dtype": dtype.name(), "shape": *tensor.shape, "data_offsets": [start, data.len()],
-        });
-        assert!(header.insert(tensor.name.to_string(), entry).is_none(), "{} twice", tensor.name);
+        (published, _) => published.map_err(io("create")),
     }
-    let mut metadata = metadata.clone();
-    metadata.insert("format".into(), "googlenet".into());
-    metadata.insert("version".into(), "1".into());
-    metadata.insert("hash".into(), hash(&data));
-    header.insert("__metadata__".into(), serde_json::to_value(metadata).expect("strings are JSON"));
-    let json = serde_json::to_vec(&header).expect("strings and numbers are JSON");
-    let length = (8 + json.len()).next_multiple_of(ALIGNMENT) - 8;
-    let mut file = (length as u64).to_le_bytes().to_vec();
-    file.extend_from_slice(&json);
-    file.resize(8 + length, b' ');
-    file.extend_from_slice(&data);
-    file
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::weights::Weights;
-
-    fn tensor<'a>(name: &'a str, shape: &'a [usize], values: &'a [f32]) -> NewTensor<'a> {
-        NewTensor { name: name.into(), shape: shape.into(), values: values.into() }
+/// Each tensor's range in the data section.
+fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
+    if tensors.len() > MAX_TENSORS {
+        return Err(Error::TooManyTensors { count: tensors.len(), limit: MAX_TENSORS });
     }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_is_written_is_read(a in prop::collection::vec(-1e3_f32..1e3, 1..200), b in prop::collection::vec(-1.0_f32..1.0, 1..50)) {
-            let shapes = ([a.len()], [1, b.len()]);
-            let tensors = [tensor("a", &shapes.0, &a), tensor("b", &shapes.1, &b)];
-            let whole = Weights::from_bytes(&encode(&BTreeMap::new(), &tensors, Dtype::F32)).expect("own file");
-            prop_assert_eq!(whole.tensor("a").expect("a").as_f32().expect("aligned"), &a[..]);
-            prop_assert_eq!(whole.tensor("b").expect("b").shape(), &shapes.1[..]);
-            let rounded: Vec<f32> = a.iter().map(|&v| f16::from_f32(v).to_f32()).collect();
-            let small = Weights::from_bytes(&encode(&BTreeMap::new(), &tensors, Dtype::F16)).expect("own file");
-            prop_assert_eq!(&small.tensor("a").expect("a").to_f32()[..], &rounded[..]);
-            let again = [tensor("a", &shapes.0, &rounded)];
-            let again = Weights::from_bytes(&encode(&BTreeMap::new(), &again, Dtype::F32)).expect("own file");
-            prop_assert_eq!(small.tensor("a").expect("a").hash(), again.tensor("a").expect("a").hash());
+    let mut names = BTreeSet::new();
+    let mut offsets = Vec::with_capacity(tensors.len());
+    let mut end = 0usize;
+    for t in tensors {
+        let tensor = || t.name.to_owned();
+        if t.name == METADATA {
+            return Err(Error::TensorName { tensor: tensor() });
         }
-    }
-
-    #[test]
-    fn a_flipped_bit_anywhere_is_noticed() {
-        let values: Vec<f32> = (0..40).map(|i| i as f32).collect();
-        let file = encode(&BTreeMap::new(), &[tensor("a", &[40], &values)], Dtype::F32);
-        assert!(Weights::from_bytes(&file).is_ok());
-        for bit in 0..8 * file.len() {
-            let mut damaged = file.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(weights) = Weights::from_bytes(&damaged) {
-                // Only the header's own names and keys may change without making it invalid.
-                let known = weights.tensor("a").is_some_and(|a| a.shape() == [40]);
-                assert!(
-                    bit / 8 < file.len() - 160 && !(known && weights.metadata().len() == 3),
-                    "bit {bit} went unnoticed"
-                );
+        if !names.insert(t.name) {
+            return Err(Error::DuplicateKey { key: tensor() });
+        }
+        let n_bytes = t.shape.iter().try_fold(t.dtype.size(), |n, &dim| n.checked_mul(dim));
+        let begin = end.checked_next_multiple_of(ALIGNMENT);
+        let n_bytes = n_bytes.filter(|&n| n > 0 && t.shape.len() <= MAX_RANK);
+        let range = n_bytes.zip(begin).and_then(|(n, begin)| Some((n, begin, begin.checked_add(n)?)));
+        let Some((n_bytes, begin, past)) = range else {
+            return Err(Error::TensorShape {
+                tensor: tensor(),
+                shape: t.shape.iter().map(|&dim| dim as u64).collect(),
+            });
+        };
+        if n_bytes / t.dtype.size() != t.values.len() {
+            let found = t.values.len() as u64 * t.dtype.size() as u64;
+            return Err(Error::TensorLength { tensor: tensor(), expected: n_bytes as u64, found });
+        }
+        if t.dtype == Dtype::F16 {
+            let lost = |x: f32| x.is_finite() && half::f16::from_f32(x).is_infinite();
+            if let Some(index) = t.values.iter().position(|&x| lost(x)) {
+                return Err(Error::HalfRange { tensor: tensor(), index, value: t.values[index] });
             }
         }
-        for len in 0..file.len() {
-            assert!(Weights::from_bytes(&file[..len]).is_err(), "cut at {len}");
+        offsets.push([begin, past]);
+        end = past;
+    }
+    Ok(offsets)
+}
+
+/// The data section, piece by piece.
+fn emit(
+    tensors: &[NewTensor<'_>],
+    offsets: &[[usize; 2]],
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut end = 0;
+    let mut piece = Vec::new();
+    for (tensor, &[begin, past]) in tensors.iter().zip(offsets) {
+        sink(&[0; ALIGNMENT][..begin - end])?;
+        for values in tensor.values.chunks(PIECE) {
+            piece.clear();
+            match tensor.dtype {
+                Dtype::F32 => piece.extend(values.iter().flat_map(|x| x.to_le_bytes())),
+                Dtype::F16 => piece.extend(values.iter().flat_map(|&x| half::f16::from_f32(x).to_le_bytes())),
+            }
+            sink(&piece)?;
         }
+        end = past;
+    }
+    Ok(())
+}
+
+/// Length and JSON, padded with spaces so that the data section begins at a multiple of `ALIGNMENT`.
+fn header(
+    metadata: &BTreeMap<String, String>,
+    tensors: &[NewTensor<'_>],
+    offsets: &[[usize; 2]],
+    hash: u128,
+) -> Result<Vec<u8>> {
+    let mut metadata = metadata.clone();
+    metadata.insert("format".to_owned(), FORMAT.to_owned());
+    metadata.insert("version".to_owned(), VERSION.to_owned());
+    metadata.insert("hash".to_owned(), hash_text(hash));
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let pairs: Vec<String> = metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value))).collect();
+    let mut json = format!("{{{}:{{{}}}", quoted(METADATA), pairs.join(","));
+    for (tensor, offsets) in tensors.iter().zip(offsets) {
+        let (name, dtype, shape) = (quoted(tensor.name), tensor.dtype.name(), tensor.shape);
+        json += &format!(",{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":{offsets:?}}}");
+    }
+    json.push('}');
+    let data_start = (8 + json.len()).next_multiple_of(ALIGNMENT);
+    let length = data_start - 8;
+    if length > MAX_HEADER_BYTES {
+        return Err(Error::HeaderTooLong { length: length as u64, limit: MAX_HEADER_BYTES as u64 });
+    }
+    let mut bytes = (length as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(json.as_bytes());
+    bytes.resize(data_start, b' ');
+    Ok(bytes)
+}
+
+/// A file beside the target, removed when dropped.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn create(target: &Path) -> io::Result<(Temporary, File)> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+        for _ in 0..1000 {
+            let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut temporary = OsString::from(".");
+            temporary.push(name);
+            temporary.push(format!(".{}-{unique}.tmp", std::process::id()));
+            let path = target.with_file_name(temporary);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // left by a process that was killed
+                created => return created.map(|file| (Temporary(path), file)),
+            }
+        }
+        Err(io::Error::other("no free name for a temporary file"))
     }
 
-    #[test]
-    fn an_existing_file_is_kept_unless_forced() {
-        let folder = std::env::temp_dir().join(format!("googlenet-write-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join("w.safetensors");
-        let tensors = |value: &'static [f32]| [tensor("a", &[1], value)];
-        let read = || Weights::open(&path).expect("written").tensor("a").expect("a").to_f32()[0];
-        write(&path, &BTreeMap::new(), &tensors(&[1.0]), Dtype::F32, false).expect("new");
-        let refused = write(&path, &BTreeMap::new(), &tensors(&[2.0]), Dtype::F32, false);
-        assert!(matches!(refused, Err(Error::Exists { .. })));
-        assert_eq!(read(), 1.0);
-        write(&path, &BTreeMap::new(), &tensors(&[3.0]), Dtype::F32, true).expect("forced");
-        assert_eq!(read(), 3.0);
-        let entries = fs::read_dir(&folder).expect("the folder").count();
-        assert_eq!(entries, 1, "a temporary file is left");
-        fs::remove_dir_all(&folder).expect("cleaned up");
+    fn publish(self, target: &Path, force: bool) -> io::Result<()> {
+        if force {
+            fs::rename(&self.0, target)?;
+        } else {
+            fs::hard_link(&self.0, target)?;
+        }
+        sync_folder(target);
+        Ok(())
     }
 }
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing to remove; after a failure there is nobody left to tell.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the new name last through a power cut, where folders can be synced. The file is whole either way.
+fn sync_folder(target: &Path) {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// Elements turned into bytes at a time.
+const PIECE: usize = 1 << 14;

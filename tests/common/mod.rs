@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use googlenet::weights::{NewTensor, write};
+use googlenet::weights::{Dtype, NewTensor, write};
 use googlenet::{Model, import};
 
 /// The folder of the real weights; none, with a printed line, where it is missing.
@@ -31,7 +31,7 @@ pub fn model_of(tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
     static COUNT: AtomicUsize = AtomicUsize::new(0); // tests of one process run at once
     let unique = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(format!("googlenet-{name}-{unique}.safetensors"));
-    write(&path, &metadata, tensors, googlenet::weights::Dtype::F32, true).expect("written");
+    write(&path, &metadata, tensors, true).expect("written");
     let model = Model::open(&path).expect("own file");
     std::fs::remove_file(&path).expect("removed");
     model
@@ -44,7 +44,7 @@ pub fn real_model() -> Option<Model> {
     let tensors: Vec<NewTensor<'_>> = imported
         .tensors
         .iter()
-        .map(|t| NewTensor { name: (&t.name).into(), shape: (&t.shape).into(), values: (&t.values).into() })
+        .map(|t| NewTensor { name: &t.name, shape: &t.shape, dtype: Dtype::F32, values: (&t.values).into() })
         .collect();
     Some(model_of(&tensors, 224, "real"))
 }

@@ -1,2 +1,126 @@
-//! The command.
-fn main() {}
+//! The command `googlenet`: one file a subcommand. Results go to stdout, words to stderr.
+#![deny(unsafe_code)]
+
+mod bench;
+mod classify;
+mod convert;
+mod cost;
+mod exit;
+mod inspect;
+mod load;
+mod output;
+mod plan;
+mod progress;
+mod run;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Code, Outcome};
+
+/// GoogLeNet on CPUs: classify pictures, run tensors, measure, convert and inspect weights.
+///
+/// Without weights and without a picture it shows what it can do:
+///
+///     googlenet classify
+///
+/// classifies a built-in photograph with built-in demonstration weights. For ImageNet's 1000 classes, convert the BVLC
+/// weights once and name them:
+///
+///     googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt
+///     googlenet classify --weights googlenet.safetensors cat.jpg
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment, after_help = AFTER_HELP, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Classify),
+    Run(run::Run),
+    Bench(bench::Bench),
+    Convert(convert::Convert),
+    Inspect(inspect::Inspect),
+    Cost(cost::Cost),
+    Plan(plan::Plan),
+}
+
+const AFTER_HELP: &str = "\
+Results go to stdout, words to stderr.
+
+Exit codes:
+  0  done
+  1  the system failed: reading, writing, threads
+  2  wrong usage: an argument, an unknown layer or instruction set
+  3  a weight or model file that is missing, damaged, or of another network
+  4  a picture or .npy file that is missing, damaged, or of the wrong form
+  5  the output exists (--force replaces it)
+
+Environment:
+  GOOGLENET_ISA  portable, neon, avx2 or avx512: the instruction set to use, if not the best one here";
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            eprintln!("{}", one_line(&error));
+            return Code::Usage.into();
+        }
+        Err(help) => {
+            // Nobody is left to tell if even help cannot be printed.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    let mut out = io::stdout().lock();
+    let outcome = cli.command.run(&mut out).and_then(|()| Ok(out.flush()?));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads stdout has seen enough.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.code().into()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, out: &mut dyn Write) -> Outcome {
+        match self {
+            Command::Classify(command) => command.run(out),
+            Command::Run(command) => command.run(out),
+            Command::Bench(command) => command.run(out),
+            Command::Convert(command) => command.run(out),
+            Command::Inspect(command) => command.run(out),
+            Command::Cost(command) => command.run(out),
+            Command::Plan(command) => command.run(out),
+        }
+    }
+}
+
+/// What was wrong with the arguments, without the usage: the text up to the first empty line, on one line. Where no
+/// subcommand was named, that text is the help, whole.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    if !text.starts_with("error:") {
+        return text;
+    }
+    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_argument_tables_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

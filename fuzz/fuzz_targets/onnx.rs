@@ -1,0 +1,20 @@
+//! Any bytes as a file to import: an error, or every tensor of the network with as many values as its shape asks for.
+//!
+//! A whole network is 14 MB in f16, more than a fuzzer makes up. The seed has the graph and the shapes but no data, which
+//! is looked at last: what is searched is the decoder, the links between nodes, and the whole walk along the table.
+#![no_main]
+
+use googlenet::import::import_bytes;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    match import_bytes(bytes) {
+        Ok(imported) => {
+            assert!(imported.classes > 0 && imported.tensors.len() == 116);
+            for tensor in &imported.tensors {
+                assert_eq!(tensor.shape.iter().product::<usize>(), tensor.values.len(), "{}", tensor.name);
+            }
+        }
+        Err(error) => assert!(error.to_string().len() <= 64 * 1024 + 8 * bytes.len()),
+    }
+});

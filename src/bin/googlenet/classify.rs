@@ -1,0 +1,96 @@
+//! `classify`: from picture files to labels.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use googlenet::image;
+use googlenet::{Options, Session};
+use serde_json::json;
+
+use crate::exit::{Code, Failure, OrFail, Outcome};
+use crate::load;
+use crate::progress::Progress;
+
+/// Say what is on pictures (JPEG or PNG).
+///
+/// Without an IMAGE it looks at a built-in photograph of a cat; without `--weights` it uses built-in weights that know
+/// ten classes. A picture that cannot be used is named on stderr, the others are still classified, and the exit code
+/// is 4.
+#[derive(Args)]
+pub struct Classify {
+    /// Weights, as `convert` writes them [default: the demonstration weights]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// How many classes to print, the likeliest first
+    #[arg(long, value_name = "K", default_value = "5", value_parser = load::count)]
+    top: usize,
+    /// Threads to use [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = load::threads)]
+    threads: Option<usize>,
+    /// Print a line of JSON for each picture: image, top (index, label, probability), ms
+    #[arg(long)]
+    json: bool,
+    /// Pictures
+    #[arg(value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+}
+
+/// "Chelsea" by Stefan van der Walt, CC0; see weights/README.md.
+static PHOTOGRAPH: &[u8] = include_bytes!("../../../weights/chelsea.png");
+
+impl Classify {
+    /// Prints labels for every picture.
+    pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let model = load::model(self.weights.as_deref())?;
+        let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
+        let mut session = model.session(options).or_fail(Code::Usage, "")?;
+        if self.images.is_empty() {
+            return self.one(&mut session, "chelsea.png (built in)", image::decode(PHOTOGRAPH), out);
+        }
+        let progress = (self.images.len() > 1).then(|| Progress::new(self.images.len(), "pictures"));
+        let mut bad = 0;
+        for path in &self.images {
+            match self.one(&mut session, &path.display().to_string(), image::open(path), out) {
+                Err(failure) if failure.code() == Code::Input && self.images.len() > 1 => {
+                    eprintln!("error: {failure}");
+                    bad += 1;
+                }
+                outcome => outcome?,
+            }
+            progress.iter().for_each(|progress| progress.advance(1));
+        }
+        drop(progress);
+        match bad {
+            0 => Ok(()),
+            _ => Err(Failure::new(Code::Input, format!("{bad} of {} pictures could not be used", self.images.len()))),
+        }
+    }
+
+    fn one(
+        &self,
+        session: &mut Session,
+        name: &str,
+        picture: Result<image::Decoded, image::ImageError>,
+        out: &mut dyn Write,
+    ) -> Outcome {
+        let picture = picture.or_fail(Code::Input, name)?;
+        let begin = Instant::now();
+        let top = session.classify(picture.view(), self.top).or_fail(Code::Input, name)?;
+        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        if self.json {
+            let top: Vec<_> = top
+                .iter()
+                .map(|p| json!({ "index": p.index, "label": p.label, "probability": p.probability }))
+                .collect();
+            writeln!(out, "{}", json!({ "image": name, "top": top, "ms": ms }))?;
+        } else {
+            writeln!(out, "{name}  ({ms:.1} ms)")?;
+            for p in top {
+                writeln!(out, "  {:6.2} %  {:>4}  {}", 100.0 * p.probability, p.index, p.label)?;
+            }
+        }
+        Ok(())
+    }
+}

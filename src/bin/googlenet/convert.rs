@@ -1,0 +1,210 @@
+//! `convert`: from the formats that weights are published in to the one that this engine reads.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use googlenet::import::import_bytes;
+use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
+use serde_json::json;
+
+use crate::exit::{Code, Failure, OrFail, Outcome};
+use crate::{load, output};
+
+/// Convert weights: an ONNX graph of GoogLeNet, or a safetensors file with Caffe's names.
+///
+/// Every node or tensor is checked against the network's table. How pictures become input is stored with the weights:
+/// what an option says, else what IN's own metadata say, else what the dialect's authors did.
+#[derive(Args)]
+pub struct Convert {
+    /// What to read
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// What to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Which GoogLeNet it is
+    #[arg(long, value_enum, default_value = "bvlc")]
+    dialect: Dialect,
+    /// A text file with a label a line, in the order of the classes; a synset id in front is left out
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Order of the colour channels [default of bvlc: bgr]
+    #[arg(long, value_enum)]
+    channels: Option<Channels>,
+    /// Subtracted from each channel's 0 to 255, in their order [default of bvlc: 104,117,123]
+    #[arg(long, value_name = "A,B,C", value_parser = triple, allow_hyphen_values = true)]
+    mean: Option<[f32; 3]>,
+    /// What each channel is divided by, in their order [default of bvlc: 1,1,1]
+    #[arg(long, value_name = "A,B,C", value_parser = positive_triple)]
+    std: Option<[f32; 3]>,
+    /// A picture's short side before the crop, in pixels [default of bvlc: 256; with --side, 8/7 of it]
+    #[arg(long, value_name = "PIXELS", value_parser = load::side)]
+    resize: Option<usize>,
+    /// Side of the input, in pixels [default of bvlc: 224]
+    #[arg(long, value_name = "PIXELS", value_parser = load::side)]
+    side: Option<usize>,
+    /// Store 16-bit floats: half the size
+    #[arg(long)]
+    f16: bool,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Dialect {
+    /// Caffe's reference model
+    Bvlc,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Channels {
+    /// Blue, green, red
+    Bgr,
+    /// Red, green, blue
+    Rgb,
+}
+
+impl Convert {
+    /// Writes the converted file.
+    pub fn run(self, _out: &mut dyn Write) -> Outcome {
+        output::check(&self.output, self.force)?;
+        let bytes = fs::read(&self.input).or_fail(Code::Model, self.input.display())?;
+        let imported = import_bytes(&bytes).or_fail(Code::Model, self.input.display())?;
+        // An ONNX file is none, and says nothing of pictures.
+        let own = parse(&bytes, Profile::Plain).map(|header| header.metadata).unwrap_or_default();
+        let metadata = self.metadata(&own, imported.classes)?;
+        let dtype = if self.f16 { Dtype::F16 } else { Dtype::F32 };
+        let tensors: Vec<_> = imported
+            .tensors
+            .iter()
+            .map(|tensor| NewTensor {
+                name: &tensor.name,
+                shape: &tensor.shape,
+                dtype,
+                values: Cow::Borrowed(tensor.values.as_slice()),
+            })
+            .collect();
+        let written = write(&self.output, &metadata, &tensors, self.force);
+        written.or_fail(Code::System, self.output.display())?;
+        eprintln!("{}: {} tensors, {} classes", self.output.display(), tensors.len(), imported.classes);
+        Ok(())
+    }
+
+    /// The metadata of the file to write; `own` are those of the file that was read.
+    fn metadata(&self, own: &BTreeMap<String, String>, classes: usize) -> Outcome<BTreeMap<String, String>> {
+        let side = match (self.side, own.get("input_side")) {
+            (Some(side), _) => side,
+            (None, Some(side)) => load::side(side).map_err(|why| {
+                Failure::new(Code::Model, format!("{}: input side {side:?}: {why}", self.input.display()))
+            })?,
+            (None, None) => 224,
+        };
+        let resize = match (self.resize, self.side, own.contains_key("input_side")) {
+            (Some(resize), ..) => resize,
+            (None, None, true) => side, // said nothing of a margin
+            (None, ..) => side * 256 / 224,
+        };
+        let dialect = match self.dialect {
+            Dialect::Bvlc => "bvlc",
+        };
+        let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
+        let channels = self.channels.map(|channels| match channels {
+            Channels::Bgr => "bgr".to_owned(),
+            Channels::Rgb => "rgb".to_owned(),
+        });
+        let own_or = |key: &str, option: Option<String>, default: &str| {
+            option.or_else(|| own.get(key).cloned()).unwrap_or_else(|| default.into())
+        };
+        let resize = match self.side.or(self.resize) {
+            Some(_) => resize.to_string(),
+            None => own_or("resize", None, &resize.to_string()),
+        };
+        let mut metadata = BTreeMap::from([
+            ("dialect".into(), dialect.into()),
+            ("input_side".into(), side.to_string()),
+            ("channels".into(), own_or("channels", channels, "bgr")),
+            ("mean".into(), own_or("mean", self.mean.map(list), "104,117,123")),
+            ("std".into(), own_or("std", self.std.map(list), "1,1,1")),
+            ("resize".into(), resize),
+        ]);
+        let labels = match &self.labels {
+            Some(path) => Some(json!(read_labels(path, classes)?).to_string()),
+            None => own.get("labels").cloned(),
+        };
+        metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
+        Ok(metadata)
+    }
+}
+
+fn read_labels(path: &Path, classes: usize) -> Outcome<Vec<String>> {
+    let text = fs::read_to_string(path).or_fail(Code::Model, path.display())?;
+    let labels: Vec<_> = text.lines().map(|line| label(line).to_owned()).collect();
+    if labels.len() != classes {
+        let problem = format!("{}: {} labels for {classes} classes", path.display(), labels.len());
+        return Err(Failure::new(Code::Model, problem));
+    }
+    Ok(labels)
+}
+
+/// The label of a line: without a leading synset id, an `n` and eight digits.
+fn label(line: &str) -> &str {
+    let line = line.trim();
+    match line.split_once(char::is_whitespace) {
+        Some((id, label))
+            if id.len() == 9 && id.starts_with('n') && id[1..].bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            label.trim_start()
+        }
+        _ => line,
+    }
+}
+
+/// Parses three finite numbers, or one that stands for all three.
+fn triple(text: &str) -> Result<[f32; 3], String> {
+    let expected = || "expected one or three numbers, as in 104,117,123".to_owned();
+    let numbers = text.split(',').map(|number| number.trim().parse::<f32>());
+    let numbers: Vec<_> = numbers.collect::<Result<_, _>>().map_err(|_| expected())?;
+    match numbers[..] {
+        _ if numbers.iter().any(|number| !number.is_finite()) => Err(expected()),
+        [a] => Ok([a; 3]),
+        [a, b, c] => Ok([a, b, c]),
+        _ => Err(expected()),
+    }
+}
+
+fn positive_triple(text: &str) -> Result<[f32; 3], String> {
+    let numbers = triple(text)?;
+    if numbers.iter().any(|&number| number <= 0.0) {
+        return Err("expected numbers above 0".into());
+    }
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_synset_id_is_no_part_of_a_label() {
+        assert_eq!(label("n01440764 tench, Tinca tinca\r"), "tench, Tinca tinca");
+        assert_eq!(label("  nematode worm"), "nematode worm");
+        assert_eq!(label("n0144076x tench"), "n0144076x tench");
+        assert_eq!(label("n01440764"), "n01440764");
+        assert_eq!(label("né1440764 é"), "né1440764 é");
+    }
+
+    #[test]
+    fn triples_are_one_or_three_finite_numbers() {
+        assert_eq!(triple("104,117, 123"), Ok([104.0, 117.0, 123.0]));
+        assert_eq!(triple("-0.5"), Ok([-0.5; 3]));
+        for bad in ["", "1,2", "1,2,3,4", "1,x,3", "NaN", "inf,0,0"] {
+            assert!(triple(bad).is_err(), "{bad:?}");
+        }
+        assert!(positive_triple("1,0,1").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! `inspect`: what a weight file holds.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use googlenet::weights::{Tensor, Weights};
+use serde_json::{Value, json};
+
+use crate::exit::{Code, OrFail, Outcome};
+
+/// Print what a weight file says of itself, and each tensor's shape, type, alignment, hash and range of values.
+///
+/// Hashes are of name, shape and values: equal wherever the numbers are. NaN are counted, not refused.
+#[derive(Args)]
+pub struct Inspect {
+    /// A weight file, as `convert` writes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The values of a tensor, in short; NaN take no part in the range.
+struct Range {
+    min: f32,
+    max: f32,
+    n_nan: usize,
+}
+
+impl Inspect {
+    /// Prints the file's contents.
+    pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let weights = Weights::open(&self.file).or_fail(Code::Model, self.file.display())?;
+        if self.json {
+            let tensors: Vec<Value> = weights.tensors().map(|tensor| tensor_json(&tensor)).collect();
+            let file = json!({
+                "file": self.file.display().to_string(),
+                "bytes": weights.file_len(),
+                "metadata": weights.metadata(),
+                "tensors": tensors,
+            });
+            writeln!(out, "{file}")?;
+            return Ok(());
+        }
+        writeln!(out, "{}: {} bytes", self.file.display(), weights.file_len())?;
+        for (key, value) in weights.metadata() {
+            let end = value.char_indices().nth(MAX_SHOWN).map_or(value.len(), |(end, _)| end);
+            let more = if end < value.len() { "..." } else { "" };
+            writeln!(out, "{key}: {}{more}", value[..end].escape_debug())?;
+        }
+        let mut n_nan = 0;
+        for tensor in weights.tensors() {
+            let range = range(&tensor);
+            n_nan += range.n_nan;
+            writeln!(
+                out,
+                "{:<32} {:>16} {} align {:>4} {:032x} {:>10.4} ..{:>10.4}, {} NaN",
+                tensor.name().escape_debug().to_string(),
+                format!("{:?}", tensor.shape()).replace(' ', ""),
+                tensor.dtype().name(),
+                alignment(&tensor),
+                tensor.hash(),
+                range.min,
+                range.max,
+                range.n_nan,
+            )?;
+        }
+        writeln!(out, "{} tensors, {n_nan} NaN", weights.tensors().count())?;
+        Ok(())
+    }
+}
+
+fn tensor_json(tensor: &Tensor<'_>) -> Value {
+    let range = range(tensor);
+    json!({
+        "name": tensor.name(),
+        "shape": tensor.shape(),
+        "dtype": tensor.dtype().name(),
+        "offset": tensor.offset(),
+        "alignment": alignment(tensor),
+        "hash": format!("{:032x}", tensor.hash()),
+        // JSON has neither infinity nor NaN: null stands for them.
+        "min": range.min,
+        "max": range.max,
+        "nan": range.n_nan,
+    })
+}
+
+/// The largest power of two, up to a page, that the tensor's offset is a multiple of.
+fn alignment(tensor: &Tensor<'_>) -> usize {
+    1 << tensor.offset().trailing_zeros().min(12)
+}
+
+fn range(tensor: &Tensor<'_>) -> Range {
+    let empty = Range { min: f32::INFINITY, max: f32::NEG_INFINITY, n_nan: 0 };
+    tensor.to_f32().iter().fold(empty, |range, &x| Range {
+        min: range.min.min(x),
+        max: range.max.max(x),
+        n_nan: range.n_nan + usize::from(x.is_nan()),
+    })
+}
+
+/// Characters of a metadata value that are shown.
+const MAX_SHOWN: usize = 200;

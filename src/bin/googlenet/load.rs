@@ -1,0 +1,65 @@
+//! Where weights come from, and the arguments that several subcommands share.
+
+use std::num::NonZero;
+use std::path::Path;
+
+use googlenet::Model;
+
+use crate::exit::{Code, OrFail, Outcome};
+
+/// Bytes that begin at a cache line, as the weights' profile asks.
+#[repr(C, align(64))]
+struct Aligned<B: ?Sized>(B);
+
+static DEMONSTRATION: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../weights/demo.safetensors"));
+
+const NOTE: &str = "\
+note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
+      For ImageNet's 1000 classes fetch the BVLC GoogLeNet, then
+          googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt
+      and add `--weights googlenet.safetensors`.";
+
+/// The weights at `path`, or the demonstration weights, which say what they are.
+pub fn model(path: Option<&Path>) -> Outcome<Model> {
+    match path {
+        Some(path) => Model::open(path).or_fail(Code::Model, path.display()),
+        None => {
+            eprintln!("{NOTE}");
+            Model::from_static(&DEMONSTRATION.0).or_fail(Code::Model, "the demonstration weights")
+        }
+    }
+}
+
+/// As many threads as this process may run at once.
+pub fn all_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS as usize)
+}
+
+/// Parses `--threads`.
+pub fn threads(text: &str) -> Result<usize, String> {
+    in_range(text, 1, MAX_THREADS)
+}
+
+/// Parses `--batch`.
+pub fn batch(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 4096)
+}
+
+/// Parses a count that may be anything but 0.
+pub fn count(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 1_000_000_000)
+}
+
+/// Parses an input side.
+pub fn side(text: &str) -> Result<usize, String> {
+    in_range(text, googlenet::model::MIN_SIDE as u64, googlenet::model::MAX_SIDE as u64)
+}
+
+fn in_range(text: &str, least: u64, most: u64) -> Result<usize, String> {
+    match text.parse::<u64>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value as usize),
+        _ => Err(format!("expected a whole number from {least} to {most}")),
+    }
+}
+
+const MAX_THREADS: u64 = 256;

@@ -1,0 +1,61 @@
+//! `plan`: what a run will do, phase by phase, and why.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use googlenet::Options;
+
+use crate::exit::{Code, OrFail, Outcome};
+use crate::load;
+
+/// Print the plan: its phases, and each step's layers, shapes, kernel, tasks and place in the arena, and why.
+///
+/// All steps of a phase may run at once; a phase begins when the one before it has ended.
+#[derive(Args)]
+pub struct Plan {
+    /// Weights, as `convert` writes them [default: the demonstration weights]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Threads to plan for
+    #[arg(long, value_name = "N", default_value = "1", value_parser = load::threads)]
+    threads: usize,
+    /// Images of a run
+    #[arg(long, value_name = "N", default_value = "1", value_parser = load::batch)]
+    batch: usize,
+    /// Side of the input, in pixels [default: the weights']
+    #[arg(long, value_name = "PIXELS", value_parser = load::side)]
+    side: Option<usize>,
+}
+
+impl Plan {
+    /// Prints the plan.
+    pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let model = load::model(self.weights.as_deref())?;
+        let options = Options::new().threads(self.threads).batch(self.batch).side(self.side.unwrap_or(model.side()));
+        let session = model.session(options).or_fail(Code::Usage, "")?;
+        writeln!(
+            out,
+            "{} ({}), side {}, {}, threads {}, batch {}, arena {:.2} MiB",
+            model.network().name,
+            model.network().dialect,
+            session.side(),
+            session.isa(),
+            self.threads,
+            self.batch,
+            session.arena_bytes() as f64 / (1 << 20) as f64,
+        )?;
+        let mut phase = None;
+        for step in session.describe() {
+            if phase != Some(step.phase) {
+                phase = Some(step.phase);
+                writeln!(out, "phase {}", step.phase)?;
+            }
+            let [x, y] = step.shapes.map(|[c, h, w]| format!("{c}x{h}x{w}"));
+            let why = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };
+            writeln!(out, "  {}", step.layers)?;
+            writeln!(out, "    {x} -> {y}, {} tasks, at byte {}, {}{why}", step.tasks, step.offset, step.kernel)?;
+        }
+        Ok(())
+    }
+}

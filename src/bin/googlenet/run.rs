@@ -1,0 +1,120 @@
+//! `run`: raw tensors in, a layer's output out.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use googlenet::Options;
+use npyz::{NpyFile, NpyHeader, NpyReader, Order, WriteOptions, WriterBuilder};
+
+use crate::exit::{Code, Failure, OrFail, Outcome};
+use crate::load;
+use crate::output::{self, Output};
+use crate::progress::Progress;
+
+/// Run the network on a tensor that is already preprocessed.
+///
+/// Input: .npy, f32, C order, [n, 3, side, side]. Output: .npy, f32, [n, classes] of the logits or probabilities,
+/// [n, c, h, w] of any other layer.
+#[derive(Args)]
+pub struct Run {
+    /// Weights, as `convert` writes them
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// The input
+    #[arg(long, value_name = "X.npy")]
+    input: PathBuf,
+    /// Where to write the output
+    #[arg(long, value_name = "Y.npy")]
+    output: PathBuf,
+    /// What to write: `logits`, `prob`, or a layer as Caffe calls it, `inception_4e/output` or `pool5/7x7_s1`
+    #[arg(long, value_name = "NAME", default_value = "logits")]
+    endpoint: String,
+    /// Side of the input, in pixels [default: the weights']
+    #[arg(long, value_name = "PIXELS", value_parser = load::side)]
+    side: Option<usize>,
+    /// Threads to use [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = load::threads)]
+    threads: Option<usize>,
+    /// Replace the output if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+impl Run {
+    /// Writes the output.
+    pub fn run(self, _out: &mut dyn Write) -> Outcome {
+        output::check(&self.output, self.force)?;
+        let model = load::model(Some(&self.weights))?;
+        let side = self.side.unwrap_or(model.side());
+        let (images, mut values) = open(&self.input, side)?;
+        let threads = self.threads.unwrap_or_else(load::all_threads);
+        // A batch of as many images as there are threads: each takes whole images.
+        let batch = images.min(threads);
+        let endpoint = if self.endpoint == "logits" { LOGITS } else { &self.endpoint };
+        let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
+        let mut session = model.session(options).or_fail(Code::Usage, "")?;
+        let [c, h, w] = session.endpoint_shape(endpoint).expect("it was asked for");
+        let flat = [LOGITS, "prob"].contains(&endpoint);
+        let shape = if flat { vec![images, c] } else { vec![images, c, h, w] };
+        let shape: Vec<u64> = shape.into_iter().map(|n| n as u64).collect();
+
+        let mut file = Output::create(&self.output, self.force)?;
+        let failed = |result: std::io::Result<()>| result.or_fail(Code::System, self.output.display());
+        let begun = WriteOptions::<f32>::new().default_dtype().shape(&shape).writer(&mut file).begin_nd();
+        let mut writer = begun.or_fail(Code::System, self.output.display())?;
+        let progress = Progress::new(images, "images");
+        let mut done = 0;
+        while done < images {
+            let live = batch.min(images - done);
+            for x in &mut session.input_mut()[..live * 3 * side * side] {
+                let next = values.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
+                *x = next.or_fail(Code::Input, self.input.display())?;
+            }
+            session.run();
+            let y = session.endpoint(endpoint).expect("it was asked for");
+            failed(writer.extend(y[..live * c * h * w].iter().copied()))?;
+            progress.advance(live);
+            done += live;
+        }
+        failed(writer.finish())?;
+        file.commit()
+    }
+}
+
+type Values = NpyReader<f32, BufReader<File>>;
+
+/// The number of images in the file at `path`, and its values, one after another; the file's length has been checked.
+fn open(path: &Path, side: usize) -> Outcome<(usize, Values)> {
+    let bad = |problem: String| Failure::new(Code::Input, format!("{}: {problem}", path.display()));
+    let file = File::open(path).or_fail(Code::Input, path.display())?;
+    let file_len = file.metadata().or_fail(Code::Input, path.display())?.len();
+    let mut reader = BufReader::new(file);
+    let header = NpyHeader::from_reader((&mut reader).take(MAX_HEADER)).or_fail(Code::Input, path.display())?;
+    if header.order() != Order::C {
+        return Err(bad("Fortran order, expected C order".into()));
+    }
+    let image = 3 * (side * side) as u64;
+    let &[images, 3, h, w] = header.shape() else {
+        return Err(bad(format!("shape {:?}, expected [n, 3, {side}, {side}]", header.shape())));
+    };
+    if images == 0 || [h, w] != [side as u64; 2] {
+        return Err(bad(format!("shape {:?}, expected [n, 3, {side}, {side}] with n of 1 or more", header.shape())));
+    }
+    let dtype = header.dtype().descr();
+    if !["'<f4'", "'>f4'"].contains(&dtype.as_str()) {
+        return Err(bad(format!("type {dtype}, expected f32")));
+    }
+    // Asked before anything is believed: this also bounds `images`.
+    let expected = images.checked_mul(4 * image);
+    let found = file_len - std::io::Seek::stream_position(&mut reader).or_fail(Code::Input, path.display())?;
+    if expected != Some(found) {
+        return Err(bad(format!("{found} bytes of values, not what shape {:?} needs", header.shape())));
+    }
+    let values = NpyFile::with_header(header, reader).data().or_fail(Code::Input, path.display())?;
+    Ok((images as usize, values))
+}
+
+const LOGITS: &str = "loss3/classifier";
+const MAX_HEADER: u64 = 64 << 10;

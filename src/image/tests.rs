@@ -1,0 +1,275 @@
+//! Resampling against Pillow, the whole path against the reference inputs, decoding of odd files.
+
+use super::*;
+
+/// A picture that every test and the Pillow script can make: `[height, width, 3]`.
+fn pattern(width: usize, height: usize) -> Vec<u8> {
+    let at = |x: usize, y: usize, c: usize| x * 37 + y * 59 + c * 83 + x * y * 11 + x * x / 7 * (y + 3);
+    let pixel = |i: usize| [0, 1, 2].map(|c| at(i % width, i / width, c) as u8);
+    (0..width * height).flat_map(pixel).collect()
+}
+
+fn crop_of_pattern([width, height, resize, side]: [usize; 4]) -> Vec<u8> {
+    let data = pattern(width, height);
+    resize::centre_crop(Rgb8::new(width, height, 3 * width, &data).unwrap(), resize, side)
+}
+
+/// Pillow 13.0, for width, height, short side, crop:
+/// `Image.fromarray(pattern).resize((round(w * s), round(h * s)), BILINEAR).crop(middle)`;
+/// where that would go vertically first (`h > 2 * w`, shrinking), by two calls, horizontally first.
+const PILLOW: [([usize; 4], &[u8]); 7] = [
+    (
+        [7, 5, 4, 3],
+        &[
+            67, 150, 169, 114, 169, 132, 126, 181, 72, 152, 129, 62, 167, 125, 124, 87, 105, 128, 192, 65, 148, 118,
+            141, 159, 138, 137, 95,
+        ],
+    ),
+    (
+        [5, 7, 8, 3],
+        &[
+            201, 33, 116, 182, 73, 156, 143, 114, 168, 235, 78, 161, 119, 122, 205, 85, 168, 171, 127, 123, 196, 118,
+            172, 143, 139, 171, 113,
+        ],
+    ),
+    ([1, 1, 3, 2], &[0, 83, 166, 0, 83, 166, 0, 83, 166, 0, 83, 166]),
+    ([1, 50000, 2, 2], &[140, 159, 50, 140, 159, 50, 169, 60, 79, 169, 60, 79]),
+    ([50000, 1, 2, 2], &[91, 174, 65, 72, 155, 174, 91, 174, 65, 72, 155, 174]),
+    (
+        [41, 300, 3, 3],
+        &[
+            133, 129, 123, 128, 131, 126, 127, 127, 121, 125, 133, 124, 130, 132, 125, 133, 130, 118, 127, 128, 126,
+            130, 128, 125, 133, 123, 126,
+        ],
+    ),
+    (
+        [4, 4, 4, 3],
+        &[
+            0, 83, 166, 37, 120, 203, 74, 157, 240, 59, 142, 225, 107, 190, 17, 155, 238, 65, 118, 201, 28, 177, 4, 87,
+            236, 63, 146,
+        ],
+    ),
+];
+
+/// The same, as 64-bit FNV-1a of the crop's bytes.
+const PILLOW_HASH: [([usize; 4], u64); 10] = [
+    ([640, 480, 256, 224], 0x4616_50a6_c684_3f19),
+    ([100, 333, 256, 224], 0x9fe9_ec02_95d6_e55a),
+    ([1999, 1501, 256, 224], 0xa75f_c175_b891_29a9),
+    ([257, 256, 256, 224], 0x5447_4ff7_6395_8425),
+    ([256, 256, 256, 224], 0x5447_4ff7_6395_8425),
+    ([5000, 3, 16, 11], 0x4cbd_9b1a_457e_f104),
+    ([300, 30100, 256, 224], 0x76e1_9656_e9be_2994),
+    ([30100, 300, 256, 224], 0xa181_d9eb_e309_7a50),
+    ([500, 375, 256, 256], 0x1e31_4039_5bdc_917e),
+    ([5, 2, 1, 1], 0x4a5f_5419_ce7f_e6b3),
+];
+
+#[test]
+fn small_pictures_equal_pillow() {
+    for (case, expected) in PILLOW {
+        assert_eq!(crop_of_pattern(case), expected, "{case:?}");
+    }
+}
+
+#[test]
+fn large_pictures_equal_pillow() {
+    for (case, expected) in PILLOW_HASH {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in crop_of_pattern(case) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        assert_eq!(hash, expected, "{case:?}");
+    }
+}
+
+/// Resized whole these would have 12.8 million columns or rows of 256; only the crop's 224 are ever made.
+#[test]
+fn extreme_shapes_cost_no_more_than_the_crop() {
+    for (width, height) in [(50_000, 1), (1, 50_000), (1, 1)] {
+        assert_eq!(crop_of_pattern([width, height, 256, 224]).len(), 3 * 224 * 224);
+    }
+    let data = vec![77; 3 * 50_000];
+    let crop = resize::centre_crop(Rgb8::new(50_000, 1, 3 * 50_000, &data).unwrap(), 256, 224);
+    assert!(crop.iter().all(|&v| v == 77));
+}
+
+#[test]
+fn padding_between_rows_is_not_read() {
+    let (width, height, stride) = (19, 11, 64);
+    let tight = pattern(width, height);
+    let mut wide = vec![255; stride * (height - 1) + 3 * width];
+    for (y, row) in tight.chunks_exact(3 * width).enumerate() {
+        wide[y * stride..][..row.len()].copy_from_slice(row);
+    }
+    let wide = resize::centre_crop(Rgb8::new(width, height, stride, &wide).unwrap(), 8, 8);
+    assert_eq!(wide, crop_of_pattern([width, height, 8, 8]));
+}
+
+#[test]
+fn planes_follow_the_order_of_channels() {
+    let data = [10, 20, 30];
+    let image = Rgb8::new(1, 1, 3, &data).unwrap();
+    let mut rule = Rule { channels: Channels::Bgr, mean: [1.0, 2.0, 3.0], std: [2.0, 4.0, 0.5], resize: 2 };
+    let mut out = [f32::NAN; 12];
+    prepare(image, &rule, 2, &mut out).unwrap();
+    assert_eq!(out, [14.5, 14.5, 14.5, 14.5, 4.5, 4.5, 4.5, 4.5, 14.0, 14.0, 14.0, 14.0]);
+    rule.channels = Channels::Rgb;
+    prepare(image, &rule, 2, &mut out).unwrap();
+    assert_eq!(out, [4.5, 4.5, 4.5, 4.5, 4.5, 4.5, 4.5, 4.5, 54.0, 54.0, 54.0, 54.0]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let data = [0; 12];
+    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(ImageError::Empty { .. })));
+    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(ImageError::Empty { .. })));
+    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(ImageError::Stride { .. })));
+    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(ImageError::Stride { .. })));
+    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(ImageError::TooShort { needed: 18, found: 12 })));
+    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(ImageError::TooShort { .. })));
+    assert!(Rgb8::new(1, 2, 9, &data).is_ok(), "the last row needs no padding");
+
+    let image = Rgb8::new(2, 2, 6, &data).unwrap();
+    let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
+    let mut out = [0.0; 12];
+    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(ImageError::OutputLength { expected: 27, found: 12 })));
+    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(ImageError::Crop { .. })));
+    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(ImageError::Crop { .. })));
+    for std in [0.0, f32::NAN, f32::INFINITY] {
+        let rule = Rule { std: [1.0, 1.0, std], ..rule };
+        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(ImageError::Normalisation { .. })));
+    }
+    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(ImageError::OutputLength { .. })));
+    // The largest short side there can be: a crop of its middle, no overflow.
+    prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
+}
+
+#[cfg(feature = "cli")]
+mod decoding {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use ::image::{DynamicImage, ImageBuffer, ImageFormat};
+
+    use super::*;
+
+    fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn first_pixel(bytes: &[u8]) -> [u8; 3] {
+        *decode(bytes).unwrap().view().row(0).first_chunk().unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_pixel_becomes_rgb8() {
+        let png = |picture: DynamicImage| encoded(picture, ImageFormat::Png);
+        let grey = ImageBuffer::from_pixel(3, 2, ::image::Luma([90_u8]));
+        assert_eq!(first_pixel(&png(grey.clone().into())), [90; 3]);
+        assert_eq!(first_pixel(&encoded(grey, ImageFormat::Jpeg)), [90; 3]);
+        let clear = ImageBuffer::from_pixel(3, 2, ::image::LumaA([90_u8, 0]));
+        assert_eq!(first_pixel(&png(clear.into())), [90; 3]);
+        let clear = ImageBuffer::from_pixel(3, 2, ::image::Rgba([1_u8, 2, 3, 0]));
+        assert_eq!(first_pixel(&png(clear.into())), [1, 2, 3]);
+        let deep = ImageBuffer::from_pixel(3, 2, ::image::Luma([0x12ff_u16]));
+        assert_eq!(first_pixel(&png(deep.into())), [0x12; 3]);
+        let deep = ImageBuffer::from_pixel(3, 2, ::image::LumaA([0x12ff_u16, 7]));
+        assert_eq!(first_pixel(&png(deep.into())), [0x12; 3]);
+        let deep = ImageBuffer::from_pixel(3, 2, ::image::Rgb([0x01ff_u16, 0x0200, 0xff03]));
+        assert_eq!(first_pixel(&png(deep.into())), [1, 2, 255]);
+        let deep = ImageBuffer::from_pixel(3, 2, ::image::Rgba([0x01ff_u16, 0x0200, 0xff03, 5]));
+        assert_eq!(first_pixel(&png(deep.into())), [1, 2, 255]);
+    }
+
+    /// 8x8 pixels of C, M, Y, K = 200, 100, 50, 30 from Pillow, which reads them back as `CMYK_AS_RGB`.
+    const CMYK: &str = "\
+        ffd8ffee000e41646f626500640000000000ffdb004300020101010101020101010202020202040302020202050404030406\
+        0506060605060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc00014080008000804431100\
+        4d11005911004b1100ffc4001500010100000000000000000000000000000907ffc400141001000000000000000000000000\
+        00000000ffda000e0443004d0059004b00003f0036d6c268611fffd9";
+    const CMYK_AS_RGB: [u8; 3] = [49, 137, 181];
+
+    #[test]
+    fn cmyk_is_converted() {
+        let digits = CMYK.as_bytes().as_chunks::<2>().0;
+        let bytes: Vec<u8> =
+            digits.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
+        for (found, expected) in first_pixel(&bytes).into_iter().zip(CMYK_AS_RGB) {
+            assert!(found.abs_diff(expected) <= 1, "{found} for {expected}"); // one rounding each
+        }
+    }
+
+    #[test]
+    fn cut_off_files_are_refused_at_every_length() {
+        let picture = ImageBuffer::from_raw(16, 16, pattern(16, 16)).map(DynamicImage::ImageRgb8).unwrap();
+        for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+            let bytes = encoded(picture.clone(), format);
+            decode(&bytes).unwrap();
+            // Pixels end before a PNG's last chunk, IEND, of 12 bytes.
+            let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
+            for length in 8..whole {
+                match decode(&bytes[..length]) {
+                    Err(ImageError::Truncated { .. }) => {}
+                    other => panic!("{format:?} of {length} bytes of {}: {other:?}", bytes.len()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for bytes in [&b""[..], b"\xff\xd8", b"GIF89a", b"hello, world"] {
+            assert!(matches!(decode(bytes), Err(ImageError::NotAPicture)));
+        }
+        assert!(matches!(open("no/such/picture.jpg"), Err(ImageError::Read(_))));
+        // A header that promises 65535 x 65535 pixels: refused before they are allocated.
+        let mut bytes = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
+        let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[sof + 5..sof + 9].fill(0xff);
+        assert!(matches!(decode(&bytes), Err(ImageError::TooLarge(_))));
+    }
+
+    /// The 16 reference inputs, made by Pillow with libjpeg-turbo.
+    ///
+    /// The resampling is exact (above), so what differs is the JPEG decoder alone: of these files' decoded pixels
+    /// 1 % (by at most 3 levels: the inverse DCT and the colour conversion round differently) where chroma is
+    /// whole, 9 to 23 % (by at most 6) where it is halved and upsampled too, 6 of the 16. Shrinking averages that:
+    /// max 4, mean 0.083 levels, 7.6 % of the values.
+    #[test]
+    fn reference_inputs() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");
+        let Ok(file) = std::fs::read(folder.join("reference.safetensors")) else {
+            println!("skipped: no ../shared/googlenet/reference.safetensors");
+            return;
+        };
+        let header_len = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+        let (header, data) = file[8..].split_at(header_len);
+        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+        let names: Vec<String> = serde_json::from_str(header["__metadata__"]["files"].as_str().unwrap()).unwrap();
+        let begin = header["input"]["data_offsets"][0].as_u64().unwrap() as usize;
+        let n_input = 3 * 224 * 224;
+        assert_eq!(names.len(), 16);
+
+        let rule = Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 };
+        let mut input = vec![f32::NAN; n_input];
+        let (mut largest, mut sum, mut n_different) = (0.0_f32, 0.0_f64, 0);
+        for (name, expected) in names.iter().zip(data[begin..].chunks_exact(2 * n_input)) {
+            let picture = open(folder.join("images").join(name)).unwrap();
+            prepare(picture.view(), &rule, 224, &mut input).unwrap();
+            let (expected, _) = expected.as_chunks::<2>();
+            for (&found, &expected) in input.iter().zip(expected) {
+                let difference = (found - f32::from(i16::from_le_bytes(expected))).abs();
+                largest = largest.max(difference);
+                sum += f64::from(difference);
+                n_different += usize::from(difference != 0.0);
+            }
+        }
+        let n = (names.len() * n_input) as f64;
+        let (mean, fraction) = (sum / n, n_different as f64 / n);
+        println!("reference inputs: max {largest}, mean {mean:.5}, {:.3} % differ", 100.0 * fraction);
+        assert!(largest <= 4.0 && mean < 0.1, "max {largest}, mean {mean}, {fraction} differ");
+    }
+}

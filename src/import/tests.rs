@@ -1,0 +1,328 @@
+//! The published files; then a graph built from the table, in the published form, and what becomes of it when changed.
+
+use super::proto::*;
+use super::{ImportError, Imported, expected, import, import_bytes, onnx};
+use crate::model::{Layer, Network, googlenet};
+use half::f16;
+use prost::Message;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+#[test]
+fn both_published_files_hold_the_same_weights() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");
+    let paths = ["onnx", "safetensors"].map(|ending| dir.join(format!("bvlc_googlenet.{ending}")));
+    if !paths.iter().all(|path| path.exists()) {
+        println!("skipped: no published weights in ../shared/googlenet");
+        return;
+    }
+    let [onnx, safetensors] = paths.map(|path| {
+        let start = Instant::now();
+        let imported = import(&path).unwrap_or_else(|error| panic!("{error}"));
+        println!("{}: {:?}", path.file_name().expect("a file").display(), start.elapsed());
+        imported
+    });
+    assert_eq!(onnx.classes, 1000);
+    assert_eq!(onnx.tensors.iter().map(|tensor| tensor.values.len()).sum::<usize>(), 6_998_552);
+    let names: Vec<_> = onnx.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+    assert_eq!(names, expected(1000));
+    assert!(onnx == safetensors);
+}
+
+#[test]
+fn the_tables_own_graph_is_read() {
+    let imported = import_bytes(&published().encode_to_vec()).expect("the table's own graph");
+    assert_eq!(imported.classes, CLASSES);
+    let shapes: Vec<_> = imported.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+    assert_eq!(shapes, expected(CLASSES));
+    assert_eq!(imported.tensors[0].values[..3], [0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn other_spellings_of_the_same_network_are_read() {
+    let same = onnx::read_model(&published()).expect("the table's own graph");
+    let reads = |what: &str, change: fn(&mut GraphProto)| {
+        let changed = changed(change).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(changed == same, "{what}");
+    };
+    reads("padding instead of ceil_mode", |graph| {
+        let pool = node(graph, "pool1/3x3_s2");
+        pool.attribute.retain(|attribute| attribute.name != "ceil_mode");
+        ints(pool, "pads").copy_from_slice(&[0, 0, 1, 1]);
+    });
+    reads("a global average, and no shape of the input", |graph| {
+        graph.input[0].r#type = None;
+        let average = node(graph, "pool5/7x7_s1");
+        (average.op_type, average.attribute) = ("GlobalAveragePool".into(), vec![]);
+    });
+    reads("dropout, and Reshape by a constant", |graph| {
+        let at = graph.node.iter().position(|node| node.op_type == "Flatten").expect("in the graph");
+        graph.node[at] = new_node("Reshape", &["dropped", "shape"], "flat", vec![]);
+        graph.node.insert(at, new_node("Dropout", &["pool5/7x7_s1", "ratio"], "dropped", vec![]));
+        graph.initializer.extend([new_tensor("ratio", &[]), new_tensor("shape", &[2])]);
+    });
+    reads("MatMul and Add", |graph| {
+        let at = graph.node.iter().position(|node| node.op_type == "Gemm").expect("in the graph");
+        let weight = tensor(graph, "loss3/classifier_w");
+        weight.dims.reverse();
+        let at_old = |i: usize| (i % CLASSES) * 1024 + i / CLASSES;
+        let raw: Vec<u8> =
+            (0..1024 * CLASSES).flat_map(|i| [0, 1].map(|b| weight.raw_data[2 * at_old(i) + b])).collect();
+        weight.raw_data = raw;
+        graph.node[at] = new_node("Add", &["loss3/classifier_b", "product"], "loss3/classifier", vec![]);
+        graph.node.insert(at, new_node("MatMul", &["flat", "loss3/classifier_w"], "product", vec![]));
+    });
+    reads("float_data, and initializers among the inputs", |graph| {
+        let bias = tensor(graph, "conv1/7x7_s2_b");
+        (bias.data_type, bias.raw_data) = (element::FLOAT, vec![]);
+        bias.float_data = (0..64_u16).map(|i| element_of(i.into()).to_f32()).collect();
+        let names: Vec<_> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
+        graph.input.extend(names.into_iter().map(|name| ValueInfoProto { name, r#type: None }));
+    });
+}
+
+#[test]
+fn other_networks_are_refused_at_the_first_difference() {
+    refuses(&["`pool1/3x3_s2`", "conv1/7x7_s2", "expected Relu, found MaxPool"], |graph| {
+        graph.node.retain(|node| node.output[0] != "conv1/7x7_s2");
+        node(graph, "pool1/3x3_s2").input[0] = "conv1/7x7_s2_pre".into();
+    });
+    refuses(&["inception_3a/1x1", "[64, 192, 1, 1]", "[96, 192, 1, 1]"], |graph| {
+        node(graph, "inception_3a/output").input.swap(0, 1);
+    });
+    refuses(&["inception_4c/5x5.weight", "[64, 24, 5, 5]", "[63, 24, 5, 5]"], |graph| {
+        tensor(graph, "inception_4c/5x5_w").dims[0] = 63;
+    });
+    refuses(&["conv2/3x3_w", "reference to another"], |graph| tensor(graph, "conv2/3x3_w").data_location = 1);
+    refuses(&["conv2/3x3_w", "reference to another"], |graph| {
+        tensor(graph, "conv2/3x3_w").external_data = Some(StringStringEntryProto::default());
+    });
+    refuses(&["pool1/3x3_s2", "windows", "2 over 4 pixels", "1 over 4 pixels"], |graph| {
+        node(graph, "pool1/3x3_s2").attribute.retain(|attribute| attribute.name != "ceil_mode");
+    });
+    refuses(&["inception_3a/pool", "pads"], |graph| ints(node(graph, "inception_3a/pool"), "pads")[0] = 0);
+    refuses(&["conv1/7x7_s2", "strides", "[2, 2]", "[1, 2]"], |graph| {
+        ints(node(graph, "conv1/7x7_s2_pre"), "strides")[0] = 1;
+    });
+    refuses(&["conv2/norm2", "alpha"], |graph| node(graph, "conv2/norm2").attribute[0].f = 1e-3);
+    refuses(&["conv2/3x3", "Relu", "Sigmoid"], |graph| node(graph, "conv2/3x3").op_type = "Sigmoid".into());
+    refuses(&["conv2/3x3", "Relu", "com.example.Relu"], |graph| {
+        node(graph, "conv2/3x3").domain = "com.example".into();
+    });
+    refuses(&["inception_3b/output", "axis"], |graph| node(graph, "inception_3b/output").attribute[0].i = 2);
+    refuses(&["pool2/3x3_s2", "readers", "5"], |graph| {
+        graph.node.push(new_node("Relu", &["pool2/3x3_s2"], "more", vec![]));
+    });
+    refuses(&["`more` (Relu) has no part"], |graph| {
+        graph.node.push(new_node("Relu", &["prob"], "more", vec![]));
+    });
+    refuses(&["`more` has no part"], |graph| graph.initializer.push(new_tensor("more", &[1])));
+    refuses(&["conv1/7x7_s2_w", "read before it is made"], |graph| {
+        graph.initializer.remove(0);
+    });
+    refuses(&["conv1/7x7_s2", "read before it is made"], |graph| graph.node.swap(1, 2));
+    refuses(&["conv1/7x7_s2_b", "64 elements", "2 bytes"], |graph| {
+        tensor(graph, "conv1/7x7_s2_b").raw_data.truncate(2);
+    });
+    refuses(&["loss3/classifier", "expected shape [classes, 1024]"], |graph| {
+        tensor(graph, "loss3/classifier_w").dims[1] = 1023;
+    });
+    refuses(&["loss3/classifier_w", "elements"], |graph| {
+        tensor(graph, "loss3/classifier_w").dims[0] = i64::MAX;
+        tensor(graph, "loss3/classifier_b").dims[0] = i64::MAX;
+    });
+    refuses(&["loss3/classifier", "alpha"], |graph| {
+        node(graph, "loss3/classifier").attribute.push(float("alpha", 2.0));
+    });
+    refuses(&["prob", "not an output"], |graph| graph.output.clear());
+    refuses(&["pool5/7x7_s1", "[10, 10]", "[7, 7]"], |graph| graph.input[0] = image(320));
+}
+
+#[test]
+fn a_file_cut_short_is_an_error() {
+    let bytes = published().encode_to_vec();
+    let n = bytes.len();
+    let ends = (0..200).chain((0..60).map(|i| n / 60 * i + i)).chain(n - 200..n);
+    for end in ends {
+        assert!(import_bytes(&bytes[..end]).is_err(), "the first {end} of {n} bytes");
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    // Without the weights' data the walk still comes to its end.
+    let mut model = published();
+    let graph = model.graph.as_mut().expect("built with one");
+    graph.initializer.iter_mut().for_each(|tensor| tensor.raw_data.clear());
+    assert!(matches!(onnx::read_model(&model), Err(ImportError::Length { .. })));
+    let bytes = model.encode_to_vec();
+    for (at, flip) in (0..bytes.len()).step_by(4).zip([0x01, 0x80, 0xff].into_iter().cycle()) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= flip;
+        assert!(import_bytes(&damaged).is_err());
+    }
+}
+
+#[test]
+fn a_flood_of_small_messages_is_refused_before_it_is_decoded() {
+    for (field, what) in [(0x0a, "bytes beside the tensors"), (0x2a, "tensors")] {
+        let graph: Vec<u8> = [field, 0].repeat(2 << 20);
+        let mut bytes = vec![0x3a];
+        prost::encode_length_delimiter(graph.len(), &mut bytes).expect("a vector grows");
+        bytes.extend(graph);
+        let error = import_bytes(&bytes).expect_err("a flood");
+        assert!(matches!(error, ImportError::TooMany { what: found, .. } if found == what), "{error}");
+    }
+}
+
+#[test]
+fn safetensors_need_every_tensor_and_nothing_else() {
+    let refused = |extra: Option<&str>, skip: usize, wanted: &str| {
+        let (mut header, mut offset) = (String::from("{"), 0);
+        let tensors = expected(CLASSES).into_iter().skip(skip);
+        for (name, shape) in tensors.chain(extra.map(|name| (name.to_owned(), vec![1]))) {
+            let end = offset + 2 * shape.iter().product::<usize>();
+            header += &format!(r#""{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{offset},{end}]}},"#);
+            offset = end;
+        }
+        header.pop();
+        header.push('}');
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.into_bytes());
+        bytes.resize(bytes.len() + offset, 0);
+        match import_bytes(&bytes) {
+            Ok(imported) => assert_eq!((imported.classes, wanted), (CLASSES, "")),
+            Err(error) => assert!(!wanted.is_empty() && error.to_string().contains(wanted), "{error}"),
+        }
+    };
+    refused(None, 0, "");
+    refused(Some("more"), 0, "`more` has no part");
+    refused(None, 1, "`conv1/7x7_s2.weight` is missing");
+}
+
+/// Applies `change` to the table's graph and reads the result.
+fn changed(change: impl FnOnce(&mut GraphProto)) -> Result<Imported, ImportError> {
+    let mut model = published();
+    change(model.graph.as_mut().expect("built with one"));
+    onnx::read_model(&model)
+}
+
+#[track_caller]
+fn refuses(words: &[&str], change: impl FnOnce(&mut GraphProto)) {
+    let error = changed(change).expect_err("another network").to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+/// The table as the published file spells it, with f16 elements that count up.
+fn published() -> ModelProto {
+    let Network { layers, .. } = googlenet(CLASSES);
+    let mut graph = GraphProto { input: vec![image(224)], ..GraphProto::default() };
+    let mut value = "data".to_owned();
+    for layer in &layers {
+        value = add(&mut graph, layer, &value);
+    }
+    graph.output.push(ValueInfoProto { name: value, r#type: None });
+    for (name, shape) in expected(CLASSES) {
+        let name = name.replace(".weight", "_w").replace(".bias", "_b");
+        graph.initializer.push(new_tensor(&name, &shape));
+    }
+    let opset = OperatorSetIdProto { domain: String::new(), version: 13 };
+    ModelProto { graph: Some(graph), opset_import: vec![opset] }
+}
+
+fn add(graph: &mut GraphProto, layer: &Layer, x: &str) -> String {
+    let window = |kernel: usize, stride: usize, pad: usize| {
+        let [kernel, stride, pad] = [kernel, stride, pad].map(|n| n as i64);
+        [("kernel_shape", vec![kernel; 2]), ("strides", vec![stride; 2]), ("pads", vec![pad; 4])]
+            .map(|(name, ints)| AttributeProto { ints, ..new_attribute(name, attribute::INTS) })
+            .to_vec()
+    };
+    let int = |name: &str, i| AttributeProto { i, ..new_attribute(name, attribute::INT) };
+    let node = match layer {
+        Layer::Conv(conv) => {
+            let [pre, w, b] = ["pre", "w", "b"].map(|end| format!("{}_{end}", conv.name));
+            graph.node.push(new_node("Conv", &[x, &w, &b], &pre, window(conv.kernel, conv.stride, conv.pad)));
+            new_node("Relu", &[&pre], &conv.name, vec![])
+        }
+        Layer::MaxPool(pool) => {
+            let mut attributes = window(pool.kernel, pool.stride, pool.pad);
+            attributes.push(int("ceil_mode", 1));
+            new_node("MaxPool", &[x], &pool.name, attributes)
+        }
+        Layer::Lrn(lrn) => {
+            let floats = [float("alpha", lrn.alpha), float("beta", lrn.beta), float("bias", lrn.k)];
+            let attributes = floats.into_iter().chain([int("size", lrn.size as i64)]).collect();
+            new_node("LRN", &[x], lrn.name, attributes)
+        }
+        Layer::Inception(module) => {
+            let ends: Vec<String> = module
+                .branches
+                .iter()
+                .map(|branch| branch.iter().fold(x.to_owned(), |x, layer| add(graph, layer, &x)))
+                .collect();
+            let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
+            new_node("Concat", &ends, &format!("{}/output", module.name), vec![int("axis", 1)])
+        }
+        Layer::GlobalAverage { name } => new_node("AveragePool", &[x], name, window(7, 1, 0)),
+        Layer::FullyConnected { name } => {
+            graph.node.push(new_node("Flatten", &[x], "flat", vec![int("axis", 1)]));
+            let [w, b] = ["w", "b"].map(|end| format!("{name}_{end}"));
+            new_node("Gemm", &["flat", &w, &b], name, vec![int("transB", 1)])
+        }
+        Layer::Softmax { name } => new_node("Softmax", &[x], name, vec![int("axis", 1)]),
+    };
+    graph.node.push(node);
+    graph.node.last().expect("just added").output[0].clone()
+}
+
+fn image(side: i64) -> ValueInfoProto {
+    let dim = [None, Some(3), Some(side), Some(side)].map(|dim_value| DimensionProto { dim_value }).to_vec();
+    let tensor_type = Some(TensorTypeProto { shape: Some(TensorShapeProto { dim }) });
+    ValueInfoProto { name: "data".into(), r#type: Some(TypeProto { tensor_type }) }
+}
+
+fn new_node(operator: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    let input = inputs.iter().map(|&input| input.into()).collect();
+    NodeProto { op_type: operator.into(), input, output: vec![output.into()], attribute, ..NodeProto::default() }
+}
+
+fn new_attribute(name: &str, kind: i32) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: kind, ..AttributeProto::default() }
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto { f, ..new_attribute(name, attribute::FLOAT) }
+}
+
+fn new_tensor(name: &str, shape: &[usize]) -> TensorProto {
+    let n: usize = shape.iter().product();
+    let mut raw_data = PERIOD_BYTES.repeat(n / PERIOD + 1);
+    raw_data.truncate(2 * n);
+    let dims = shape.iter().map(|&dim| dim as i64).collect();
+    TensorProto { name: name.into(), dims, data_type: element::FLOAT16, raw_data, ..TensorProto::default() }
+}
+
+/// Small integers, exact in f16.
+fn element_of(i: usize) -> f16 {
+    f16::from_f32((i % PERIOD) as f32)
+}
+
+fn node<'a>(graph: &'a mut GraphProto, output: &str) -> &'a mut NodeProto {
+    graph.node.iter_mut().find(|node| node.output[0] == output).expect("in the graph")
+}
+
+fn tensor<'a>(graph: &'a mut GraphProto, name: &str) -> &'a mut TensorProto {
+    graph.initializer.iter_mut().find(|tensor| tensor.name == name).expect("in the graph")
+}
+
+fn ints<'a>(node: &'a mut NodeProto, name: &str) -> &'a mut [i64] {
+    &mut node.attribute.iter_mut().find(|attribute| attribute.name == name).expect("in the node").ints
+}
+
+/// Elements repeat after so many; a prime, so that no two rows of a tensor are alike.
+const PERIOD: usize = 1021;
+static PERIOD_BYTES: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..PERIOD).flat_map(|i| element_of(i).to_le_bytes()).collect());
+/// Another number than the published 1000.
+const CLASSES: usize = 3;

@@ -1,0 +1,292 @@
+//! The command as a user meets it: exit codes, what goes to stdout and stderr, JSON, files whole or absent.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn googlenet(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    command.args(arguments).env_remove("GOOGLENET_ISA").output().expect("the command starts")
+}
+
+/// Runs it; it must succeed. Returns stdout.
+fn succeed(arguments: &[&str]) -> String {
+    let output = googlenet(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
+}
+
+/// Runs it; it must print nothing on stdout, one line on stderr that contains `word` (notes aside), and end with
+/// `code`.
+fn fail(arguments: &[&str], code: i32, word: &str) {
+    let output = googlenet(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed results");
+    let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{arguments:?}: {stderr}");
+    assert!(stderr.ends_with(&format!("{}\n", errors[0])), "{arguments:?}: {stderr}");
+    assert!(errors[0].contains(word), "{arguments:?}: {stderr}");
+}
+
+fn json(text: &str) -> Value {
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(text).expect("a line of JSON")
+}
+
+const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
+const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
+
+/// A folder of files that goes when it is dropped.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("UTF-8").into()
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        fs::write(self.path(name), bytes).expect("written");
+        self.path(name)
+    }
+
+    fn entries(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.0.path()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+    }
+}
+
+/// A .npy file of version 1.0, by the format's definition.
+fn npy(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> Vec<u8> {
+    let fortran = if fortran { "True" } else { "False" };
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(values);
+    file
+}
+
+/// The header's text and the values of a .npy file.
+fn read_npy(path: &str) -> (String, Vec<f32>) {
+    let bytes = fs::read(path).expect("read");
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    let at = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let (values, rest) = bytes[at..].as_chunks::<4>();
+    assert!(rest.is_empty());
+    let header = String::from_utf8_lossy(&bytes[10..at]).replace(' ', "");
+    (header, values.iter().map(|&value| f32::from_le_bytes(value)).collect())
+}
+
+#[test]
+fn help_teaches_and_documents_the_exit_codes() {
+    let help = succeed(&["--help"]);
+    for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
+        assert!(help.contains(word), "{word}");
+    }
+    for command in ["classify", "run", "bench", "convert", "inspect", "cost", "plan"] {
+        assert!(succeed(&[command, "--help"]).contains("Usage: googlenet "), "{command}");
+    }
+}
+
+#[test]
+fn cost_prints_the_table_and_its_sum() {
+    assert!(succeed(&["cost"]).ends_with("1582.7 M multiply-adds, 7.00 M parameters\n"));
+    let table = json(&succeed(&["cost", "--json"]));
+    assert_eq!(table["parameters"], 6_998_552);
+    let layers = table["layers"].as_array().expect("layers");
+    let sum: u64 = layers.iter().map(|layer| layer["multiply_adds"].as_u64().expect("a count")).sum();
+    assert_eq!(table["multiply_adds"], sum);
+    let table = json(&succeed(&["cost", "--json", "--side", "64", "--classes", "10"]));
+    assert_eq!((&table["side"], &table["classes"]), (&64.into(), &10.into()));
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_code_2() {
+    fail(&["dance"], 2, "dance");
+    fail(&["cost", "--side", "31"], 2, "32");
+    fail(&["cost", "--classes", "0"], 2, "'0'");
+    fail(&["run"], 2, "--weights");
+    for option in ["--threads", "--batch", "--runs"] {
+        fail(&["bench", option, "0"], 2, option);
+    }
+    fail(&["convert", "a", "b", "--mean", "1,2"], 2, "three");
+    fail(&["convert", "a", "b", "--std", "0"], 2, "above 0");
+}
+
+#[test]
+fn bad_weights_are_one_line_and_code_3() {
+    let folder = Folder::new();
+    let whole = fs::read(DEMONSTRATION).expect("the demonstration weights");
+    let mut flipped = whole.clone();
+    *flipped.last_mut().expect("not empty") ^= 1;
+    let mut lying = whole.clone();
+    lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let files = [
+        folder.path("missing"),
+        folder.file("empty", b""),
+        folder.file("cut", &whole[..whole.len() - 1]),
+        folder.file("foreign", &fs::read(PHOTOGRAPH).expect("the photograph")),
+        folder.file("flipped", &flipped),
+        folder.file("lying", &lying),
+    ];
+    for file in &files {
+        let name = Path::new(file).file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        fail(&["classify", "--weights", file], 3, name);
+        fail(&["inspect", file], 3, name);
+    }
+    for file in &files[..4] {
+        fail(&["convert", file, &folder.path("out")], 3, "");
+        assert!(!Path::new(&folder.path("out")).exists());
+    }
+}
+
+#[test]
+fn the_photograph_is_a_cat() {
+    let line = json(&succeed(&["classify", "--json", "--top", "3", "--threads", "2"]));
+    let top = line["top"].as_array().expect("top");
+    assert_eq!(top.len(), 3);
+    assert_eq!((&top[0]["label"], &top[0]["index"]), (&"cat".into(), &3.into()));
+    let probability = top[0]["probability"].as_f64().expect("a number");
+    assert!((0.70..0.82).contains(&probability), "{probability}");
+    assert!(line["ms"].as_f64().expect("a number") > 0.0);
+    let from_file = json(&succeed(&["classify", "--json", "--top", "3", "--weights", DEMONSTRATION, PHOTOGRAPH]));
+    assert_eq!(from_file["top"], line["top"]);
+    assert_eq!(from_file["image"], PHOTOGRAPH);
+}
+
+#[test]
+fn a_bad_picture_is_named_and_the_others_are_classified() {
+    let folder = Folder::new();
+    let photograph = fs::read(PHOTOGRAPH).expect("the photograph");
+    let cut = folder.file("cut.png", &photograph[..photograph.len() / 2]);
+    let files = [cut.clone(), folder.path("missing.jpg"), folder.file("text.jpg", b"no picture")];
+    for file in &files {
+        fail(&["classify", file], 4, file);
+    }
+    let output = googlenet(&["classify", "--json", &cut, PHOTOGRAPH]);
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn an_instruction_set_that_is_not_there_is_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    let output = command.arg("classify").env("GOOGLENET_ISA", "abacus").output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("abacus"));
+}
+
+#[test]
+fn run_writes_logits_probabilities_and_layers() {
+    let folder = Folder::new();
+    let values: Vec<u8> = (0..3 * 3 * 64 * 64).flat_map(|i| ((i as f32 * 0.01).sin()).to_le_bytes()).collect();
+    let input = folder.file("x.npy", &npy("<f4", false, "(3, 3, 64, 64)", &values));
+    let run = |threads: &str, endpoint: &str| {
+        let output = folder.path("y.npy");
+        let common = ["run", "--weights", DEMONSTRATION, "--input", &input, "--output", &output, "--force"];
+        succeed(&[&common[..], &["--threads", threads, "--endpoint", endpoint]].concat());
+        read_npy(&output)
+    };
+    let (header, logits) = run("1", "logits");
+    assert!(header.contains("'shape':(3,10)") && header.contains("'<f4'"), "{header}");
+    assert_eq!(logits.len(), 30);
+    assert_eq!(run("2", "logits").1, logits, "the number of threads changes nothing");
+    for (logits, probabilities) in logits.chunks(10).zip(run("1", "prob").1.chunks(10)) {
+        let sum: f32 = logits.iter().map(|x| x.exp()).sum();
+        for (x, p) in logits.iter().zip(probabilities) {
+            assert!((x.exp() / sum - p).abs() < 1e-5, "softmax of {x} is {p}");
+        }
+    }
+    let (header, features) = run("1", "pool5/7x7_s1");
+    assert!(header.contains("'shape':(3,1024,1,1)"), "{header}");
+    assert_eq!(features.len(), 3 * 1024);
+}
+
+#[test]
+fn run_refuses_what_it_cannot_read_or_may_not_replace() {
+    let folder = Folder::new();
+    let values = vec![0; 4 * 3 * 64 * 64];
+    let output = folder.path("y.npy");
+    let arguments =
+        |input: &str| ["run", "--weights", DEMONSTRATION, "--input", input, "--output", &output].map(String::from);
+    let refuse = |bytes: &[u8], word: &str| {
+        let arguments = arguments(&folder.file("x.npy", bytes));
+        fail(&arguments.each_ref().map(String::as_str), 4, word);
+        assert_eq!(folder.entries().len(), 1, "{word}: something half-written was left");
+    };
+    refuse(b"", "x.npy");
+    refuse(b"no such thing", "x.npy");
+    refuse(&npy("<f8", false, "(1, 3, 64, 64)", &values.repeat(2)), "f8");
+    refuse(&npy("<f4", true, "(1, 3, 64, 64)", &values), "Fortran");
+    refuse(&npy("<f4", false, "(3, 64, 64)", &values), "[3, 64, 64]");
+    refuse(&npy("<f4", false, "(1, 3, 64, 32)", &values), "[1, 3, 64, 32]");
+    refuse(&npy("<f4", false, "(0, 3, 64, 64)", &[]), "[0, 3, 64, 64]");
+    refuse(&npy("<f4", false, "(2, 3, 64, 64)", &values), "bytes of values");
+    refuse(&npy("<f4", false, "(1000000000000, 3, 64, 64)", &values), "bytes of values");
+    let good = folder.file("x.npy", &npy("<f4", false, "(1, 3, 64, 64)", &values));
+    let arguments = arguments(&good);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend(["--endpoint", "inception_9z/output"]);
+    fail(&arguments, 2, "inception_9z/output");
+    arguments.truncate(arguments.len() - 2);
+    folder.file("y.npy", b"precious");
+    fail(&arguments, 5, "y.npy");
+    assert_eq!(fs::read(&output).expect("still there"), b"precious");
+    arguments.push("--force");
+    succeed(&arguments);
+    assert_eq!(read_npy(&output).1.len(), 10);
+}
+
+#[test]
+fn convert_keeps_the_numbers_and_what_the_file_says() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    succeed(&["convert", DEMONSTRATION, &output, "--mean", "1,2,3"]);
+    fail(&["convert", DEMONSTRATION, &output], 5, "out.safetensors");
+    let [before, after] = [DEMONSTRATION, &output].map(|file| json(&succeed(&["inspect", "--json", file])));
+    assert_eq!(after["metadata"]["mean"], "1,2,3");
+    for key in ["dialect", "input_side", "channels", "std", "resize", "labels"] {
+        assert_eq!(after["metadata"][key], before["metadata"][key], "{key}");
+    }
+    let hashes = |file: &Value| {
+        let tensors = file["tensors"].as_array().expect("tensors").iter();
+        let mut hashes: Vec<_> = tensors.map(|t| (t["name"].to_string(), t["hash"].to_string())).collect();
+        hashes.sort();
+        hashes
+    };
+    assert_eq!(hashes(&before), hashes(&after));
+    assert_eq!(hashes(&before).len(), 116);
+    let labels = folder.file("labels.txt", b"one\ntwo\n");
+    fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
+}
+
+#[test]
+fn bench_measures_and_names_what_it_measured() {
+    let line = json(&succeed(&["bench", "--json", "--runs", "3", "--batch", "2", "--threads", "2", "--layers"]));
+    assert_eq!((&line["batch"], &line["threads"]), (&2.into(), &2.into()));
+    for key in ["median_ms", "min_ms", "p90_ms", "fma_peak_gmacs", "share_of_peak"] {
+        assert!(line[key].as_f64().is_some_and(|value| value > 0.0), "{key}");
+    }
+    assert!(line["isa"].is_string() && !line["layers"].as_array().expect("layers").is_empty());
+    assert!(succeed(&["bench", "--runs", "1"]).contains("GMAC/s"));
+}
+
+#[test]
+fn plan_names_every_layer() {
+    let text = succeed(&["plan", "--threads", "2"]);
+    for layer in ["conv1/7x7_s2", "inception_4e/3x3", "loss3/classifier", "prob", "phase 0"] {
+        assert!(text.contains(layer), "{layer}");
+    }
+}
