@@ -1,7 +1,14 @@
 //! Fully connected layer: `y[o] = bias[o] + sum_i w[o, i] * x[i]`.
 //!
-//! Bound by reading the weights once, row-major as they are stored. Four rows at a time share the loads of `x`; each
-//! row sums lane by lane, then across the lanes.
+//! `x` is `[ic]`, `w` is `[oc, ic]`, row-major as it is stored: the weights are read once, which bounds the speed. Four
+//! rows at a time share the loads of `x` and hide the latency of each other's sums:
+//!
+//! ```text
+//! for 4 rows o: for i in steps of LANES: acc[o][lane] += w[o, i + lane] * x[i + lane]
+//!     y[o] = (acc[o] across the lanes) + bias[o]
+//! ```
+//!
+//! A row's sum has the same order wherever the row stands, so `w` may be cut between rows without changing a bit.
 
 use crate::isa::Isa;
 use crate::simd::{Portable, Simd};
@@ -49,7 +56,12 @@ fn dense_avx512(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
 #[inline(always)]
 fn dense<S: Simd>(s: S, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let ic = x.len();
-    assert!(w.len() == ic * y.len() && bias.len() == y.len(), "{} weights for {ic} to {}", w.len(), y.len());
+    assert!(
+        ic.checked_mul(y.len()) == Some(w.len()) && bias.len() == y.len(),
+        "{} weights for {ic} to {}",
+        w.len(),
+        y.len()
+    );
     let whole = y.len() / 4 * 4;
     let mut o = 0;
     while o < y.len() {
@@ -101,28 +113,77 @@ fn rows<S: Simd, const R: usize>(s: S, x: &[f32], w: &[f32]) -> [f32; R] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::isa;
     use crate::reference::dense_ref;
 
-    #[test]
-    fn every_variant_at_every_length() {
-        for (ic, oc) in (1..40).flat_map(|ic| [1, 3, 4, 5, 9].map(|oc| (ic, oc))).chain([(1024, 1000)]) {
-            let x: Vec<f32> = (0..ic).map(|i| (i as f32 * 0.7).sin()).collect();
-            let w: Vec<f32> = (0..ic * oc).map(|i| (i as f32 * 0.3).cos()).collect();
-            let bias: Vec<f32> = (0..oc).map(|i| i as f32 - 2.0).collect();
-            let (expected, magnitude) = dense_ref(&x, &w, &bias);
-            for isa in isa::detected() {
-                let mut y = vec![7777.0; oc + 2];
-                select(isa)(&x, &w, &bias, &mut y[1..=oc]);
-                assert_eq!((y[0], y[oc + 1]), (7777.0, 7777.0), "{isa} wrote outside");
-                for o in 0..oc {
-                    // ic products and as many additions, the bias's among them.
-                    let bound = (ic + 1) as f64 * f64::from(f32::EPSILON) * magnitude[o];
-                    let err = (f64::from(y[o + 1]) - expected[o]).abs();
-                    assert!(err <= bound, "{isa} {ic}x{oc} at {o}: {} for {}", y[o + 1], expected[o]);
-                }
+    const GUARD: f32 = 7777.0;
+
+    fn check(ic: usize, oc: usize, at: usize, value: impl Fn(usize) -> f32, exact: bool) {
+        let x: Vec<f32> = (0..at + ic).map(|i| value(3 * i)).collect();
+        let w: Vec<f32> = (0..at + ic * oc).map(|i| value(5 * i + 1)).collect();
+        let bias: Vec<f32> = (0..oc).map(|i| i as f32 - 2.0).collect();
+        let (x, w) = (&x[at..], &w[at..]);
+        let (expected, magnitude) = dense_ref(x, w, &bias);
+        for isa in isa::detected() {
+            let mut y = vec![GUARD; oc + 2];
+            y[1..=oc].fill(f32::NAN);
+            select(isa)(x, w, &bias, &mut y[1..=oc]);
+            assert_eq!((y[0], y[oc + 1]), (GUARD, GUARD), "{isa} wrote outside");
+            for o in 0..oc {
+                // ic products and as many additions, the bias's among them.
+                let bound = (ic + 1) as f64 * f64::from(f32::EPSILON) * magnitude[o];
+                let err = (f64::from(y[o + 1]) - expected[o]).abs();
+                let bound = if exact { 0.0 } else { bound };
+                assert!(err <= bound, "{isa} {ic}x{oc} at {o}: {} for {}", y[o + 1], expected[o]);
             }
+        }
+    }
+
+    fn whole(i: usize) -> f32 {
+        (i * 37 % 17) as f32 - 8.0
+    }
+
+    fn wave(i: usize) -> f32 {
+        (i as f32 * 0.7).sin()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_variant_is_within_the_bound(ic in 0_usize..200, oc in 0_usize..20, at in 0_usize..8, scale in 0.1_f32..1e3) {
+            check(ic, oc, at, |i| wave(i) * scale, false);
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_exact_at_every_length() {
+        for (ic, oc) in (0..70).flat_map(|ic| [0, 1, 3, 4, 5, 8, 9].map(|oc| (ic, oc))) {
+            check(ic, oc, ic % 4, whole, true);
+        }
+    }
+
+    #[test]
+    fn the_networks_classifier() {
+        check(1024, 1000, 0, wave, false);
+        check(1024, 1000, 1, whole, true);
+    }
+
+    #[test]
+    fn a_split_changes_no_bit() {
+        let (ic, oc) = (50, 11);
+        let x: Vec<f32> = (0..ic).map(wave).collect();
+        let w: Vec<f32> = (0..ic * oc).map(|i| wave(i * i % 1000)).collect();
+        let bias = vec![0.1; oc];
+        for (isa, cut) in isa::detected().flat_map(|isa| (0..=oc).map(move |cut| (isa, cut))) {
+            let (mut whole, mut parts) = (vec![f32::NAN; oc], vec![f32::NAN; oc]);
+            select(isa)(&x, &w, &bias, &mut whole);
+            select(isa)(&x, &w[..cut * ic], &bias[..cut], &mut parts[..cut]);
+            select(isa)(&x, &w[cut * ic..], &bias[cut..], &mut parts[cut..]);
+            assert_eq!(whole, parts, "{isa} cut at {cut}");
         }
     }
 }
