@@ -132,7 +132,7 @@ impl Session {
     /// If the picture cannot be prepared: see [`image::prepare`].
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         let side = self.side();
-        let rule = self.model.rule.clone();
+        let rule = self.model.rule;
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
         let classes = self.model.network.classes;

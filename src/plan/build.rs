@@ -16,7 +16,7 @@ use googlenet_kernels::{lrn, pool};
 use super::arena::{Access, MAX_WRITES, Region};
 use super::choose::{Choice, choose};
 use super::place::{Buffer, place};
-use crate::model::{Graph, Node, Op, Place};
+use crate::model::{Graph, Node, Op, Place, Tensor};
 
 /// A step: one or several nodes that run as one.
 #[derive(Clone, Debug)]
@@ -91,22 +91,22 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
     let steps = steps(graph, isa);
     let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
 
-    let mut buffers: Vec<Buffer> =
-        graph.tensors.iter().map(|tensor| Buffer { len: tensor.len(), live: usize::MAX..=0 }).collect();
+    // Tensors come to life where they are first touched.
+    let untouched = |tensor: &Tensor| Buffer { len: tensor.len(), first: usize::MAX, last: 0 };
+    let mut buffers: Vec<Buffer> = graph.tensors.iter().map(untouched).collect();
     for step in &steps {
         for &node in &step.nodes {
             let node = &graph.nodes[node];
             for tensor in [node.input, node.output.tensor] {
-                let live = &mut buffers[tensor].live;
-                *live = (*live.start()).min(step.phase)..=(*live.end()).max(step.phase);
+                let buffer = &mut buffers[tensor];
+                (buffer.first, buffer.last) = (buffer.first.min(step.phase), buffer.last.max(step.phase));
             }
         }
     }
     for place in keep {
-        let live = &mut buffers[place.tensor].live;
-        *live = *live.start()..=phases;
+        buffers[place.tensor].last = phases;
     }
-    buffers[0] = Buffer { len: 0, live: 0..=0 }; // the input lies outside the arena
+    buffers[0] = Buffer { len: 0, first: 0, last: 0 }; // the input lies outside the arena
     let (offsets, arena_len) = place(&buffers);
 
     let mut tasks = vec![Vec::new(); phases];

@@ -1,7 +1,5 @@
 //! Where buffers lie in the arena: by lifetime, so that buffers never alive together share memory.
 
-use std::ops::RangeInclusive;
-
 use super::arena::LINE;
 
 /// A buffer to place.
@@ -9,8 +7,10 @@ use super::arena::LINE;
 pub(super) struct Buffer {
     /// Elements.
     pub len: usize,
-    /// The phases during which it holds something, from the first write to the last read.
-    pub live: RangeInclusive<usize>,
+    /// The phase of its first write.
+    pub first: usize,
+    /// The phase of its last read.
+    pub last: usize,
 }
 
 /// The offset of every buffer and the arena's length, in elements: first fit, larger buffers first.
@@ -41,7 +41,7 @@ pub(super) fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
 }
 
 fn together(a: &Buffer, b: &Buffer) -> bool {
-    a.live.start() <= b.live.end() && b.live.start() <= a.live.end()
+    a.first <= b.last && b.first <= a.last
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
         #[test]
         fn live_buffers_never_overlap(list in prop::collection::vec((0_usize..300, 0_usize..20, 0_usize..6), 0..40)) {
             let buffers: Vec<Buffer> =
-                list.iter().map(|&(len, first, more)| Buffer { len, live: first..=first + more }).collect();
+                list.iter().map(|&(len, first, more)| Buffer { len, first, last: first + more }).collect();
             let (offsets, total) = place(&buffers);
             for (i, a) in buffers.iter().enumerate() {
                 prop_assert!(offsets[i] % LINE == 0 && offsets[i] + a.len <= total);
