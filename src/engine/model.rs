@@ -45,7 +45,8 @@ impl Model {
     /// As [`Model::open`].
     pub fn new(weights: Weights) -> Result<Self> {
         let dialect = weights.dialect()?.to_owned();
-        let labels = weights.labels()?;
+        // A file may leave its labels out; classes then have only their numbers.
+        let labels = if weights.metadata().contains_key("labels") { weights.labels()? } else { Vec::new() };
         let shape = weights.tensor("loss3/classifier.bias").map(|bias| bias.shape().to_vec());
         let classes = match shape.as_deref() {
             Some(&[classes]) if classes > 0 => classes,
