@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use googlenet::model::{Network, Op};
 use googlenet::weights::{Dtype, NewTensor, write};
 use googlenet::{Model, import};
 
 /// The folder of the real weights; none, with a printed line, where it is missing.
+#[allow(dead_code, reason = "not every test crate needs it")]
 pub fn real_folder() -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");
     if folder.is_dir() {
@@ -18,6 +20,7 @@ pub fn real_folder() -> Option<PathBuf> {
 }
 
 /// Tensors as a weight file of the BVLC preprocessing, in memory.
+#[allow(dead_code, reason = "not every test crate needs it")]
 pub fn model_of(tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
     let keys = [
         ("dialect", "bvlc"),
@@ -77,4 +80,43 @@ pub fn reference() -> Option<Reference> {
         logits: f32s("logits", 1000),
         probabilities: f32s("prob", 1000),
     })
+}
+
+/// Seeded random weights for `network`, He-scaled so that values keep their size: name, shape, values.
+#[allow(dead_code, reason = "not every test crate needs it")]
+pub fn random_tensors(network: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let graph = network.graph(64);
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let mut tensors = Vec::new();
+    for node in &graph.nodes {
+        let shape = match &node.op {
+            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
+            Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].c],
+            _ => continue,
+        };
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = (6.0 / fan_in as f32).sqrt();
+        let values = (0..shape[0] * fan_in).map(|_| next() * scale).collect();
+        let bias = (0..shape[0]).map(|_| next() * 0.1).collect();
+        tensors.push((format!("{}.bias", node.name), vec![shape[0]], bias));
+        tensors.push((format!("{}.weight", node.name), shape, values));
+    }
+    tensors
+}
+
+/// A model of those weights.
+#[allow(dead_code, reason = "not every test crate needs it")]
+pub fn random_model(network: &Network, side: usize) -> Model {
+    let tensors = random_tensors(network);
+    let tensors: Vec<NewTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F32, values: values.into() })
+        .collect();
+    model_of(&tensors, side, "random")
 }

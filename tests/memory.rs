@@ -1,0 +1,49 @@
+//! A plan's memory is what it says, and a run allocates nothing.
+
+#![allow(unsafe_code, reason = "a counting allocator")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use googlenet::{Model, Options, model};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: forwards to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's duty.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's duty.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn arenas_are_small_and_runs_allocate_nothing() {
+    let network = model::googlenet(10);
+    let model: Model = common::random_model(&network, 32);
+    let session = model.session(Options::new().side(224)).expect("a session");
+    assert!(session.arena_bytes() <= 5 << 20, "arena of {} bytes", session.arena_bytes());
+    drop(session);
+    for (threads, batch) in [(1, 1), (2, 1), (3, 2), (2, 4)] {
+        let mut session = model.session(Options::new().threads(threads).batch(batch)).expect("a session");
+        session.run();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..1000).for_each(|_| session.run());
+        let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert_eq!(count, 0, "{count} allocations in 1,000 runs, {threads} threads, batch {batch}");
+    }
+}
