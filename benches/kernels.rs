@@ -1,0 +1,113 @@
+//! Every distinct layer shape of GoogLeNet at 224x224, on every kernel of every set this machine has.
+//!
+//! Names are `family/layer/set kernel`; throughput counts multiply-adds of a convolution, elements of the others. One
+//! thread, warm weights; packing weights is not timed, packing panels is.
+
+use std::collections::HashSet;
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use googlenet::model::{self, Op};
+use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Tile};
+use googlenet_kernels::view::RowsMut;
+use googlenet_kernels::{average, dense, isa, lrn, pool};
+
+fn values(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
+}
+
+/// One whole convolution, tile by tile, a panel packed for each tile unless the kernel reads in place.
+fn convolve(kernel: &ConvKernel, shape: &ConvShape, x: &[f32], packed: &[f32], panel: &mut [f32], y: &mut [f32]) {
+    let (steps, pixels) = (shape.steps(), shape.pixels());
+    let in_place = shape.is_pointwise() && kernel.reads_in_place;
+    let mut out = RowsMut::new(y, shape.oc, pixels, pixels);
+    for first_px in (0..pixels).step_by(kernel.px) {
+        let live = kernel.px.min(pixels - first_px);
+        let direct = in_place && live == kernel.px;
+        if !direct {
+            kernel.pack_panel(shape, x, first_px, live, panel);
+        }
+        for block in conv::blocks(kernel, shape.oc, steps) {
+            let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
+            let (x, x_step) = if direct { (&x[first_px..], shape.ih * shape.iw) } else { (&*panel, kernel.px) };
+            let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
+            kernel.run(Tile { x, x_step, w, bias, relu: true, y });
+        }
+    }
+}
+
+fn convolutions(c: &mut Criterion) {
+    let mut seen = HashSet::new();
+    for node in model::googlenet(1000).graph(224).nodes {
+        let Op::Conv(shape) = node.op else { continue };
+        if !seen.insert(shape) {
+            continue;
+        }
+        let mut group = c.benchmark_group(format!("conv/{}", node.name.replace('/', "_")));
+        group.throughput(Throughput::Elements(shape.multiply_adds()));
+        let (x, w) = (values(shape.ic * shape.ih * shape.iw), values(shape.oc * shape.steps()));
+        let (bias, mut y) = (values(shape.oc), vec![0.0; shape.oc * shape.pixels()]);
+        for isa in isa::detected() {
+            for kernel in conv::kernels(isa) {
+                let mut packed = vec![0.0; conv::packed_len(kernel, shape.oc, shape.steps())];
+                kernel.pack_weights(&shape, &w, &bias, &mut packed);
+                let mut panel = vec![0.0; kernel.panel_len(&shape)];
+                group.bench_function(format!("{isa} {}", kernel.name), |b| {
+                    b.iter(|| convolve(kernel, &shape, black_box(&x), &packed, &mut panel, &mut y));
+                });
+            }
+        }
+    }
+}
+
+fn others(c: &mut Criterion) {
+    let graph = model::googlenet(1000).graph(224);
+    let mut seen = HashSet::new();
+    for node in &graph.nodes {
+        let (input, output) = (&graph.tensors[node.input], &graph.tensors[node.output.tensor]);
+        let (x, mut y) = (values(input.len()), vec![0.0; output.len()]);
+        let family = match node.op {
+            Op::MaxPool(_) => "pool",
+            Op::Lrn(_) => "lrn",
+            Op::GlobalAverage => "average",
+            Op::FullyConnected => "dense",
+            Op::Conv(_) | Op::Softmax => continue,
+        };
+        if !seen.insert((family, input.len(), output.len())) {
+            continue;
+        }
+        let mut group = c.benchmark_group(format!("{family}/{}", node.name.replace('/', "_")));
+        group.throughput(Throughput::Elements(input.len() as u64));
+        for isa in isa::detected() {
+            let name = isa.name();
+            match &node.op {
+                Op::MaxPool(p) => {
+                    let (ih, iw, oh, ow) = (input.h, input.w, output.h, output.w);
+                    let (kernel, stride) = (p.kernel, p.stride);
+                    let shape = pool::PoolShape { ih, iw, oh, ow, kernel, stride, pad_t: p.pad, pad_l: p.pad };
+                    group.bench_function(name, |b| b.iter(|| pool::select(isa)(&shape, black_box(&x), &mut y)));
+                }
+                Op::Lrn(l) => {
+                    let (c, plane) = (input.c, input.plane());
+                    let shape = lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k };
+                    group.bench_function(name, |b| {
+                        b.iter(|| {
+                            lrn::select(isa)(&shape, black_box(&x), 0, &mut RowsMut::new(&mut y, c, plane, plane));
+                        });
+                    });
+                }
+                Op::GlobalAverage => {
+                    let plane = input.plane();
+                    group.bench_function(name, |b| b.iter(|| average::select(isa)(black_box(&x), plane, &mut y)));
+                }
+                _ => {
+                    let (w, bias) = (values(input.len() * output.c), values(output.c));
+                    group.bench_function(name, |b| b.iter(|| dense::select(isa)(black_box(&x), &w, &bias, &mut y)));
+                }
+            }
+        }
+    }
+}
+
+criterion_group!(benches, convolutions, others);
+criterion_main!(benches);
