@@ -1,7 +1,7 @@
 //! The arithmetic of `googlenet`: kernels on slices of f32.
 //!
 //! No threads, no files, no allocation, no globals. Every family has a reference from its definition (in
-//! [`reference`] and [`conv::conv2d_ref`], which do allocate: only tests call them), one contract, and a `select`
+//! [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call them), one contract, and a `select`
 //! that turns an instruction set into a plain function pointer.
 
 pub mod average;
