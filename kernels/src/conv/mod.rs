@@ -60,6 +60,14 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
+    /// Panics if a size is above [`MAX_SIZE`]: below it no product of sizes wraps, which bounds checks rely on.
+    fn assert_sizes(&self) {
+        let sizes = [self.ic, self.ih, self.iw, self.oc, self.oh, self.ow, self.kh, self.kw];
+        let moves = [self.stride_h, self.stride_w, self.pad_t, self.pad_l];
+        assert!(sizes.iter().chain(&moves).all(|&size| size <= MAX_SIZE), "a size above {MAX_SIZE}: {self:?}");
+        assert!(self.stride_h > 0 && self.stride_w > 0, "a stride of 0: {self:?}");
+    }
+
     /// Steps of the sum: `kh * kw * ic`.
     pub fn steps(&self) -> usize {
         self.kh * self.kw * self.ic
@@ -98,6 +106,9 @@ pub struct Tile<'a> {
     pub y: RowsMut<'a>,
 }
 
+/// The largest size of a [`ConvShape`]: the product of any four is below 2^60.
+pub const MAX_SIZE: usize = 1 << 15;
+
 type TileFn = fn(Tile<'_>);
 type PanelFn = fn(shape: &ConvShape, x: &[f32], first_px: usize, live: usize, px: usize, panel: &mut [f32]);
 
@@ -128,10 +139,15 @@ impl ConvKernel {
     /// what lies in the padding is 0, and so are pixels past `live`.
     ///
     /// # Panics
-    /// If `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is shorter than [`Self::panel_len`].
+    /// If a size of `shape` is above [`MAX_SIZE`], `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is shorter than [`Self::panel_len`].
     pub fn pack_panel(&self, shape: &ConvShape, x: &[f32], first_px: usize, live: usize, panel: &mut [f32]) {
+        shape.assert_sizes();
         assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
-        assert!(live <= self.px && first_px + live <= shape.pixels(), "pixels {first_px}+{live} of {shape:?}");
+        let pixels = shape.pixels();
+        assert!(
+            live <= self.px && live <= pixels && first_px <= pixels - live,
+            "pixels {first_px}+{live} of {shape:?}"
+        );
         assert!(panel.len() >= self.panel_len(shape), "panel of {}", panel.len());
         (self.panel)(shape, x, first_px, live, self.px, panel);
     }
@@ -146,7 +162,8 @@ impl ConvKernel {
         assert_eq!(tile.w.len() % width, 0, "weights of {} for a width of {width}", tile.w.len());
         let steps = tile.w.len() / width;
         assert!(steps > 0, "no steps");
-        assert!((steps - 1) * tile.x_step + self.px <= tile.x.len(), "input of {} elements", tile.x.len());
+        let end = (steps - 1).checked_mul(tile.x_step).and_then(|last| last.checked_add(self.px));
+        assert!(end.is_some_and(|end| end <= tile.x.len()), "input of {} elements", tile.x.len());
         assert!(tile.y.rows() <= width && tile.y.row_len() <= self.px, "output larger than the tile");
         (self.tile)(tile);
     }

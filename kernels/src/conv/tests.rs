@@ -111,6 +111,22 @@ fn strides_kernels_and_paddings_are_exact() {
 }
 
 #[test]
+#[should_panic(expected = "a size above")]
+fn sizes_whose_product_wraps_are_refused() {
+    let shape = ConvShape { ic: 1 << 32, ih: 1 << 32, ..shape(1, 1, 1, 1, 1, 1, 0) };
+    kernels(Isa::Portable)[0].pack_panel(&shape, &[], 0, 0, &mut [0.0; 99]);
+}
+
+#[test]
+#[should_panic(expected = "input of")]
+fn a_step_that_wraps_is_refused() {
+    let kernel = &kernels(Isa::Portable)[0];
+    let (w, bias) = (vec![0.0; 3 * kernel.granule], vec![0.0; kernel.granule]);
+    let y = RowsMut::new(&mut [], 0, 0, 0);
+    kernel.run(Tile { x: &[0.0; 16], x_step: usize::MAX / 2 + 1, w: &w, bias: &bias, relu: false, y });
+}
+
+#[test]
 fn nan_reaches_the_output() {
     for isa in isa::detected() {
         for kernel in kernels(isa) {
