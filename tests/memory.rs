@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code, reason = "a counting allocator")]
 
-mod common;
+#[path = "network/random.rs"]
+mod random;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ static COUNTING: Counting = Counting;
 #[test]
 fn arenas_are_small_and_runs_allocate_nothing() {
     let network = model::googlenet(10);
-    let model: Model = common::random_model(&network, 32);
+    let model: Model = random::random_model(&network, 32);
     let session = model.session(Options::new().side(224)).expect("a session");
     assert!(session.arena_bytes() <= 5 << 20, "arena of {} bytes", session.arena_bytes());
     drop(session);

@@ -1,7 +1,5 @@
 //! The real weights against ONNX Runtime's outputs for 16 images, on every instruction set.
 
-mod common;
-
 use googlenet::{Options, isa};
 
 /// Indices of the five largest values, largest first.
@@ -14,7 +12,7 @@ fn top5(values: &[f32]) -> Vec<usize> {
 
 #[test]
 fn logits_and_probabilities_are_the_references() {
-    let (Some(model), Some(reference)) = (common::real_model(), common::reference()) else { return };
+    let (Some(model), Some(reference)) = (crate::real::real_model(), crate::real::reference()) else { return };
     for isa in isa::detected() {
         // Emulated sets are slow: two images are enough to find a wrong kernel.
         let images = if cfg!(target_arch = "x86_64") { reference.inputs.len() } else { 2 };
@@ -41,7 +39,7 @@ fn logits_and_probabilities_are_the_references() {
 
 #[test]
 fn threads_batches_and_runs_give_the_same_bits() {
-    let (Some(model), Some(reference)) = (common::real_model(), common::reference()) else { return };
+    let (Some(model), Some(reference)) = (crate::real::real_model(), crate::real::reference()) else { return };
     let mut one = model.session(Options::new()).expect("a session");
     one.input_mut().copy_from_slice(&reference.inputs[0]);
     one.run();

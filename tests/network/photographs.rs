@@ -1,12 +1,10 @@
 //! 100 photographs through the real weights: the accuracy that they are known for.
 
-mod common;
-
 use googlenet::{Options, image};
 
 #[test]
 fn a_hundred_photographs_are_recognised_as_often_as_they_should() {
-    let (Some(folder), Some(model)) = (common::real_folder(), common::real_model()) else { return };
+    let (Some(folder), Some(model)) = (crate::real::real_folder(), crate::real::real_model()) else { return };
     let synsets = std::fs::read_to_string(folder.join("synset_words.txt")).expect("labels");
     let synsets: Vec<&str> = synsets.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let mut session = model.session(Options::new().threads(2)).expect("a session");

@@ -1,7 +1,5 @@
 //! Every layer of the network against an f64 evaluation of its definition, on seeded random weights.
 
-mod common;
-
 use std::collections::HashMap;
 
 use googlenet::model::{self, Graph, Op};
@@ -46,8 +44,9 @@ fn every_layer_is_its_definition() {
     let network = model::googlenet(10);
     let side = 64;
     let graph = network.graph(side);
-    let weights: HashMap<_, _> = common::random_tensors(&network).into_iter().map(|(name, _, v)| (name, v)).collect();
-    let model = common::random_model(&network, side);
+    let weights: HashMap<_, _> =
+        crate::random::random_tensors(&network).into_iter().map(|(name, _, v)| (name, v)).collect();
+    let model = crate::random::random_model(&network, side);
     let input: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.731).sin() * 100.0).collect();
     for isa in isa::detected() {
         let names = graph.tensors[1..].iter().map(|t| &t.name).chain(graph.nodes.iter().map(|n| &n.name));

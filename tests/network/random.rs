@@ -1,0 +1,65 @@
+//! Models made in the test: of given tensors, and of seeded random ones that need no file.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use googlenet::Model;
+use googlenet::model::{Network, Op};
+use googlenet::weights::{Dtype, NewTensor, write};
+
+/// Tensors as a weight file of the BVLC preprocessing, in memory.
+pub fn model_of(tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
+    let keys = [
+        ("dialect", "bvlc"),
+        ("channels", "bgr"),
+        ("mean", "104,117,123"),
+        ("std", "1,1,1"),
+        ("resize", "256"),
+        ("input_side", &side.to_string()),
+    ];
+    let metadata: BTreeMap<String, String> = keys.map(|(key, value)| (key.into(), value.into())).into();
+    static COUNT: AtomicUsize = AtomicUsize::new(0); // tests of one process run at once
+    let unique = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(format!("googlenet-{name}-{unique}.safetensors"));
+    write(&path, &metadata, tensors, true).expect("written");
+    let model = Model::open(&path).expect("own file");
+    std::fs::remove_file(&path).expect("removed");
+    model
+}
+
+/// Seeded random weights for `network`, He-scaled so that values keep their size: name, shape, values.
+pub fn random_tensors(network: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let graph = network.graph(64);
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let mut tensors = Vec::new();
+    for node in &graph.nodes {
+        let shape = match &node.op {
+            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
+            Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].c],
+            _ => continue,
+        };
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = (6.0 / fan_in as f32).sqrt();
+        let values = (0..shape[0] * fan_in).map(|_| next() * scale).collect();
+        let bias = (0..shape[0]).map(|_| next() * 0.1).collect();
+        tensors.push((format!("{}.bias", node.name), vec![shape[0]], bias));
+        tensors.push((format!("{}.weight", node.name), shape, values));
+    }
+    tensors
+}
+
+/// A model of those weights.
+pub fn random_model(network: &Network, side: usize) -> Model {
+    let tensors = random_tensors(network);
+    let tensors: Vec<NewTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F32, values: values.into() })
+        .collect();
+    model_of(&tensors, side, "random")
+}

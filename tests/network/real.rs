@@ -1,0 +1,57 @@
+//! The real weights and their reference outputs, if they are there.
+
+use std::path::PathBuf;
+
+use googlenet::weights::{Dtype, NewTensor};
+use googlenet::{Model, import};
+
+use crate::random::model_of;
+
+/// The folder of the real weights; none, with a printed line, where it is missing.
+pub fn real_folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no ../shared/googlenet with the real weights");
+    None
+}
+
+/// The real BVLC weights.
+pub fn real_model() -> Option<Model> {
+    let imported = import::import(real_folder()?.join("bvlc_googlenet.safetensors")).expect("imports");
+    let tensors: Vec<NewTensor<'_>> = imported
+        .tensors
+        .iter()
+        .map(|t| NewTensor { name: &t.name, shape: &t.shape, dtype: Dtype::F32, values: (&t.values).into() })
+        .collect();
+    Some(model_of(&tensors, 224, "real"))
+}
+
+/// The reference inputs and outputs: 16 images as i16, logits and probabilities of ONNX Runtime.
+pub struct Reference {
+    pub inputs: Vec<Vec<f32>>,
+    pub logits: Vec<Vec<f32>>,
+    pub probabilities: Vec<Vec<f32>>,
+}
+
+pub fn reference() -> Option<Reference> {
+    let bytes = std::fs::read(real_folder()?.join("reference.safetensors")).expect("readable");
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+    let data = |name: &str| {
+        let offset = |i: usize| header[name]["data_offsets"][i].as_u64().expect("offset") as usize + 8 + length;
+        &bytes[offset(0)..offset(1)]
+    };
+    let f32s = |name: &str, n: usize| -> Vec<Vec<f32>> {
+        let values: Vec<f32> =
+            data(name).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4"))).collect();
+        values.chunks_exact(n).map(<[f32]>::to_vec).collect()
+    };
+    let inputs: Vec<f32> = data("input").chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]]))).collect();
+    Some(Reference {
+        inputs: inputs.chunks_exact(3 * 224 * 224).map(<[f32]>::to_vec).collect(),
+        logits: f32s("logits", 1000),
+        probabilities: f32s("prob", 1000),
+    })
+}
