@@ -15,3 +15,4 @@ pub mod reference;
 mod simd;
 pub mod softmax;
 pub mod view;
+pub mod winograd;

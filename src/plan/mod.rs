@@ -7,6 +7,7 @@
 //! phase. Otherwise each thread takes whole images, with an arena of its own and no barrier at all. Both compute
 //! every sum in the same order, so the results have the same bits.
 
+mod aligned;
 mod arena;
 mod barrier;
 mod build;
@@ -17,13 +18,14 @@ mod run;
 mod team;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use googlenet_kernels::conv;
 use googlenet_kernels::isa::Isa;
 
 use crate::Result;
 use crate::model::{Graph, Place};
+use aligned::Aligned;
 use arena::Arena;
 use build::Kind;
 use run::Executor;
@@ -68,7 +70,7 @@ struct Work {
 
 /// A thread's own memory.
 struct Worker {
-    scratch: Vec<f32>,
+    scratch: Aligned,
     arena: Option<Arena>,
 }
 
@@ -99,7 +101,7 @@ impl Job for Work {
 
     fn worker(&self) -> Worker {
         let arena = self.shared.is_none().then(|| self.solo_arena());
-        Worker { scratch: vec![0.0; self.executor.layout.scratch_len], arena }
+        Worker { scratch: Aligned::zeroed(self.executor.layout.scratch_len), arena }
     }
 
     fn work(&self, worker: &mut Worker) {
@@ -172,31 +174,38 @@ impl Plan {
 }
 
 /// The weights of every step, as its kernel wants them.
-fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<Arc<[f32]>>> {
+fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<Aligned>> {
     use rayon::prelude::*;
-    let pack_step = |step: &build::Step| -> Result<Arc<[f32]>> {
+    let pack_step = |step: &build::Step| -> Result<Aligned> {
         let tensors = |node: usize| -> Result<(Vec<f32>, Vec<f32>)> {
             let name = &graph.nodes[node].name;
             Ok((fetch(&format!("{name}.weight"))?, fetch(&format!("{name}.bias"))?))
         };
         match &step.kind {
             Kind::Conv(step_conv) => {
-                let mut packed = Vec::new();
+                let shape = |node: usize| {
+                    let oc = graph.nodes[node].output.channels;
+                    conv::ConvShape { oc, ..step_conv.shape }
+                };
+                let len = |&node: &usize| conv::packed_len(&step_conv.kernel, shape(node).oc, shape(node).steps());
+                let mut packed = Aligned::zeroed(step.nodes.iter().map(len).sum());
+                let mut rest = &mut packed[..];
                 for &node in &step.nodes {
                     let (w, bias) = tensors(node)?;
-                    let shape = conv::ConvShape { oc: bias.len(), ..step_conv.shape };
-                    let start = packed.len();
-                    packed.resize(start + conv::packed_len(&step_conv.kernel, shape.oc, shape.steps()), 0.0);
-                    step_conv.kernel.pack_weights(&shape, &w, &bias, &mut packed[start..]);
+                    let (own, after) = rest.split_at_mut(len(&node));
+                    step_conv.kernel.pack_weights(&shape(node), &w, &bias, own);
+                    rest = after;
                 }
-                Ok(packed.into())
+                Ok(packed)
             }
             Kind::FullyConnected => {
-                let (mut w, bias) = tensors(step.nodes[0])?;
-                w.extend_from_slice(&bias);
-                Ok(w.into())
+                let (w, bias) = tensors(step.nodes[0])?;
+                let mut packed = Aligned::zeroed(w.len() + bias.len());
+                packed[..w.len()].copy_from_slice(&w);
+                packed[w.len()..].copy_from_slice(&bias);
+                Ok(packed)
             }
-            _ => Ok(Arc::from([])),
+            _ => Ok(Aligned::zeroed(0)),
         }
     };
     layout.steps.par_iter().map(pack_step).collect()

@@ -1,6 +1,5 @@
 //! Executes tasks: turns a task and its operands into kernel calls. No choices are made here, and nothing allocates.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use googlenet_kernels::isa::Isa;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::{average, dense, lrn, pool, softmax};
 
+use super::aligned::Aligned;
 use super::arena::Operands;
 use super::build::{ConvStep, Kind, Layout, Task};
 
@@ -16,7 +16,7 @@ use super::build::{ConvStep, Kind, Layout, Task};
 pub(super) struct Executor {
     pub layout: Layout,
     /// By step: packed weights and biases of a convolution; weights, then biases, of a fully connected layer.
-    pub weights: Vec<Arc<[f32]>>,
+    pub weights: Vec<Aligned>,
     max_pool: pool::MaxPoolFn,
     lrn: lrn::LrnFn,
     average: average::AverageFn,
@@ -26,7 +26,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(layout: Layout, weights: Vec<Arc<[f32]>>, isa: Isa, profile: bool) -> Self {
+    pub(super) fn new(layout: Layout, weights: Vec<Aligned>, isa: Isa, profile: bool) -> Self {
         let profile = profile.then(|| layout.steps.iter().map(|_| AtomicU64::new(0)).collect());
         Self {
             layout,

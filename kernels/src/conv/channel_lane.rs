@@ -63,7 +63,7 @@ pub(super) fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile
             let n = if p + whole <= live { whole } else { live.saturating_sub(p) };
             if n > 0 {
                 // SAFETY: the rows first..first + live_rows and the columns p..p + n lie in `y`.
-                unsafe { s.store_transposed(&pixels[p..p + n], y.add(first * stride + p), stride, live_rows) };
+                unsafe { s.store_transposed(&pixels[p..p + whole], n, y.add(first * stride + p), stride, live_rows) };
             }
             p += whole;
         }

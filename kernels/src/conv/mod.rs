@@ -34,6 +34,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pack::blocks_of;
 pub use pack::{Block, blocks, packed_len};
 pub use reference::conv2d_ref;
 
@@ -61,7 +62,7 @@ pub struct ConvShape {
 
 impl ConvShape {
     /// Panics if a size is above [`MAX_SIZE`]: below it no product of sizes wraps, which bounds checks rely on.
-    fn assert_sizes(&self) {
+    pub(crate) fn assert_sizes(&self) {
         let sizes = [self.ic, self.ih, self.iw, self.oc, self.oh, self.ow, self.kh, self.kw];
         let moves = [self.stride_h, self.stride_w, self.pad_t, self.pad_l];
         assert!(sizes.iter().chain(&moves).all(|&size| size <= MAX_SIZE), "a size above {MAX_SIZE}: {self:?}");

@@ -18,7 +18,11 @@ pub struct Block {
 
 /// How `kernel` cuts `oc` output channels of `steps` steps into blocks.
 pub fn blocks(kernel: &ConvKernel, oc: usize, steps: usize) -> impl Iterator<Item = Block> {
-    let (full, granule) = (kernel.oc, kernel.granule);
+    blocks_of(kernel.oc, kernel.granule, oc, steps)
+}
+
+/// `oc` output channels of `steps` steps in blocks of `full` channels, rounded up to `granule`.
+pub(crate) fn blocks_of(full: usize, granule: usize, oc: usize, steps: usize) -> impl Iterator<Item = Block> {
     (0..oc.div_ceil(full)).map(move |i| {
         let live = full.min(oc - i * full);
         Block { first: i * full, live, width: live.next_multiple_of(granule), offset: i * full * (steps + 1) }

@@ -47,6 +47,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_mul_ps(a, b) }
@@ -142,16 +148,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store_transposed(self, tile: &[__m256], y: *mut f32, stride: usize, rows: usize) {
-        debug_assert!(tile.len() <= 8 && rows <= 8);
-        let mut columns = [self.splat(0.0); 8];
-        columns[..tile.len()].copy_from_slice(tile);
+    unsafe fn store_transposed(self, tile: &[__m256], columns: usize, y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(columns <= tile.len() && tile.len() <= 8 && rows <= 8);
+        let mut square = [self.splat(0.0); 8];
+        square[..tile.len()].copy_from_slice(tile);
         // SAFETY: the token proves AVX2.
-        let transposed = unsafe { transpose(columns) };
+        let transposed = unsafe { transpose(square) };
         for (row, v) in transposed.into_iter().enumerate() {
             if row < rows {
-                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
-                unsafe { self.store_first(y.add(row * stride), v, tile.len()) };
+                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
+                unsafe { self.store_first(y.add(row * stride), v, columns) };
             }
         }
     }

@@ -28,6 +28,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_mul_ps(a, b) }
@@ -104,16 +110,16 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store_transposed(self, tile: &[__m512], y: *mut f32, stride: usize, rows: usize) {
-        debug_assert!(tile.len() <= 16 && rows <= 16);
-        let mut columns = [self.splat(0.0); 16];
-        columns[..tile.len()].copy_from_slice(tile);
+    unsafe fn store_transposed(self, tile: &[__m512], columns: usize, y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(columns <= tile.len() && tile.len() <= 16 && rows <= 16);
+        let mut square = [self.splat(0.0); 16];
+        square[..tile.len()].copy_from_slice(tile);
         // SAFETY: the token proves AVX-512 F.
-        let transposed = unsafe { transpose(columns) };
-        let mask = lanes(0, tile.len());
+        let transposed = unsafe { transpose(square) };
+        let mask = lanes(0, columns);
         for (row, v) in transposed.into_iter().enumerate() {
             if row < rows {
-                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
+                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
                 unsafe { _mm512_mask_storeu_ps(y.add(row * stride), mask, v) };
             }
         }

@@ -33,6 +33,8 @@ pub(crate) trait Simd: Copy {
     fn splat(self, x: f32) -> Self::V;
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`.
@@ -78,10 +80,11 @@ pub(crate) trait Simd: Copy {
     /// `n <= LANES`, and `y` is valid for writes of `n` f32; any alignment.
     unsafe fn store_first(self, y: *mut f32, v: Self::V, n: usize);
 
-    /// Writes a tile transposed: `y[row * stride + column]` becomes lane `row` of `tile[column]`, for
-    /// `row < rows` and `column < tile.len()`, which is at most `LANES`.
+    /// Writes a tile transposed: `y[row * stride + column]` becomes lane `row` of `tile[column]`, for `row < rows` and
+    /// `column < columns`. `tile` has at most `LANES` vectors; its length should be known when this is compiled.
     ///
     /// # Safety
-    /// `rows <= LANES`, and each of the `rows` rows is valid for writes of `tile.len()` f32; any alignment.
-    unsafe fn store_transposed(self, tile: &[Self::V], y: *mut f32, stride: usize, rows: usize);
+    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` f32; any
+    /// alignment.
+    unsafe fn store_transposed(self, tile: &[Self::V], columns: usize, y: *mut f32, stride: usize, rows: usize);
 }

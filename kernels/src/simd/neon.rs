@@ -22,6 +22,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves NEON.
+        unsafe { vsubq_f32(a, b) }
+    }
+
+    #[inline(always)]
     fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         // SAFETY: the token proves NEON.
         unsafe { vmulq_f32(a, b) }
@@ -122,8 +128,8 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn store_transposed(self, tile: &[float32x4_t], y: *mut f32, stride: usize, rows: usize) {
-        debug_assert!(tile.len() <= 4 && rows <= 4);
+    unsafe fn store_transposed(self, tile: &[float32x4_t], columns: usize, y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(columns <= tile.len() && tile.len() <= 4 && rows <= 4);
         let mut c = [self.splat(0.0); 4];
         c[..tile.len()].copy_from_slice(tile);
         // SAFETY: register shuffles only; the token proves NEON.
@@ -138,8 +144,8 @@ impl Simd for Neon {
         };
         for (row, v) in transposed.into_iter().enumerate() {
             if row < rows {
-                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
-                unsafe { self.store_first(y.add(row * stride), v, tile.len()) };
+                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
+                unsafe { self.store_first(y.add(row * stride), v, columns) };
             }
         }
     }

@@ -26,6 +26,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
     fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
         a * b
     }
@@ -106,11 +111,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_transposed(self, tile: &[f32x8], y: *mut f32, stride: usize, rows: usize) {
-        debug_assert!(tile.len() <= 8 && rows <= 8);
-        for (column, v) in tile.iter().enumerate() {
+    unsafe fn store_transposed(self, tile: &[f32x8], columns: usize, y: *mut f32, stride: usize, rows: usize) {
+        debug_assert!(columns <= tile.len() && tile.len() <= 8 && rows <= 8);
+        for (column, v) in tile[..columns].iter().enumerate() {
             for (row, &lane) in v.to_array()[..rows].iter().enumerate() {
-                // SAFETY: the caller vouches for `tile.len()` elements of each of `rows` rows.
+                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
                 unsafe { *y.add(row * stride + column) = lane };
             }
         }

@@ -18,6 +18,7 @@ fn every_operation<S: Simd>(s: S, name: &str) {
         for i in 0..n {
             let (p, q) = (x[i], x[i + 1]);
             assert_eq!(lanes(s.add(a, b))[i], p + q, "{name} add");
+            assert_eq!(lanes(s.sub(a, b))[i], p - q, "{name} sub");
             assert_eq!(lanes(s.mul(a, b))[i], p * q, "{name} mul");
             assert_eq!(lanes(s.div(a, b))[i], p / q, "{name} div");
             assert_eq!(lanes(s.max(a, b))[i], p.max(q), "{name} max");
@@ -43,10 +44,10 @@ fn every_operation<S: Simd>(s: S, name: &str) {
             assert!(out[count..].iter().all(|&v| v == 7777.0), "{name} store_first {count} wrote outside");
         }
         for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
-            let tile: Vec<S::V> = (0..columns).map(|c| s.load(x.as_ptr().add(c))).collect();
+            let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
             let stride = n + 1;
             let mut out = vec![7777.0; stride * n + 1];
-            s.store_transposed(&tile, out.as_mut_ptr(), stride, rows);
+            s.store_transposed(&tile, columns, out.as_mut_ptr(), stride, rows);
             for (i, &got) in out.iter().enumerate() {
                 let (row, column) = (i / stride, i % stride);
                 let expected = if row < rows && column < columns { x[column + row] } else { 7777.0 };

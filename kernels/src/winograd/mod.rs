@@ -1,0 +1,304 @@
+//! Convolution in the transformed domain: an m x m tile of outputs from (m + r - 1)^2 products instead of (m r)^2.
+//!
+//! `U = G g G'` for each filter, once; `V = B'd B` for each tile of inputs; `M = sum over channels of U * V`, point by
+//! point; `y = A'M A` (`points.rs` has the matrices and their source). With t tiles and n = m + r - 1:
+//!
+//! ```text
+//! transform_input    x [ic, ih, iw]               -> v [n * n][channel block][t][LANES]
+//! multiply           v, u [n * n][ic][width]      -> m [n * n][t][width]      one matrix product a point
+//! transform_output   m                            -> y [width channels, oh, ow], bias and ReLU
+//! ```
+//!
+//! Channels lie in the vector lanes throughout, and NCHW is transposed in registers on the way in and out. Edge tiles
+//! read zeros and write only what exists.
+//!
+//! Stride 2 is the same with more channels: output y reads the padded rows 2y + ky, ky = 2q + p, so the rows of
+//! parity p are an image of their own under a filter of every second tap. A k x k filter of stride 2 becomes four
+//! filters of ceil(k / 2) taps over 4 ic channels `(c, py, px)` of stride 1 (the polyphase form).
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod filter;
+mod input;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod output;
+mod points;
+mod portable;
+mod product;
+#[cfg(test)]
+mod tests;
+
+use core::ops::Range;
+
+use crate::conv::{Block, ConvShape, blocks_of};
+use crate::isa::Isa;
+use crate::view::RowsMut;
+use points::Form;
+
+/// F(4, 3) over 0, +-3/4, +-3/2: for 3x3 filters.
+#[derive(Clone, Copy)]
+struct F43;
+
+impl Form for F43 {
+    const M: usize = 4;
+    const R: usize = 3;
+    const ZERO: bool = true;
+    const PAIRS: &'static [f64] = &[0.75, 1.5];
+}
+
+/// F(2, 3) over 0, +-1: for 3x3 filters on small maps.
+#[derive(Clone, Copy)]
+struct F23;
+
+impl Form for F23 {
+    const M: usize = 2;
+    const R: usize = 3;
+    const ZERO: bool = true;
+    const PAIRS: &'static [f64] = &[1.0];
+}
+
+/// F(4, 5) over 0, +-1, +-2, +-1/2: for 5x5 filters.
+#[derive(Clone, Copy)]
+struct F45;
+
+impl Form for F45 {
+    const M: usize = 4;
+    const R: usize = 5;
+    const ZERO: bool = true;
+    const PAIRS: &'static [f64] = &[1.0, 2.0, 0.5];
+}
+
+/// F(2, 5) over 0, +-3/4, +-3/2: for 5x5 filters on small maps.
+#[derive(Clone, Copy)]
+struct F25;
+
+impl Form for F25 {
+    const M: usize = 2;
+    const R: usize = 5;
+    const ZERO: bool = true;
+    const PAIRS: &'static [f64] = &[0.75, 1.5];
+}
+
+/// F(4, 4) over +-1, +-2, +-1/2: for the polyphase form of 7x7 filters of stride 2.
+#[derive(Clone, Copy)]
+struct F44;
+
+impl Form for F44 {
+    const M: usize = 4;
+    const R: usize = 4;
+    const ZERO: bool = false;
+    const PAIRS: &'static [f64] = &[1.0, 2.0, 0.5];
+}
+
+type FilterFn = fn(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]);
+type InputFn = fn(input::Input<'_>);
+type ProductFn = fn(product::Product<'_>);
+type OutputFn = fn(output::Output<'_>);
+
+/// One form on one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Winograd {
+    /// Its name in plans and benches: `F(4,3)`.
+    pub name: &'static str,
+    /// Outputs of a tile side.
+    pub m: usize,
+    /// Taps of a filter side, in the polyphase form.
+    pub r: usize,
+    /// f32 lanes of a vector.
+    pub lanes: usize,
+    /// Output channels of a full block.
+    pub oc: usize,
+    /// The most tiles that a product holds in registers.
+    pub px: usize,
+    filter: FilterFn,
+    input: InputFn,
+    product: ProductFn,
+    output: OutputFn,
+}
+
+/// The tiles of an output map: rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Rows of tiles.
+    pub rows: usize,
+    /// Tiles of a row.
+    pub columns: usize,
+}
+
+impl Winograd {
+    /// Points of a tile: `(m + r - 1)^2`.
+    pub fn points(&self) -> usize {
+        (self.m + self.r - 1).pow(2)
+    }
+
+    /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, 2.
+    pub fn fits(&self, shape: &ConvShape) -> bool {
+        let stride = shape.stride_h;
+        shape.kh == shape.kw && stride == shape.stride_w && stride <= 2 && shape.kh.div_ceil(stride.max(1)) == self.r
+    }
+
+    /// The tiles of `shape`'s output.
+    pub fn grid(&self, shape: &ConvShape) -> Grid {
+        Grid { rows: shape.oh.div_ceil(self.m), columns: shape.ow.div_ceil(self.m) }
+    }
+
+    /// Channels that a product sums over: those of the polyphase form.
+    pub fn channels(&self, shape: &ConvShape) -> usize {
+        shape.ic * shape.stride_h * shape.stride_w
+    }
+
+    /// Blocks of `lanes` of those channels.
+    pub fn channel_blocks(&self, shape: &ConvShape) -> usize {
+        self.channels(shape).div_ceil(self.lanes)
+    }
+
+    /// Blocks of output channels, each with its place in the packed weights: `[point][channel][width]`, then biases.
+    pub fn blocks(&self, shape: &ConvShape) -> impl Iterator<Item = Block> {
+        blocks_of(self.oc, self.lanes, shape.oc, self.points() * self.channels(shape))
+    }
+
+    /// Elements of the packed weights and biases.
+    pub fn packed_len(&self, shape: &ConvShape) -> usize {
+        self.blocks(shape).last().map_or(0, |b| b.offset + b.width * (self.points() * self.channels(shape) + 1))
+    }
+
+    /// Elements of the transformed inputs of `tile_rows` rows of tiles.
+    pub fn v_len(&self, shape: &ConvShape, tile_rows: usize) -> usize {
+        self.points() * self.channel_blocks(shape) * tile_rows * self.grid(shape).columns * self.lanes
+    }
+
+    /// Elements of the products of `tile_rows` rows of tiles and one block of output channels.
+    pub fn m_len(&self, shape: &ConvShape, tile_rows: usize) -> usize {
+        self.points() * tile_rows * self.grid(shape).columns * self.oc
+    }
+
+    /// Elements of the scratch that the transforms need.
+    pub fn strip_len(&self, shape: &ConvShape) -> usize {
+        // A row of tiles' inputs, n rows, or outputs, m rows, of whole vectors.
+        let n = self.m + self.r - 1;
+        let width = (self.grid(shape).columns * self.m + self.r - 1).next_multiple_of(self.lanes);
+        n * width * self.lanes
+    }
+
+    /// Transforms weights `[oc, ic, kh, kw]` in f64 and packs them, each rounded once, with biases `[oc]`: for each
+    /// block `[point][channel][width]` weights, then `[width]` biases.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, a size of it is above [`crate::conv::MAX_SIZE`], or a length does not fit.
+    pub fn pack_weights(&self, shape: &ConvShape, w: &[f32], bias: &[f32], packed: &mut [f32]) {
+        self.assert_fits(shape);
+        assert_eq!(w.len(), shape.oc * shape.steps(), "weights length");
+        assert_eq!(bias.len(), shape.oc, "bias length");
+        assert_eq!(packed.len(), self.packed_len(shape), "packed length");
+        packed.fill(0.0);
+        let (points, channels) = (self.points(), self.channels(shape));
+        let mut u = vec![0.0; points * channels];
+        for block in self.blocks(shape) {
+            let (weights, packed_bias) = packed[block.offset..][..block.width * (points * channels + 1)]
+                .split_at_mut(block.width * points * channels);
+            for lane in 0..block.live {
+                (self.filter)(shape, w, block.first + lane, &mut u);
+                for (row, &u) in weights.chunks_exact_mut(block.width).zip(&u) {
+                    row[lane] = u as f32;
+                }
+                packed_bias[lane] = bias[block.first + lane];
+            }
+        }
+    }
+
+    /// Transforms the inputs of the rows `tile_rows` of tiles and the channel blocks `blocks` of `x`, `[ic, ih, iw]`.
+    /// `v` has a row a point, which holds `[block][tile][LANES]`.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, tiles or blocks do not exist, or a length does not fit.
+    pub fn transform_input(
+        &self,
+        shape: &ConvShape,
+        x: &[f32],
+        tile_rows: Range<usize>,
+        blocks: Range<usize>,
+        v: RowsMut<'_>,
+        strip: &mut [f32],
+    ) {
+        self.assert_fits(shape);
+        let grid = self.grid(shape);
+        assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
+        assert!(tile_rows.start <= tile_rows.end && tile_rows.end <= grid.rows, "rows {tile_rows:?} of {grid:?}");
+        assert!(blocks.start <= blocks.end && blocks.end <= self.channel_blocks(shape), "channel blocks {blocks:?}");
+        assert_eq!(v.rows(), self.points(), "points");
+        assert_eq!(v.row_len(), blocks.len() * tile_rows.len() * grid.columns * self.lanes, "a point's length");
+        assert!(strip.len() >= self.strip_len(shape), "strip of {}", strip.len());
+        (self.input)(input::Input { shape, grid, x, tile_rows, blocks, v, strip });
+    }
+
+    /// One matrix product a point: `m`, `[point][tiles][width]`, from `v`, `[point][channel block][tiles][LANES]`, and
+    /// a block's packed weights `u`, `[point][channel][width]`.
+    ///
+    /// # Panics
+    /// If a length does not fit, or `width` is not a whole number of vectors up to `oc`.
+    pub fn multiply(&self, channels: usize, tiles: usize, v: &[f32], u: &[f32], width: usize, m: &mut [f32]) {
+        let length = |sizes: [usize; 4]| sizes.into_iter().try_fold(1_usize, usize::checked_mul);
+        let points = self.points();
+        assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.lanes), "block width {width}");
+        let blocks = channels.div_ceil(self.lanes);
+        assert_eq!(Some(v.len()), length([points, blocks, tiles, self.lanes]), "transformed inputs");
+        assert_eq!(Some(u.len()), length([points, channels, width, 1]), "transformed weights");
+        assert_eq!(Some(m.len()), length([points, tiles, width, 1]), "products");
+        (self.product)(product::Product { points, channels, tiles, v, u, width, m });
+    }
+
+    /// Transforms the products `m`, `[point][tile][width]`, of the rows `tile_rows` of tiles back, adds `bias`,
+    /// `[width]`, and stores. `y` has a row a channel, at most `width`, and as columns the pixels of the output rows
+    /// that those tiles cover.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, tiles do not exist, or a length does not fit.
+    #[expect(clippy::too_many_arguments, reason = "three operands, their shape and part, and scratch")]
+    pub fn transform_output(
+        &self,
+        shape: &ConvShape,
+        tile_rows: Range<usize>,
+        m: &[f32],
+        bias: &[f32],
+        relu: bool,
+        y: RowsMut<'_>,
+        strip: &mut [f32],
+    ) {
+        self.assert_fits(shape);
+        let (grid, width) = (self.grid(shape), bias.len());
+        assert!(tile_rows.start <= tile_rows.end && tile_rows.end <= grid.rows, "rows {tile_rows:?} of {grid:?}");
+        assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.lanes), "block width {width}");
+        assert_eq!(m.len(), self.points() * tile_rows.len() * grid.columns * width, "products");
+        assert!(y.rows() <= width, "{} channels of a block of {width}", y.rows());
+        let rows = self.output_rows(shape, &tile_rows);
+        assert_eq!(y.row_len(), rows.len() * shape.ow, "pixels of the output rows {rows:?}");
+        assert!(strip.len() >= self.strip_len(shape), "strip of {}", strip.len());
+        (self.output)(output::Output { shape, grid, tile_rows, m, bias, relu, y, strip });
+    }
+
+    /// The output rows that the rows `tile_rows` of tiles cover.
+    pub fn output_rows(&self, shape: &ConvShape, tile_rows: &Range<usize>) -> Range<usize> {
+        (tile_rows.start * self.m).min(shape.oh)..(tile_rows.end * self.m).min(shape.oh)
+    }
+
+    fn assert_fits(&self, shape: &ConvShape) {
+        shape.assert_sizes();
+        assert!(self.fits(shape), "{} does not compute {shape:?}", self.name);
+    }
+}
+
+/// Every form on `isa`.
+pub fn algorithms(isa: Isa) -> &'static [Winograd] {
+    match isa {
+        Isa::Portable => &portable::ALGORITHMS,
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon(_) => &neon::ALGORITHMS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => &avx2::ALGORITHMS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => &avx512::ALGORITHMS,
+    }
+}
