@@ -107,6 +107,13 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
         debug_assert!(from < to && to <= 8);
+        if (from, to) == (0, 8) {
+            // SAFETY: the elements 0..=7 and 7..=14; the token proves AVX2.
+            return unsafe {
+                let even = _mm256_shuffle_ps::<0xD8>(_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(7))); // 0 2 | 8 10 | 4 6 | 12 14
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even)))
+            };
+        }
         // The elements 2 * from ..= 2 * to - 2: without the last odd one, which may not exist.
         let (first, end) = (2 * from, 2 * to - 1);
         // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX2.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! for block of channels, row of tiles
-//!   strip [n][column][LANES] = the n input rows, transposed, zeros for padding
-//!   each column of the strip: n values -> n                                  (vertical, in place)
-//!   for tile, row of the strip: n values -> v[point][block][tile][LANES]     (horizontal)
+//!   rows [n][column][LANES]: the n input rows, transposed, zeros for padding; r - 1 of them are there already
+//!   for column: n values of rows -> half [n][column][LANES]                     (vertical)
+//!   for tile, row of half: n values -> v[point][block][tile][LANES]             (horizontal)
 //! ```
 //!
-//! Tiles overlap by r - 1 columns; the vertical half is done once for all of them.
+//! Tiles overlap: input row y lies in slot y % n, and the vertical half is done once for all tiles of a row.
 
 use core::ops::Range;
 
@@ -45,7 +45,9 @@ pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
     let channels = shape.ic * stride * stride;
     let width = columns * F::M + F::R - 1;
     let tiles = operands.tile_rows.len() * columns;
-    let strip = operands.strip.as_mut_ptr();
+    // Two halves of the strip (`strip_len`), n rows of `width` columns of LANES each.
+    let rows = operands.strip.as_mut_ptr();
+    let half = rows.wrapping_add(F::N * width * S::LANES);
     let (v, v_stride) = (operands.v.as_mut_ptr(), operands.v.stride());
     for (index, block) in operands.blocks.clone().enumerate() {
         let first = block * S::LANES;
@@ -60,22 +62,26 @@ pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
             };
         }
         for (row, tile_row) in operands.tile_rows.clone().enumerate() {
-            for i in 0..F::N {
-                let y = (tile_row * F::M + i) * stride;
-                // SAFETY: the strip has n rows of at least `width` columns of LANES (`strip_len`), rounded up; `lanes`
-                // holds `live` channels of the `[ic, ih, iw]` input.
-                unsafe { gather(s, shape, &lanes, live, y, width, strip.add(i * width * S::LANES)) };
+            let top = tile_row * F::M;
+            let new = if row == 0 { 0 } else { F::R - 1 };
+            for y in top + new..top + F::N {
+                // SAFETY: `rows` has n slots of `width` columns; `lanes` holds `live` channels of `[ih, iw]`.
+                unsafe { gather(s, shape, &lanes, live, y * stride, width, rows.add(y % F::N * width * S::LANES)) };
+            }
+            let mut slots = [rows; MAX_N];
+            for (i, slot) in slots.iter_mut().enumerate().take(F::N) {
+                *slot = rows.wrapping_add((top + i) % F::N * width * S::LANES);
             }
             for column in 0..width {
                 let mut d = [s.splat(0.0); MAX_N];
-                for (i, d) in d.iter_mut().enumerate().take(F::N) {
-                    // SAFETY: row i < n, column < width of the strip.
-                    *d = unsafe { s.load(strip.add((i * width + column) * S::LANES)) };
+                for (d, slot) in d.iter_mut().zip(&slots).take(F::N) {
+                    // SAFETY: column < width of one of the n slots.
+                    *d = unsafe { s.load(slot.add(column * S::LANES)) };
                 }
                 let d = points::input::<S, F>(s, &d);
                 for (i, &d) in d.iter().enumerate().take(F::N) {
-                    // SAFETY: as above.
-                    unsafe { s.store(strip.add((i * width + column) * S::LANES), d) };
+                    // SAFETY: row i < n, column < width of `half`.
+                    unsafe { s.store(half.add((i * width + column) * S::LANES), d) };
                 }
             }
             for column in 0..columns {
@@ -84,7 +90,7 @@ pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
                     let mut d = [s.splat(0.0); MAX_N];
                     for (j, d) in d.iter_mut().enumerate().take(F::N) {
                         // SAFETY: column * m + j < width, since the last tile begins at (columns - 1) * m.
-                        *d = unsafe { s.load(strip.add((i * width + column * F::M + j) * S::LANES)) };
+                        *d = unsafe { s.load(half.add((i * width + column * F::M + j) * S::LANES)) };
                     }
                     let d = points::input::<S, F>(s, &d);
                     for (j, &d) in d.iter().enumerate().take(F::N) {
@@ -97,8 +103,8 @@ pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
     }
 }
 
-/// Row `y` (times the stride) of all lanes, columns 0..width, as `[column][LANES]`; 0 outside of the input and in lanes
-/// from `live` on.
+/// Input row `y` of every lane's image, columns 0..width, as `[column][LANES]`; 0 outside of the input and in lanes from
+/// `live` on.
 ///
 /// # Safety
 /// `out` is valid for writes of `width * LANES` f32; the first `live` of `lanes` point to `[ih, iw]` f32 each.
@@ -112,30 +118,53 @@ unsafe fn gather<S: Simd>(
     width: usize,
     out: *mut f32,
 ) {
-    let stride = shape.stride_w as isize;
+    let (ih, iw, plane) = (shape.ih as isize, shape.iw as isize, shape.ih * shape.iw);
     let mut column = 0;
     while column < width {
         let n = if width - column < S::LANES { width - column } else { S::LANES };
         let mut square = [s.splat(0.0); 16];
-        for (lane, v) in lanes.iter().zip(&mut square).take(live) {
-            let (iy, ix) = (y as isize + lane.iy, column as isize * stride + lane.ix);
-            if iy < 0 || iy >= shape.ih as isize {
-                continue;
+        if shape.stride_w == 1 {
+            // One window for all lanes, whose channels follow each other.
+            let (iy, ix) = (y as isize + lanes[0].iy, column as isize + lanes[0].ix);
+            let (from, to) = (clamp(-ix, n), clamp(iw - ix, n));
+            let at = iy * iw + ix;
+            let inside = 0 <= iy && iy < ih && from < to;
+            if inside && live == S::LANES && to - from == S::LANES {
+                for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
+                    // SAFETY: LANES columns of row iy of the channel, which lie one plane apart.
+                    *v = unsafe { s.load(lanes[0].x.wrapping_offset(at).add(i * plane)) };
+                }
+            } else if inside {
+                for (i, v) in square.iter_mut().enumerate().take(live) {
+                    // SAFETY: row iy and the columns from..to, inside 0..iw, of the channel.
+                    *v = unsafe { s.load_window(lanes[0].x.wrapping_offset(at + (i * plane) as isize), from, to) };
+                }
             }
-            // The columns i with 0 <= ix + i * stride < iw.
-            let from = if ix >= 0 { 0 } else { ((-ix + stride - 1) / stride) as usize };
-            let to = if ix >= shape.iw as isize { 0 } else { ((shape.iw as isize - 1 - ix) / stride + 1) as usize };
-            let (from, to) = (from.min(n), to.min(n));
-            if from < to {
-                let source = lane.x.wrapping_offset(iy * shape.iw as isize + ix);
-                // SAFETY: rows iy < ih and columns from..to inside 0..iw of the lane's channel.
-                *v = unsafe {
-                    if stride == 1 { s.load_window(source, from, to) } else { s.load_even_window(source, from, to) }
-                };
+        } else {
+            for (lane, v) in lanes.iter().zip(&mut square).take(live) {
+                let (iy, ix) = (y as isize + lane.iy, 2 * column as isize + lane.ix);
+                // The columns i with 0 <= ix + 2 i < iw.
+                let (from, to) = (clamp((1 - ix) >> 1, n), clamp((iw - ix + 1) >> 1, n));
+                if 0 <= iy && iy < ih && from < to {
+                    // SAFETY: row iy and every second column from..to, inside 0..iw, of the lane's channel.
+                    *v = unsafe { s.load_even_window(lane.x.wrapping_offset(iy * iw + ix), from, to) };
+                }
             }
         }
         // SAFETY: the caller vouches for n columns of LANES from `column` on.
         unsafe { s.store_transposed(&square[..S::LANES], S::LANES, out.add(column * S::LANES), S::LANES, n) };
         column += S::LANES;
+    }
+}
+
+/// `i` between 0 and `most`.
+#[inline(always)]
+fn clamp(i: isize, most: usize) -> usize {
+    if i < 0 {
+        0
+    } else if i as usize > most {
+        most
+    } else {
+        i as usize
     }
 }

@@ -177,10 +177,10 @@ impl Winograd {
 
     /// Elements of the scratch that the transforms need.
     pub fn strip_len(&self, shape: &ConvShape) -> usize {
-        // A row of tiles' inputs, n rows, or outputs, m rows, of whole vectors.
+        // A row of tiles' inputs, n rows twice, or outputs, m rows of whole vectors.
         let n = self.m + self.r - 1;
         let width = (self.grid(shape).columns * self.m + self.r - 1).next_multiple_of(self.lanes);
-        n * width * self.lanes
+        2 * n * width * self.lanes
     }
 
     /// Transforms weights `[oc, ic, kh, kw]` in f64 and packs them, each rounded once, with biases `[oc]`: for each

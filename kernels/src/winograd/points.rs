@@ -119,78 +119,104 @@ pub(super) fn filter_matrix<F: Form>() -> [[f64; MAX_N]; MAX_N] {
     g
 }
 
-/// `sum of coefficients[k] * d[k]`; zeros and ones cost nothing once this is inlined with constants.
+/// `sum of coefficients[k] * d[k]`, highest power first. Written out, because a loop over coefficients would still be
+/// one in the machine's code; inlined with constants, a zero costs nothing and a one no multiplication.
 #[inline(always)]
 fn dot<S: Simd>(s: S, coefficients: &[f64; MAX_N], d: &[S::V; MAX_N]) -> S::V {
-    // A coefficient of 1, which every row has, begins the sum.
-    let mut first = 0;
-    while coefficients[first] != 1.0 && first + 1 < MAX_N {
-        first += 1;
-    }
-    let mut sum = if coefficients[first] == 1.0 { d[first] } else { s.splat(0.0) };
-    for k in 0..MAX_N {
-        let c = coefficients[k];
-        if c == 0.0 || (k == first && c == 1.0) {
-            continue;
+    let term = {
+        #[inline(always)]
+        |k: usize, sum: Option<S::V>| {
+            let c = coefficients[k];
+            match sum {
+                _ if c == 0.0 => sum,
+                None if c == 1.0 => Some(d[k]),
+                None => Some(s.mul(s.splat(c as f32), d[k])),
+                Some(sum) if c == 1.0 => Some(s.add(sum, d[k])),
+                Some(sum) => Some(s.mul_add(s.splat(c as f32), d[k], sum)),
+            }
         }
-        sum = if c == 1.0 { s.add(sum, d[k]) } else { s.mul_add(s.splat(c as f32), d[k], sum) };
-    }
-    sum
+    };
+    let high = term(4, term(5, term(6, term(7, None))));
+    let sum = term(0, term(1, term(2, term(3, high))));
+    sum.unwrap_or(s.splat(0.0))
 }
 
 /// B'd for N inputs.
 #[inline(always)]
 pub(super) fn input<S: Simd, F: Form>(s: S, d: &[S::V; MAX_N]) -> [S::V; MAX_N] {
     let mut v = [s.splat(0.0); MAX_N];
-    let mut row = 0;
+    let first = F::ZERO as usize;
     if F::ZERO {
         v[0] = dot(s, const { &F::TABLE.zero }, d);
-        row = 1;
     }
-    for i in 0..F::PAIRS.len() {
-        let (even, odd) = (dot(s, &F::TABLE.even[i], d), dot(s, &F::TABLE.odd[i], d));
-        v[row] = s.add(even, odd);
-        v[row + 1] = s.sub(even, odd);
-        row += 2;
+    if F::PAIRS.len() > 0 {
+        (v[first], v[first + 1]) = pair(s, const { &F::TABLE.even[0] }, const { &F::TABLE.odd[0] }, d);
     }
-    v[row] = dot(s, const { &F::TABLE.infinity }, d);
+    if F::PAIRS.len() > 1 {
+        (v[first + 2], v[first + 3]) = pair(s, const { &F::TABLE.even[1] }, const { &F::TABLE.odd[1] }, d);
+    }
+    if F::PAIRS.len() > 2 {
+        (v[first + 4], v[first + 5]) = pair(s, const { &F::TABLE.even[2] }, const { &F::TABLE.odd[2] }, d);
+    }
+    v[F::N - 1] = dot(s, const { &F::TABLE.infinity }, d);
     v
+}
+
+/// The rows of +p and -p.
+#[inline(always)]
+fn pair<S: Simd>(s: S, even: &[f64; MAX_N], odd: &[f64; MAX_N], d: &[S::V; MAX_N]) -> (S::V, S::V) {
+    let (even, odd) = (dot(s, even, d), dot(s, odd, d));
+    (s.add(even, odd), s.sub(even, odd))
 }
 
 /// A'm for N products; the first M are outputs.
 #[inline(always)]
 pub(super) fn output<S: Simd, F: Form>(s: S, m: &[S::V; MAX_N]) -> [S::V; MAX_N] {
+    const { assert!(F::M == 2 || F::M == 4, "outputs are written out below") };
     let first = F::ZERO as usize;
-    let mut y = [s.splat(0.0); MAX_N];
-    for (k, y) in y.iter_mut().enumerate().take(F::M) {
-        let mut sum = None;
-        if k == 0 && F::ZERO {
-            sum = Some(m[0]);
-        }
-        if k == F::M - 1 {
-            sum = Some(m[F::N - 1]);
-        }
-        for i in 0..F::PAIRS.len() {
-            let (plus, minus) = (m[first + 2 * i], m[first + 2 * i + 1]);
-            let both = if k % 2 == 0 { s.add(plus, minus) } else { s.sub(plus, minus) };
-            let power = const_power(F::PAIRS[i], k) as f32;
-            sum = Some(match sum {
-                None if power == 1.0 => both,
-                None => s.mul(s.splat(power), both),
-                Some(sum) if power == 1.0 => s.add(sum, both),
-                Some(sum) => s.mul_add(s.splat(power), both, sum),
-            });
-        }
-        *y = sum.expect("a form has pairs");
+    let zero = s.splat(0.0);
+    // Sum and difference of each pair.
+    let (mut sum, mut difference) = ([zero; MAX_PAIRS], [zero; MAX_PAIRS]);
+    if F::PAIRS.len() > 0 {
+        (sum[0], difference[0]) = (s.add(m[first], m[first + 1]), s.sub(m[first], m[first + 1]));
+    }
+    if F::PAIRS.len() > 1 {
+        (sum[1], difference[1]) = (s.add(m[first + 2], m[first + 3]), s.sub(m[first + 2], m[first + 3]));
+    }
+    if F::PAIRS.len() > 2 {
+        (sum[2], difference[2]) = (s.add(m[first + 4], m[first + 5]), s.sub(m[first + 4], m[first + 5]));
+    }
+    let mut y = [zero; MAX_N];
+    y[0] = powers::<S, F, 0>(s, if F::ZERO { Some(m[0]) } else { None }, &sum);
+    let infinity = m[F::N - 1];
+    if F::M == 2 {
+        y[1] = powers::<S, F, 1>(s, Some(infinity), &difference);
+    } else {
+        y[1] = powers::<S, F, 1>(s, None, &difference);
+        y[2] = powers::<S, F, 2>(s, None, &sum);
+        y[3] = powers::<S, F, 3>(s, Some(infinity), &difference);
     }
     y
 }
 
+/// `start + sum of p_i^K * pairs[i]`.
 #[inline(always)]
-fn const_power(p: f64, k: usize) -> f64 {
-    let mut power = 1.0;
-    for _ in 0..k {
-        power *= p;
-    }
-    power
+fn powers<S: Simd, F: Form, const K: usize>(s: S, start: Option<S::V>, pairs: &[S::V; MAX_PAIRS]) -> S::V {
+    let term = {
+        #[inline(always)]
+        |i: usize, sum: Option<S::V>| {
+            if i >= F::PAIRS.len() {
+                return sum;
+            }
+            let p = F::PAIRS[i];
+            let power = [1.0, p, p * p, p * p * p][K] as f32;
+            Some(match sum {
+                None if power == 1.0 => pairs[i],
+                None => s.mul(s.splat(power), pairs[i]),
+                Some(sum) if power == 1.0 => s.add(sum, pairs[i]),
+                Some(sum) => s.mul_add(s.splat(power), pairs[i], sum),
+            })
+        }
+    };
+    term(2, term(1, term(0, start))).unwrap_or(s.splat(0.0))
 }
