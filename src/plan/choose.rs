@@ -1,46 +1,96 @@
-//! Which microkernel a convolution gets: a small cost model, in vector multiply-adds.
-//!
-//! A tile costs its multiply-adds, waste included, plus moving data around them:
+//! Which algorithm a convolution gets: a small cost model, in cycles of a core that starts two vector multiply-adds a
+//! cycle.
 //!
 //! ```text
-//! tiles * sum over blocks of px * width / LANES * (steps + STORE)      multiply, then store (and transpose)
-//! tiles * steps * px / LANES * PACK                                    if a panel is packed
+//! direct     max(multiply-adds, weight traffic) + stores + panels, if packed
+//! Winograd   max(multiply-adds, weight traffic) + input transform + products' stores and output transform
 //! ```
+//!
+//! Multiply-adds count what the tiles compute, waste included. Weights are read once for every group of tiles, from
+//! memory: all layers' weights together are larger than any cache. The choice depends on the shape and the
+//! instruction set alone, so that results have the same bits for any number of threads.
 
 use googlenet_kernels::conv::{self, ConvKernel, ConvShape};
 use googlenet_kernels::isa::Isa;
+use googlenet_kernels::winograd::{self, Winograd};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Algorithm {
+    /// By its definition, reading the input in place or from panels.
+    Direct { kernel: ConvKernel, in_place: bool },
+    /// In the transformed domain.
+    Winograd(Winograd),
+}
+
+impl Algorithm {
+    /// Form and tile.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Algorithm::Direct { kernel, .. } => kernel.name,
+            Algorithm::Winograd(form) => form.name,
+        }
+    }
+}
 
 /// The winner, and why.
 pub(super) struct Choice {
-    pub kernel: ConvKernel,
-    pub in_place: bool,
+    pub algorithm: Algorithm,
     pub reason: String,
 }
 
-/// Cost of an output vector's bias, ReLU and store, in steps; benches/kernels.rs.
-const STORE: usize = 8;
-/// Cost of moving one vector into a panel, in multiply-adds; benches/kernels.rs.
-const PACK: usize = 3;
+/// Cycles to move one vector into a panel.
+const PANEL: f64 = 4.0;
+/// Cycles for bias, ReLU, transpose and store of one vector of outputs.
+const STORE: f64 = 5.0;
+/// Cycles for one vector of transformed inputs.
+const INPUT: f64 = 8.0;
+/// Cycles for one vector of products: its store, and its part in the output transform.
+const OUTPUT: f64 = 7.0;
+/// Bytes a cycle that one core reads from memory.
+const MEMORY: f64 = 8.0;
 
-/// The cheapest kernel for `shape`, whose channels belong to outputs of `widths` channels each.
+/// The cheapest algorithm for `shape`, whose channels belong to outputs of `widths` channels each.
 pub(super) fn choose(isa: Isa, shape: &ConvShape, widths: &[usize]) -> Choice {
-    let candidates = conv::kernels(isa).iter().map(|kernel| (cost(kernel, shape, widths), kernel));
-    let (cost, kernel) = candidates.min_by_key(|&(cost, _)| cost).expect("every set has kernels");
-    let needed = shape.multiply_adds() / LANES as u64;
-    let in_place = shape.is_pointwise() && kernel.reads_in_place;
-    let source = if in_place { "in place" } else { "panels" };
-    let reason = format!("{source}, {:.0} % useful", 100.0 * needed as f64 / cost as f64);
-    Choice { kernel: *kernel, in_place, reason }
+    let direct = conv::kernels(isa).iter().map(|kernel| {
+        let in_place = shape.is_pointwise() && kernel.reads_in_place;
+        (direct_cost(isa, kernel, in_place, shape, widths), Algorithm::Direct { kernel: *kernel, in_place })
+    });
+    let forms = winograd::algorithms(isa).iter().filter(|form| widths.len() == 1 && form.fits(shape));
+    let transformed = forms.map(|form| (winograd_cost(form, shape), Algorithm::Winograd(*form)));
+    let mut candidates: Vec<(f64, Algorithm)> = direct.chain(transformed).collect();
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (cost, algorithm) = candidates[0];
+    let next = candidates.get(1).map(|(cost, next)| format!(", {} {:.0}", next.name(), cost / 1e3));
+    Choice { algorithm, reason: format!("{:.0} kcycles{}", cost / 1e3, next.unwrap_or_default()) }
 }
 
-/// The unit: a vector of the widest set. Only ratios matter.
-const LANES: usize = 16;
-
-fn cost(kernel: &ConvKernel, shape: &ConvShape, widths: &[usize]) -> u64 {
+fn direct_cost(isa: Isa, kernel: &ConvKernel, in_place: bool, shape: &ConvShape, widths: &[usize]) -> f64 {
+    let lanes = lanes(isa) as f64;
     let tiles = shape.pixels().div_ceil(kernel.px);
-    let padded = widths.iter().flat_map(|&oc| conv::blocks(kernel, oc, shape.steps())).map(|b| b.width).sum::<usize>();
-    let multiply = kernel.px * padded * (shape.steps() + STORE);
-    let panel = !(shape.is_pointwise() && kernel.reads_in_place);
-    let pack = if panel { shape.steps() * kernel.px.next_multiple_of(LANES) * PACK } else { 0 };
-    (tiles * (multiply + pack) / LANES) as u64
+    let padded: usize =
+        widths.iter().flat_map(|&oc| conv::blocks(kernel, oc, shape.steps())).map(|block| block.width).sum();
+    let outputs = (tiles * kernel.px * padded) as f64 / lanes;
+    let groups = tiles.div_ceil(super::direct::group(kernel, shape)) as f64;
+    let multiply = outputs * shape.steps() as f64 / 2.0;
+    let weights = (padded * shape.steps() * size_of::<f32>()) as f64 * groups / MEMORY;
+    let panels =
+        if in_place { 0.0 } else { (tiles * shape.steps() * kernel.px.div_ceil(lanes as usize)) as f64 * PANEL };
+    multiply.max(weights) + outputs * STORE + panels
+}
+
+fn winograd_cost(form: &Winograd, shape: &ConvShape) -> f64 {
+    let grid = form.grid(shape);
+    let tiles = (form.points() * grid.rows * grid.columns) as f64;
+    let padded = shape.oc.next_multiple_of(form.lanes) as f64 / form.lanes as f64;
+    let groups = grid.rows.div_ceil(super::winograd::rows_at_once(form, shape)) as f64;
+    let channels = form.channels(shape) as f64;
+    let multiply = tiles * channels * padded / 2.0;
+    let weights = (form.packed_len(shape) * size_of::<f32>()) as f64 * groups / MEMORY;
+    multiply.max(weights) + tiles * (form.channel_blocks(shape) as f64 * INPUT + padded * OUTPUT)
+}
+
+/// f32 lanes of a vector of `isa`.
+fn lanes(isa: Isa) -> usize {
+    winograd::algorithms(isa).first().map_or(1, |form| form.lanes)
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Plan;
 use super::build::{Kind, Step};
-use crate::model::{Graph, cost};
+use crate::model::{Cost, Graph, cost};
 
 /// One step of a plan.
 #[derive(Clone, Debug)]
@@ -44,9 +44,20 @@ fn layers(step: &Step, graph: &Graph) -> String {
     step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
+/// Those of its layers, by their definition; an input transform's are counted where its products are.
+fn multiply_adds(step: &Step, costs: &[Cost]) -> u64 {
+    match step.kind {
+        Kind::WinogradInput { .. } => 0,
+        _ => step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
+    }
+}
+
 fn kernel(step: &Step) -> (String, String) {
     let (name, reason) = match &step.kind {
-        Kind::Conv(conv) => return (conv.kernel.name.into(), conv.reason.clone()),
+        Kind::Direct(conv) => return (conv.kernel.name.into(), conv.reason.clone()),
+        Kind::Winograd(conv) => return (conv.form.name.into(), conv.reason.clone()),
+        Kind::WinogradInput { conv, .. } => return (format!("{} input", conv.form.name), String::new()),
+        Kind::WinogradOutput(conv) => return (conv.form.name.into(), conv.reason.clone()),
         Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
         Kind::Lrn(shape) => ("normalise", format!("{} channels", shape.size)),
         Kind::GlobalAverage { plane } => ("average", format!("{plane} pixels")),
@@ -78,7 +89,7 @@ impl Plan {
                     reason,
                     tasks: layout.tasks[step.phase].iter().filter(|task| task.step == index).count(),
                     offset: (layout.offsets[first.output.tensor] + first.output.channel * y.plane()) * size_of::<f32>(),
-                    multiply_adds: step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
+                    multiply_adds: multiply_adds(step, &costs),
                 }
             })
             .collect();
@@ -97,7 +108,7 @@ impl Plan {
                 layers: layers(step, graph),
                 kernel: kernel(step).0,
                 nanoseconds: time.load(Ordering::Relaxed),
-                multiply_adds: step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
+                multiply_adds: multiply_adds(step, &costs),
             })
             .collect()
     }

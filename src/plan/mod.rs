@@ -1,7 +1,8 @@
 //! The static execution plan: all choices made once, then run any number of times.
 //!
-//! `build.rs` makes the choices, `choose.rs` picks a convolution's kernel, `place.rs` places the buffers; `arena.rs`
-//! owns the memory and hands out tasks, `run.rs` computes one, `team.rs` and `barrier.rs` hold the threads together.
+//! `build.rs` makes the choices, `choose.rs` picks a convolution's algorithm, `place.rs` places the buffers, `tasks.rs`
+//! cuts the work; `arena.rs` owns the memory and hands out tasks, `run.rs` computes one, `direct.rs` and `winograd.rs`
+//! know how; `team.rs` and `barrier.rs` hold the threads together.
 //!
 //! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
 //! phase. Otherwise each thread takes whole images, with an arena of its own and no barrier at all. Both compute
@@ -13,9 +14,12 @@ mod barrier;
 mod build;
 mod choose;
 mod describe;
+mod direct;
 mod place;
 mod run;
+mod tasks;
 mod team;
+mod winograd;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -182,7 +186,7 @@ fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<A
             Ok((fetch(&format!("{name}.weight"))?, fetch(&format!("{name}.bias"))?))
         };
         match &step.kind {
-            Kind::Conv(step_conv) => {
+            Kind::Direct(step_conv) => {
                 let shape = |node: usize| {
                     let oc = graph.nodes[node].output.channels;
                     conv::ConvShape { oc, ..step_conv.shape }
@@ -196,6 +200,12 @@ fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<A
                     step_conv.kernel.pack_weights(&shape(node), &w, &bias, own);
                     rest = after;
                 }
+                Ok(packed)
+            }
+            Kind::Winograd(conv) | Kind::WinogradOutput(conv) => {
+                let (w, bias) = tensors(step.nodes[0])?;
+                let mut packed = Aligned::zeroed(conv.form.packed_len(&conv.shape));
+                conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
                 Ok(packed)
             }
             Kind::FullyConnected => {

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use googlenet_kernels::conv::Tile;
 use googlenet_kernels::isa::Isa;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::{average, dense, lrn, pool, softmax};
 
 use super::aligned::Aligned;
 use super::arena::Operands;
-use super::build::{ConvStep, Kind, Layout, Task};
+use super::build::{Kind, Layout};
+use super::direct::convolve;
+use super::tasks::Task;
 
 /// The kernels besides convolutions, and the weights as each step wants them.
 pub(super) struct Executor {
@@ -60,7 +61,17 @@ impl Executor {
     fn compute(&self, task: &Task, mut operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
         let x = operands.read.unwrap_or(input);
         match &self.layout.steps[task.step].kind {
-            Kind::Conv(conv) => convolve(conv, &self.weights[task.step], task, x, &mut operands, scratch),
+            Kind::Direct(conv) => convolve(conv, &self.weights[task.step], task, x, &mut operands, scratch),
+            Kind::Winograd(conv) => {
+                conv.convolve(x, &self.weights[task.step], task.part.clone(), first(&mut operands), scratch);
+            }
+            Kind::WinogradInput { conv, .. } => {
+                let [v, ..] = operands.writes;
+                conv.transform(x, task.part.clone(), v.expect("every task writes"), scratch);
+            }
+            Kind::WinogradOutput(conv) => {
+                conv.multiply(x, &self.weights[task.step], task.blocks.clone(), first(&mut operands), scratch);
+            }
             Kind::MaxPool(shape) => (self.max_pool)(shape, x, first(&mut operands).row(0)),
             Kind::Lrn(shape) => (self.lrn)(shape, x, task.part.start, first(&mut operands)),
             Kind::GlobalAverage { plane } => (self.average)(x, *plane, first(&mut operands).row(0)),
@@ -79,52 +90,4 @@ impl Executor {
 /// The place that every task writes to.
 fn first<'a, 'b>(operands: &'b mut Operands<'a>) -> &'b mut RowsMut<'a> {
     operands.writes[0].as_mut().expect("every task writes")
-}
-
-/// The loop nest of `kernels/src/conv/mod.rs`, a group of tiles at a time.
-fn convolve(
-    conv: &ConvStep,
-    weights: &[f32],
-    task: &Task,
-    x: &[f32],
-    operands: &mut Operands<'_>,
-    scratch: &mut [f32],
-) {
-    let (shape, kernel, steps) = (&conv.shape, &conv.kernel, conv.shape.steps());
-    let (px, pixels, plane) = (kernel.px, shape.pixels(), shape.ih * shape.iw);
-    let panel_stride = conv.panel_stride();
-    let blocks = &conv.blocks[task.blocks.clone()];
-    let first_px = task.part.start * px;
-    let mut tile = task.part.start;
-    while tile < task.part.end {
-        let group = tile..(tile + conv.group).min(task.part.end);
-        for t in group.clone() {
-            let live = px.min(pixels - t * px);
-            if !conv.in_place {
-                let panel = &mut scratch[(t - group.start) * panel_stride..][..panel_stride];
-                kernel.pack_panel(shape, x, t * px, live, panel);
-            } else if live < px {
-                kernel.pack_panel(shape, x, t * px, live, &mut scratch[..panel_stride]);
-            }
-        }
-        for block in blocks {
-            let packed = &weights[block.block.offset..][..block.block.width * (steps + 1)];
-            let (w, bias) = packed.split_at(block.block.width * steps);
-            let y = operands.writes[block.node].as_mut().expect("a place for each node");
-            // The task's place begins at the first of its blocks of this node.
-            let first = blocks.iter().find(|b| b.node == block.node).map_or(0, |b| b.block.first);
-            let rows = block.block.first - first..block.block.first - first + block.block.live;
-            for t in group.clone() {
-                let live = px.min(pixels - t * px);
-                let (x, x_step) = match (conv.in_place, live == px) {
-                    (true, true) => (&x[t * px..], plane),
-                    (true, false) => (&scratch[..panel_stride], px),
-                    (false, _) => (&scratch[(t - group.start) * panel_stride..][..panel_stride], px),
-                };
-                let columns = t * px - first_px..t * px - first_px + live;
-                kernel.run(Tile { x, x_step, w, bias, relu: true, y: y.window(rows.clone(), columns) });
-            }
-        }
-        tile = group.end;
-    }
 }

@@ -149,7 +149,7 @@ pub(super) fn input<S: Simd, F: Form>(s: S, d: &[S::V; MAX_N]) -> [S::V; MAX_N] 
     if F::ZERO {
         v[0] = dot(s, const { &F::TABLE.zero }, d);
     }
-    if F::PAIRS.len() > 0 {
+    if !F::PAIRS.is_empty() {
         (v[first], v[first + 1]) = pair(s, const { &F::TABLE.even[0] }, const { &F::TABLE.odd[0] }, d);
     }
     if F::PAIRS.len() > 1 {
@@ -177,7 +177,7 @@ pub(super) fn output<S: Simd, F: Form>(s: S, m: &[S::V; MAX_N]) -> [S::V; MAX_N]
     let zero = s.splat(0.0);
     // Sum and difference of each pair.
     let (mut sum, mut difference) = ([zero; MAX_PAIRS], [zero; MAX_PAIRS]);
-    if F::PAIRS.len() > 0 {
+    if !F::PAIRS.is_empty() {
         (sum[0], difference[0]) = (s.add(m[first], m[first + 1]), s.sub(m[first], m[first + 1]));
     }
     if F::PAIRS.len() > 1 {

@@ -1,0 +1,137 @@
+//! Cuts steps into tasks, and says what each task touches.
+
+use std::ops::Range;
+
+use super::arena::{Access, Region};
+use super::build::{Kind, Step};
+use super::direct::DirectStep;
+use crate::model::{Graph, Place};
+
+/// One task: which step, which part of it.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub step: usize,
+    /// Tiles of pixels (direct convolution), rows of tiles or blocks of input channels (transformed), channels (pool,
+    /// average, fully connected), pixels (normalisation).
+    pub part: Range<usize>,
+    /// Blocks of output channels of a convolution.
+    pub blocks: Range<usize>,
+}
+
+/// `0..n` in at most `pieces` pieces of nearly one length.
+fn split(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
+    let pieces = pieces.clamp(1, n.max(1));
+    (0..pieces).map(move |i| i * n / pieces..(i + 1) * n / pieces)
+}
+
+/// Cuts a step into tasks. Where a cut leaves less than some ten microseconds of work, it is not made.
+pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> Vec<Task> {
+    let y = &graph.tensors[graph.nodes[step.nodes[0]].output.tensor];
+    let by_part = |n: usize, pieces: usize, blocks: usize| -> Vec<Task> {
+        split(n, pieces).map(|part| Task { step: index, part, blocks: 0..blocks }).collect()
+    };
+    // Pieces of a step that moves `elements` and computes little.
+    let light = |elements: usize| if threads == 1 { 1 } else { (elements / 16_384).clamp(1, 4 * threads) };
+    // Pieces of a step of so many multiply-adds.
+    let heavy = |multiply_adds: u64| {
+        if threads == 1 { 1 } else { (multiply_adds / 500_000).clamp(1, 6 * threads as u64) as usize }
+    };
+    match &step.kind {
+        Kind::Direct(conv) => cut_direct(index, conv, if threads == 1 { 1 } else { heavy(conv.shape.multiply_adds()) }),
+        Kind::Winograd(conv) => {
+            // Whole groups of rows, or weights would be read more often.
+            let groups = conv.tile_rows().div_ceil(conv.rows);
+            by_part(conv.tile_rows(), heavy(conv.multiply_adds()).min(groups), conv.blocks.len())
+        }
+        Kind::WinogradInput { conv, .. } => {
+            let blocks = conv.form.channel_blocks(&conv.shape);
+            by_part(blocks, light(4 * conv.form.points() * conv.v_row_len()), conv.blocks.len())
+        }
+        Kind::WinogradOutput(conv) => split(conv.blocks.len(), heavy(conv.multiply_adds()))
+            .map(|blocks| Task { step: index, part: 0..conv.tile_rows(), blocks })
+            .collect(),
+        Kind::Lrn(shape) => by_part(shape.plane, light(y.len()), 0),
+        Kind::MaxPool(_) | Kind::GlobalAverage { .. } => by_part(y.c, light(4 * y.len()), 0),
+        Kind::FullyConnected => by_part(y.c, light(y.c * graph.tensors[step.input].len() / 8), 0),
+        Kind::Softmax => by_part(y.c, 1, 0),
+    }
+}
+
+fn cut_direct(index: usize, conv: &DirectStep, most: usize) -> Vec<Task> {
+    let (tiles, blocks) = (conv.tiles(), conv.blocks.len());
+    // Each piece streams all weights if pixels are cut, packs or reads all inputs if channels are.
+    let weights = conv.shape.steps() * conv.shape.oc;
+    let inputs = conv.shape.steps() * conv.shape.pixels();
+    let (by_tiles, by_blocks) = if most == 1 {
+        (1, 1)
+    } else if weights > 3 * inputs {
+        (most.div_ceil(blocks).min(2), most.min(blocks))
+    } else {
+        let by_tiles = most.min(tiles);
+        (by_tiles, most.div_ceil(by_tiles).min(2))
+    };
+    split(tiles, by_tiles)
+        .flat_map(|part| split(blocks, by_blocks).map(move |blocks| Task { step: index, part: part.clone(), blocks }))
+        .collect()
+}
+
+/// What a task reads and writes.
+pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task) -> Access {
+    // What is read unless a part is enough.
+    let whole = |len: usize| Some(offsets[step.input]..offsets[step.input] + len);
+    let input = match step.input {
+        0 => None,
+        input if input < graph.tensors.len() => whole(graph.tensors[input].len()),
+        _ => None,
+    };
+    let output = |node: usize| graph.nodes[step.nodes[node]].output;
+    let region = |place: Place, channels: Range<usize>, pixels: Range<usize>| {
+        let plane = graph.tensors[place.tensor].plane();
+        let offset = offsets[place.tensor] + (place.channel + channels.start) * plane + pixels.start;
+        Region { offset, rows: channels.len(), len: pixels.len(), stride: plane }
+    };
+    let row = |offset: usize, len: usize| Region { offset, rows: 1, len, stride: len };
+    let part = task.part.clone();
+    match &step.kind {
+        Kind::Direct(conv) => {
+            let pixels = part.start * conv.kernel.px..(part.end * conv.kernel.px).min(conv.shape.pixels());
+            let blocks = &conv.blocks[task.blocks.clone()];
+            let write = |node: usize| {
+                let own = || blocks.iter().filter(|b| b.node == node).map(|b| b.block);
+                let start = own().map(|b| b.first).min().unwrap_or(0);
+                let end = own().map(|b| b.first + b.live).max().unwrap_or(0);
+                region(output(node), start..end, pixels.clone())
+            };
+            Access { read: input, writes: (0..step.nodes.len()).map(write).collect() }
+        }
+        Kind::Winograd(conv) => {
+            let rows = conv.form.output_rows(&conv.shape, &part);
+            let pixels = rows.start * conv.shape.ow..rows.end * conv.shape.ow;
+            Access { read: input, writes: vec![region(output(0), 0..conv.shape.oc, pixels)] }
+        }
+        Kind::WinogradInput { conv, v } => {
+            let (stride, block) = (conv.v_row_len(), conv.block_len());
+            let offset = offsets[*v] + part.start * block;
+            let write = Region { offset, rows: conv.form.points(), len: part.len() * block, stride };
+            Access { read: input, writes: vec![write] }
+        }
+        Kind::WinogradOutput(conv) => {
+            let blocks = &conv.blocks[task.blocks.clone()];
+            let end = blocks.last().map_or(0, |b| b.first + b.live);
+            let channels = blocks.first().map_or(0, |b| b.first)..end;
+            let read = whole(conv.form.points() * conv.v_row_len());
+            Access { read, writes: vec![region(output(0), channels, 0..conv.shape.pixels())] }
+        }
+        Kind::Lrn(shape) => Access { read: input, writes: vec![region(output(0), 0..shape.c, part)] },
+        Kind::MaxPool(_) | Kind::GlobalAverage { .. } => {
+            let (plane, out) = (graph.tensors[step.input].plane(), graph.tensors[output(0).tensor].plane());
+            let planes = offsets[step.input] + part.start * plane..offsets[step.input] + part.end * plane;
+            let y = region(output(0), part, 0..out);
+            // Whole planes are one row: the kernel takes a slice.
+            Access { read: input.map(|_| planes), writes: vec![row(y.offset, y.rows * out)] }
+        }
+        Kind::FullyConnected | Kind::Softmax => {
+            Access { read: input, writes: vec![row(offsets[output(0).tensor] + part.start, part.len())] }
+        }
+    }
+}
