@@ -133,8 +133,7 @@ fn check_tensors(weights: &Weights, network: &Network, side: usize) -> Result<()
     for (name, shape) in &expected {
         let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.clone() })?;
         if tensor.shape() != shape {
-            let found = tensor.shape().to_vec();
-            return Err(Error::WrongShape { tensor: name.clone(), expected: shape.clone(), found });
+            return Err(Error::wrong_shape(name.clone(), shape, tensor.shape()));
         }
     }
     match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {

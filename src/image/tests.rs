@@ -122,25 +122,25 @@ fn planes_follow_the_order_of_channels() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let data = [0; 12];
-    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(ImageError::Empty { .. })));
-    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(ImageError::Empty { .. })));
-    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(ImageError::Stride { .. })));
-    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(ImageError::Stride { .. })));
-    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(ImageError::TooShort { needed: 18, found: 12 })));
-    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(ImageError::TooShort { .. })));
+    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(Error::PictureEmpty { .. })));
+    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(Error::PictureEmpty { .. })));
+    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(Error::PictureStride { .. })));
+    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(Error::PictureStride { .. })));
+    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(Error::PictureTooShort { needed: 18, found: 12 })));
+    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(Error::PictureTooShort { .. })));
     assert!(Rgb8::new(1, 2, 9, &data).is_ok(), "the last row needs no padding");
 
     let image = Rgb8::new(2, 2, 6, &data).unwrap();
     let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
     let mut out = [0.0; 12];
-    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(ImageError::OutputLength { expected: 27, found: 12 })));
-    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(ImageError::Crop { .. })));
-    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(ImageError::Crop { .. })));
+    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(Error::InputLength { expected: 27, found: 12 })));
+    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(Error::Crop { .. })));
+    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(Error::Crop { .. })));
     for std in [0.0, f32::NAN, f32::INFINITY] {
         let rule = Rule { std: [1.0, 1.0, std], ..rule };
-        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(ImageError::Normalisation { .. })));
+        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(Error::Normalisation { .. })));
     }
-    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(ImageError::OutputLength { .. })));
+    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(Error::InputLength { .. })));
     // The largest short side there can be: a crop of its middle, no overflow.
     prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
 }
@@ -212,7 +212,7 @@ mod decoding {
             let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
             for length in 8..whole {
                 match decode(&bytes[..length]) {
-                    Err(ImageError::Truncated { .. }) => {}
+                    Err(Error::PictureTruncated { .. }) => {}
                     other => panic!("{format:?} of {length} bytes of {}: {other:?}", bytes.len()),
                 }
             }
@@ -222,14 +222,14 @@ mod decoding {
     #[test]
     fn other_files_are_refused() {
         for bytes in [&b""[..], b"\xff\xd8", b"GIF89a", b"hello, world"] {
-            assert!(matches!(decode(bytes), Err(ImageError::NotAPicture)));
+            assert!(matches!(decode(bytes), Err(Error::NotAPicture)));
         }
-        assert!(matches!(open("no/such/picture.jpg"), Err(ImageError::Read(_))));
+        assert!(matches!(open("no/such/picture.jpg"), Err(Error::Io { .. })));
         // A header that promises 65535 x 65535 pixels: refused before they are allocated.
         let mut bytes = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].fill(0xff);
-        assert!(matches!(decode(&bytes), Err(ImageError::TooLarge(_))));
+        assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
     }
 
     /// The 16 reference inputs, made by Pillow with libjpeg-turbo.

@@ -6,16 +6,14 @@
 //! Both end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. The
 //! only thing a file decides is the number of classes. Files are hostile: whatever is not understood is an error.
 
-mod error;
 mod onnx;
 mod proto;
 mod safetensors;
 #[cfg(test)]
 mod tests;
 
-pub use error::ImportError;
-
 use crate::model::{Op, googlenet};
+use crate::{Error, Result};
 use std::path::Path;
 
 /// The weights of a GoogLeNet.
@@ -43,9 +41,9 @@ pub struct ImportedTensor {
 /// # Errors
 ///
 /// If the file cannot be read, and those of [`import_bytes`].
-pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
+pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     import_bytes(&bytes)
 }
 
@@ -61,7 +59,7 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
 /// let error = import_bytes(b"neither").unwrap_err();
 /// assert!(error.to_string().contains("no ONNX model"));
 /// ```
-pub fn import_bytes(bytes: &[u8]) -> Result<Imported, ImportError> {
+pub fn import_bytes(bytes: &[u8]) -> Result<Imported> {
     if looks_like_safetensors(bytes) { safetensors::read(bytes) } else { onnx::read(bytes) }
 }
 

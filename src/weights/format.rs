@@ -97,7 +97,7 @@ pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
     let raw: RawHeader =
         serde_json::from_slice(json).map_err(|source| Error::HeaderSyntax { source: Box::new(source) })?;
     if raw.tensors.len() > MAX_TENSORS {
-        return Err(Error::TooManyTensors { count: raw.tensors.len(), limit: MAX_TENSORS });
+        return Err(Error::TooMany { what: "tensors", found: raw.tensors.len(), limit: MAX_TENSORS });
     }
     if raw.metadata.len() > 1 {
         return Err(Error::DuplicateKey { key: METADATA.to_owned() });

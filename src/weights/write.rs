@@ -80,7 +80,7 @@ pub fn write(
 /// Each tensor's range in the data section.
 fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     if tensors.len() > MAX_TENSORS {
-        return Err(Error::TooManyTensors { count: tensors.len(), limit: MAX_TENSORS });
+        return Err(Error::TooMany { what: "tensors", found: tensors.len(), limit: MAX_TENSORS });
     }
     let mut names = BTreeSet::new();
     let mut offsets = Vec::with_capacity(tensors.len());

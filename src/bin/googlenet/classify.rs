@@ -72,7 +72,7 @@ impl Classify {
         &self,
         session: &mut Session,
         name: &str,
-        picture: Result<image::Decoded, image::ImageError>,
+        picture: googlenet::Result<image::Decoded>,
         out: &mut dyn Write,
     ) -> Outcome {
         let picture = picture.or_fail(Code::Input, name)?;
