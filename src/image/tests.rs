@@ -232,6 +232,37 @@ mod decoding {
         assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
     }
 
+    #[test]
+    fn a_row_may_be_50_000_pixels_wide_but_not_0() {
+        let mut input = vec![f32::NAN; 3 * 224 * 224];
+        let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 256 };
+        for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+            let wide = encoded(ImageBuffer::from_pixel(50_000, 2, ::image::Rgb([77_u8; 3])), format);
+            let wide = decode(&wide).unwrap();
+            assert_eq!((wide.view().width(), wide.view().height()), (50_000, 2));
+            prepare(wide.view(), &rule, 224, &mut input).unwrap();
+            assert!(input.iter().all(|x| (76.0..=78.0).contains(x)), "{format:?}");
+        }
+        let mut jpeg = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
+        let sof = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        jpeg[sof + 7..sof + 9].fill(0);
+        let mut png = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Png);
+        png[16..20].fill(0);
+        let crc = crc32(&png[12..29]);
+        png[29..33].copy_from_slice(&crc.to_be_bytes());
+        for bytes in [jpeg, png] {
+            let error = decode(&bytes).unwrap_err();
+            assert!(matches!(error, Error::PictureEmpty { width: 0, .. } | Error::PictureDamaged { .. }), "{error:?}");
+        }
+    }
+
+    /// The checksum of a PNG chunk's name and data (ISO/IEC 15948, annex D).
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+
     /// The 16 reference inputs, made by Pillow with libjpeg-turbo.
     ///
     /// The resampling is exact (above), so what differs is the JPEG decoder alone: of these files' decoded pixels
