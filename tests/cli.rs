@@ -235,6 +235,11 @@ fn run_refuses_what_it_cannot_read_or_may_not_replace() {
     refuse(&npy("<f4", false, "(0, 3, 64, 64)", &[]), "[0, 3, 64, 64]");
     refuse(&npy("<f4", false, "(2, 3, 64, 64)", &values), "bytes of values");
     refuse(&npy("<f4", false, "(1000000000000, 3, 64, 64)", &values), "bytes of values");
+    refuse(&npy("<f4", false, "(18446744073709551615, 3, 64, 64)", &values), "bytes of values");
+    refuse(&npy("<f4", false, "(4294967296, 3, 4294967296, 4294967296)", &values), "4294967296");
+    refuse(&npy("<f4", false, &format!("({})", "4294967296, ".repeat(3000)), &values), "expected [n, 3, 64, 64]");
+    refuse(&npy("<f4", false, "(18446744073709551616, 3, 64, 64)", &values), "header");
+    refuse(&npy("<f4", false, &"(".repeat(60_000), &values), "header");
     let good = folder.file("x.npy", &npy("<f4", false, "(1, 3, 64, 64)", &values));
     let arguments = arguments(&good);
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
