@@ -2,8 +2,9 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -181,6 +182,40 @@ fn a_bad_picture_is_named_and_the_others_are_classified() {
 }
 
 #[test]
+fn pictures_of_every_kind_are_classified() {
+    use image::{DynamicImage, ImageFormat};
+    let folder = Folder::new();
+    let encoded = |picture: &DynamicImage, name: &str| {
+        let path = folder.path(name);
+        let format = if name.ends_with(".jpg") { ImageFormat::Jpeg } else { ImageFormat::Png };
+        picture.save_with_format(&path, format).expect("saved");
+        path
+    };
+    let photograph = image::open(PHOTOGRAPH).expect("the photograph");
+    let files = [
+        encoded(&photograph.to_luma8().into(), "grey.png"),
+        encoded(&photograph.to_luma8().into(), "grey.jpg"),
+        encoded(&photograph.to_luma_alpha8().into(), "grey_alpha.png"),
+        encoded(&photograph.to_rgba8().into(), "alpha.png"),
+        encoded(&photograph.to_rgb16().into(), "deep.png"),
+        encoded(&photograph.to_rgba16().into(), "deep_alpha.png"),
+        encoded(&DynamicImage::new_rgb8(50_000, 2), "wide.png"),
+        encoded(&DynamicImage::new_rgb8(50_000, 2), "wide.jpg"),
+        encoded(&DynamicImage::new_rgb8(1, 1), "one.png"),
+    ];
+    let mut arguments = vec!["classify", "--json", "--top", "1"];
+    arguments.extend(files.iter().map(String::as_str));
+    let lines = succeed(&arguments);
+    let labels: Vec<_> = lines.lines().map(|line| json(line)["top"][0]["label"].clone()).collect();
+    assert_eq!(labels.len(), files.len());
+    assert_eq!(labels[3..6], ["cat", "cat", "cat"], "alpha and depth change nothing");
+    let mut empty = fs::read(&files[1]).expect("saved");
+    let sof = empty.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame");
+    empty[sof + 7..sof + 9].fill(0);
+    fail(&["classify", &folder.file("empty.jpg", &empty)], 4, "empty.jpg");
+}
+
+#[test]
 fn an_instruction_set_that_is_not_there_is_refused() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
     let output = command.arg("classify").env("GOOGLENET_ISA", "abacus").output().expect("the command starts");
@@ -275,6 +310,45 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
     assert_eq!(hashes(&before).len(), 116);
     let labels = folder.file("labels.txt", b"one\ntwo\n");
     fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
+}
+
+/// The first megabyte goes into a pipe that holds less, so the command has begun to read, and has seen no output, when
+/// that is made.
+#[cfg(unix)]
+#[test]
+fn an_output_that_appears_while_the_input_is_read_is_kept() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    let weights = fs::read(DEMONSTRATION).expect("the demonstration weights");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    command.args(["convert", "/dev/stdin", &output]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&weights[..1 << 20]).expect("it reads");
+    folder.file("out.safetensors", b"precious");
+    stdin.write_all(&weights[1 << 20..]).expect("it reads on");
+    drop(stdin);
+    let ended = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("--force") && stderr.lines().count() == 1, "{stderr}");
+    assert_eq!(fs::read(&output).expect("still there"), b"precious");
+    assert_eq!(folder.entries().len(), 1);
+}
+
+#[test]
+fn weights_that_f16_cannot_hold_are_not_converted() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    let large = folder.path("large.safetensors");
+    succeed(&["convert", DEMONSTRATION, &large]);
+    let mut bytes = fs::read(&large).expect("written");
+    let header_len = u64::from_le_bytes(*bytes.first_chunk().expect("a header")) as usize;
+    bytes[8 + header_len..][..4].copy_from_slice(&1e9_f32.to_le_bytes());
+    folder.file("large.safetensors", &bytes);
+    fail(&["inspect", &large], 3, "hash");
+    fail(&["convert", "--f16", &large, &output], 3, "too large for f16");
+    assert_eq!(folder.entries().len(), 1);
 }
 
 #[test]

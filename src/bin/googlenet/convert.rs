@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use googlenet::Error;
 use googlenet::import::import_bytes;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
 use serde_json::json;
@@ -89,8 +90,14 @@ impl Convert {
                 values: Cow::Borrowed(tensor.values.as_slice()),
             })
             .collect();
-        let written = write(&self.output, &metadata, &tensors, self.force);
-        written.or_fail(Code::System, self.output.display())?;
+        if let Err(error) = write(&self.output, &metadata, &tensors, self.force) {
+            return Err(match error {
+                // It appeared while the input was read.
+                Error::TargetExists { .. } => output::exists(&self.output),
+                Error::Io { .. } => Failure::of(Code::System, self.output.display(), &error),
+                _ => Failure::of(Code::Model, self.input.display(), &error),
+            });
+        }
         eprintln!("{}: {} tensors, {} classes", self.output.display(), tensors.len(), imported.classes);
         Ok(())
     }
