@@ -39,6 +39,15 @@ impl std::fmt::Debug for Decoded {
 ///
 /// [`Error::NotAPicture`], [`Error::PictureTruncated`], [`Error::PictureTooLarge`], or [`Error::PictureDamaged`]
 /// for whatever else the decoder refuses.
+///
+/// ```
+/// use googlenet::{Error, image};
+///
+/// let photograph = image::decode(&std::fs::read("weights/chelsea.png")?)?;
+/// assert_eq!((photograph.view().width(), photograph.view().height()), (451, 300));
+/// assert!(matches!(image::decode(b"GIF89a"), Err(Error::NotAPicture)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     let format = match bytes {
         [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
@@ -74,6 +83,12 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 /// # Errors
 ///
 /// [`Error::Io`] where the file cannot be read, or an error of [`decode`].
+///
+/// ```
+/// let photograph = googlenet::image::open("weights/chelsea.png")?;
+/// assert_eq!(photograph.view().height(), 300);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
 pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
     let path = path.as_ref();
     let read = |source| Error::Io { action: "read", path: path.to_owned(), source };

@@ -41,6 +41,15 @@ impl<'a> Rgb8<'a> {
     ///
     /// [`Error::PictureEmpty`] where a side is 0, [`Error::PictureStride`] where a row does not fit its stride,
     /// [`Error::PictureTooShort`] where `data` ends before the last pixel.
+    ///
+    /// ```
+    /// use googlenet::{Error, image::Rgb8};
+    ///
+    /// let pixels = [0; 2 * 12]; // two rows of three pixels, each padded to 12 bytes
+    /// assert_eq!(Rgb8::new(3, 2, 12, &pixels)?.width(), 3);
+    /// assert!(matches!(Rgb8::new(3, 3, 12, &pixels), Err(Error::PictureTooShort { needed: 33, found: 24 })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self> {
         if width == 0 || height == 0 {
             return Err(Error::PictureEmpty { width, height });

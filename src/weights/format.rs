@@ -91,6 +91,15 @@ pub struct Entry {
 /// # Errors
 ///
 /// Whatever the profile does not allow; nothing is repaired or skipped.
+///
+/// ```
+/// use googlenet::weights::{Profile, parse};
+///
+/// let header = parse(&std::fs::read("weights/demo.safetensors")?, Profile::Strict)?;
+/// assert_eq!(header.metadata["dialect"], "bvlc");
+/// assert_eq!(header.tensors.len(), 116);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
