@@ -97,7 +97,10 @@ fn help_teaches_and_documents_the_exit_codes() {
         assert!(help.contains(word), "{word}");
     }
     for command in ["classify", "run", "bench", "convert", "inspect", "cost", "plan"] {
-        assert!(succeed(&[command, "--help"]).contains("Usage: googlenet "), "{command}");
+        let help = succeed(&[command, "--help"]);
+        for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
+            assert!(help.contains(line), "{command}: {line}");
+        }
     }
 }
 
@@ -349,6 +352,31 @@ fn weights_that_f16_cannot_hold_are_not_converted() {
     fail(&["inspect", &large], 3, "hash");
     fail(&["convert", "--f16", &large, &output], 3, "too large for f16");
     assert_eq!(folder.entries().len(), 1);
+}
+
+#[test]
+fn inspect_counts_nan_in_any_valid_file() {
+    use googlenet::weights::{Dtype, NewTensor, write};
+    let folder = Folder::new();
+    let path = folder.path("odd.safetensors");
+    let new = |name, shape, dtype, values: &'static [f32]| NewTensor { name, shape, dtype, values: values.into() };
+    let tensors = [
+        new("some", &[2, 2][..], Dtype::F32, &[f32::NAN, -1.5, f32::NAN, 2.0]),
+        new("all", &[1], Dtype::F16, &[f32::NAN]),
+        new("scalar", &[], Dtype::F32, &[f32::INFINITY]),
+    ];
+    write(&path, &Default::default(), &tensors, false).expect("written");
+    let text = succeed(&["inspect", &path]);
+    assert!(text.contains("2 NaN") && text.ends_with("3 tensors, 3 NaN\n"), "{text}");
+    let file = json(&succeed(&["inspect", "--json", &path]));
+    let of = |key: &str| -> Vec<Value> {
+        file["tensors"].as_array().expect("tensors").iter().map(|tensor| tensor[key].clone()).collect()
+    };
+    assert_eq!(of("nan"), [2, 1, 0]);
+    assert_eq!(of("min"), [(-1.5).into(), Value::Null, Value::Null]);
+    assert_eq!(of("max"), [2.0.into(), Value::Null, Value::Null]);
+    write(&path, &Default::default(), &[], true).expect("written");
+    assert!(succeed(&["inspect", &path]).ends_with("0 tensors, 0 NaN\n"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::{load, output};
 /// Every node or tensor is checked against the network's table. How pictures become input is stored with the weights:
 /// what an option says, else what IN's own metadata say, else what the dialect's authors did.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Convert {
     /// What to read
     #[arg(value_name = "IN")]
@@ -69,6 +70,10 @@ enum Channels {
     /// Red, green, blue
     Rgb,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt";
 
 impl Convert {
     /// Writes the converted file.

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 /// Input: .npy, f32, C order, [n, 3, side, side]. Output: .npy, f32, [n, classes] of the logits or probabilities,
 /// [n, c, h, w] of any other layer.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Run {
     /// Weights, as `convert` writes them
     #[arg(long, value_name = "FILE")]
@@ -41,6 +42,10 @@ pub struct Run {
     #[arg(long)]
     force: bool,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet run --weights googlenet.safetensors --input x.npy --output y.npy --endpoint pool5/7x7_s1";
 
 impl Run {
     /// Writes the output.
