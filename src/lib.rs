@@ -2,13 +2,13 @@
 //!
 //! A [`Model`] holds checked weights; a [`Session`] is a plan over them with memory and threads:
 //!
-//! ```no_run
+//! ```
 //! use googlenet::{Model, Options, image};
 //!
-//! let model = Model::open("googlenet.safetensors")?;
+//! let model = Model::open("weights/demo.safetensors")?;
 //! let mut session = model.session(Options::new().threads(2))?;
 //! # #[cfg(feature = "cli")]
-//! for prediction in session.classify(image::open("cat.jpg")?.view(), 5)? {
+//! for prediction in session.classify(image::open("weights/chelsea.png")?.view(), 5)? {
 //!     println!("{:.3} {}", prediction.probability, prediction.label);
 //! }
 //! # Ok::<(), googlenet::Error>(())

@@ -2,8 +2,9 @@
 #![cfg(feature = "cli")]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -96,7 +97,10 @@ fn help_teaches_and_documents_the_exit_codes() {
         assert!(help.contains(word), "{word}");
     }
     for command in ["classify", "run", "bench", "convert", "inspect", "cost", "plan"] {
-        assert!(succeed(&[command, "--help"]).contains("Usage: googlenet "), "{command}");
+        let help = succeed(&[command, "--help"]);
+        for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
+            assert!(help.contains(line), "{command}: {line}");
+        }
     }
 }
 
@@ -181,6 +185,40 @@ fn a_bad_picture_is_named_and_the_others_are_classified() {
 }
 
 #[test]
+fn pictures_of_every_kind_are_classified() {
+    use image::{DynamicImage, ImageFormat};
+    let folder = Folder::new();
+    let encoded = |picture: &DynamicImage, name: &str| {
+        let path = folder.path(name);
+        let format = if name.ends_with(".jpg") { ImageFormat::Jpeg } else { ImageFormat::Png };
+        picture.save_with_format(&path, format).expect("saved");
+        path
+    };
+    let photograph = image::open(PHOTOGRAPH).expect("the photograph");
+    let files = [
+        encoded(&photograph.to_luma8().into(), "grey.png"),
+        encoded(&photograph.to_luma8().into(), "grey.jpg"),
+        encoded(&photograph.to_luma_alpha8().into(), "grey_alpha.png"),
+        encoded(&photograph.to_rgba8().into(), "alpha.png"),
+        encoded(&photograph.to_rgb16().into(), "deep.png"),
+        encoded(&photograph.to_rgba16().into(), "deep_alpha.png"),
+        encoded(&DynamicImage::new_rgb8(50_000, 2), "wide.png"),
+        encoded(&DynamicImage::new_rgb8(50_000, 2), "wide.jpg"),
+        encoded(&DynamicImage::new_rgb8(1, 1), "one.png"),
+    ];
+    let mut arguments = vec!["classify", "--json", "--top", "1"];
+    arguments.extend(files.iter().map(String::as_str));
+    let lines = succeed(&arguments);
+    let labels: Vec<_> = lines.lines().map(|line| json(line)["top"][0]["label"].clone()).collect();
+    assert_eq!(labels.len(), files.len());
+    assert_eq!(labels[3..6], ["cat", "cat", "cat"], "alpha and depth change nothing");
+    let mut empty = fs::read(&files[1]).expect("saved");
+    let sof = empty.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame");
+    empty[sof + 7..sof + 9].fill(0);
+    fail(&["classify", &folder.file("empty.jpg", &empty)], 4, "empty.jpg");
+}
+
+#[test]
 fn an_instruction_set_that_is_not_there_is_refused() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
     let output = command.arg("classify").env("GOOGLENET_ISA", "abacus").output().expect("the command starts");
@@ -235,6 +273,11 @@ fn run_refuses_what_it_cannot_read_or_may_not_replace() {
     refuse(&npy("<f4", false, "(0, 3, 64, 64)", &[]), "[0, 3, 64, 64]");
     refuse(&npy("<f4", false, "(2, 3, 64, 64)", &values), "bytes of values");
     refuse(&npy("<f4", false, "(1000000000000, 3, 64, 64)", &values), "bytes of values");
+    refuse(&npy("<f4", false, "(18446744073709551615, 3, 64, 64)", &values), "bytes of values");
+    refuse(&npy("<f4", false, "(4294967296, 3, 4294967296, 4294967296)", &values), "4294967296");
+    refuse(&npy("<f4", false, &format!("({})", "4294967296, ".repeat(3000)), &values), "expected [n, 3, 64, 64]");
+    refuse(&npy("<f4", false, "(18446744073709551616, 3, 64, 64)", &values), "header");
+    refuse(&npy("<f4", false, &"(".repeat(60_000), &values), "header");
     let good = folder.file("x.npy", &npy("<f4", false, "(1, 3, 64, 64)", &values));
     let arguments = arguments(&good);
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -270,6 +313,70 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
     assert_eq!(hashes(&before).len(), 116);
     let labels = folder.file("labels.txt", b"one\ntwo\n");
     fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
+}
+
+/// The first megabyte goes into a pipe that holds less, so the command has begun to read, and has seen no output, when
+/// that is made.
+#[cfg(unix)]
+#[test]
+fn an_output_that_appears_while_the_input_is_read_is_kept() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    let weights = fs::read(DEMONSTRATION).expect("the demonstration weights");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    command.args(["convert", "/dev/stdin", &output]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&weights[..1 << 20]).expect("it reads");
+    folder.file("out.safetensors", b"precious");
+    stdin.write_all(&weights[1 << 20..]).expect("it reads on");
+    drop(stdin);
+    let ended = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains("--force") && stderr.lines().count() == 1, "{stderr}");
+    assert_eq!(fs::read(&output).expect("still there"), b"precious");
+    assert_eq!(folder.entries().len(), 1);
+}
+
+#[test]
+fn weights_that_f16_cannot_hold_are_not_converted() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    let large = folder.path("large.safetensors");
+    succeed(&["convert", DEMONSTRATION, &large]);
+    let mut bytes = fs::read(&large).expect("written");
+    let header_len = u64::from_le_bytes(*bytes.first_chunk().expect("a header")) as usize;
+    bytes[8 + header_len..][..4].copy_from_slice(&1e9_f32.to_le_bytes());
+    folder.file("large.safetensors", &bytes);
+    fail(&["inspect", &large], 3, "hash");
+    fail(&["convert", "--f16", &large, &output], 3, "too large for f16");
+    assert_eq!(folder.entries().len(), 1);
+}
+
+#[test]
+fn inspect_counts_nan_in_any_valid_file() {
+    use googlenet::weights::{Dtype, NewTensor, write};
+    let folder = Folder::new();
+    let path = folder.path("odd.safetensors");
+    let new = |name, shape, dtype, values: &'static [f32]| NewTensor { name, shape, dtype, values: values.into() };
+    let tensors = [
+        new("some", &[2, 2][..], Dtype::F32, &[f32::NAN, -1.5, f32::NAN, 2.0]),
+        new("all", &[1], Dtype::F16, &[f32::NAN]),
+        new("scalar", &[], Dtype::F32, &[f32::INFINITY]),
+    ];
+    write(&path, &Default::default(), &tensors, false).expect("written");
+    let text = succeed(&["inspect", &path]);
+    assert!(text.contains("2 NaN") && text.ends_with("3 tensors, 3 NaN\n"), "{text}");
+    let file = json(&succeed(&["inspect", "--json", &path]));
+    let of = |key: &str| -> Vec<Value> {
+        file["tensors"].as_array().expect("tensors").iter().map(|tensor| tensor[key].clone()).collect()
+    };
+    assert_eq!(of("nan"), [2, 1, 0]);
+    assert_eq!(of("min"), [(-1.5).into(), Value::Null, Value::Null]);
+    assert_eq!(of("max"), [2.0.into(), Value::Null, Value::Null]);
+    write(&path, &Default::default(), &[], true).expect("written");
+    assert!(succeed(&["inspect", &path]).ends_with("0 tensors, 0 NaN\n"));
 }
 
 #[test]

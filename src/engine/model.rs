@@ -11,9 +11,10 @@ use crate::{Error, Result};
 
 /// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
 ///
-/// ```no_run
-/// let model = googlenet::Model::open("googlenet.safetensors")?;
+/// ```
+/// let model = googlenet::Model::open("weights/demo.safetensors")?;
 /// assert_eq!(model.labels().len(), model.network().classes);
+/// assert_eq!((model.side(), model.rule().resize), (64, 64));
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 #[derive(Clone)]
@@ -35,6 +36,14 @@ impl Model {
     /// # Errors
     /// If the file cannot be read, is not of the profile of `weights/FORMAT.md`, its hash does not fit, or its
     /// tensors are not exactly the network's.
+    ///
+    /// ```
+    /// use googlenet::{Error, Model};
+    ///
+    /// assert_eq!(Model::open("weights/demo.safetensors")?.labels()[3], "cat");
+    /// assert!(matches!(Model::open("no such file"), Err(Error::Io { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::new(Weights::open(path.as_ref())?)
     }
@@ -43,6 +52,15 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::open`].
+    ///
+    /// ```
+    /// use googlenet::{Model, weights::Weights};
+    ///
+    /// // SAFETY: nobody writes to the file while this program runs.
+    /// let mapped = unsafe { Weights::map("weights/demo.safetensors") }?;
+    /// assert_eq!(Model::new(mapped)?.network().classes, 10);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn new(weights: Weights) -> Result<Self> {
         let dialect = weights.dialect()?.to_owned();
         // A file may leave its labels out; classes then have only their numbers.
@@ -66,10 +84,22 @@ impl Model {
         Ok(Self { inner: Arc::new(Inner { weights, network, labels, rule, side }) })
     }
 
-    /// Weights that are part of the program; nothing is copied.
+    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
     ///
     /// # Errors
-    /// As [`Model::open`]; also if `bytes` do not begin at a multiple of 64 bytes.
+    /// As [`Model::open`].
+    ///
+    /// ```
+    /// use googlenet::Model;
+    ///
+    /// #[repr(C, align(64))]
+    /// struct Aligned<B: ?Sized>(B);
+    /// static WEIGHTS: &Aligned<[u8]> =
+    ///     &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors")));
+    ///
+    /// assert_eq!(Model::from_static(&WEIGHTS.0)?.side(), 64);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
         Self::new(Weights::from_static(bytes)?)
     }
@@ -103,6 +133,17 @@ impl Model {
     ///
     /// # Errors
     /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
+    ///
+    /// ```
+    /// use googlenet::{Error, Model, Options};
+    ///
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let session = model.session(Options::new().threads(2).batch(4))?;
+    /// assert_eq!((session.threads(), session.batch(), session.side()), (2, 4, 64));
+    /// let refused = model.session(Options::new().endpoint("inception_9z/output"));
+    /// assert!(matches!(refused, Err(Error::UnknownLayer { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn session(&self, options: Options) -> Result<Session> {
         Session::new(self.inner.clone(), options)
     }
@@ -133,8 +174,7 @@ fn check_tensors(weights: &Weights, network: &Network, side: usize) -> Result<()
     for (name, shape) in &expected {
         let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.clone() })?;
         if tensor.shape() != shape {
-            let found = tensor.shape().to_vec();
-            return Err(Error::WrongShape { tensor: name.clone(), expected: shape.clone(), found });
+            return Err(Error::wrong_shape(name.clone(), shape, tensor.shape()));
         }
     }
     match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {

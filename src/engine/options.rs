@@ -7,7 +7,14 @@ use crate::{Error, Result};
 /// Options of a session.
 ///
 /// ```
-/// let options = googlenet::Options::new().threads(2).batch(4).endpoint("pool5/7x7_s1");
+/// use googlenet::{Model, Options, isa};
+///
+/// let slowest = isa::detected().next().expect("one is always there");
+/// let options = Options::new().threads(2).batch(4).side(96).isa(slowest).endpoint("pool5/7x7_s1").profile(true);
+/// let mut session = Model::open("weights/demo.safetensors")?.session(options)?;
+/// assert_eq!(session.input_mut().len(), 4 * 3 * 96 * 96);
+/// assert_eq!(session.isa(), slowest);
+/// # Ok::<(), googlenet::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -17,6 +17,16 @@ use crate::{Error, Result};
 /// Building it is slow and may fail; running does neither: no allocation, and no system call but the parking of
 /// idle threads. The same weights on the same instruction set give the same bits, whatever the number of threads,
 /// the place in a batch, or the run.
+///
+/// ```
+/// use googlenet::{Model, Options};
+///
+/// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+/// session.input_mut().fill(0.5);
+/// session.run();
+/// assert_eq!(session.logits().len(), 10);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
 pub struct Session {
     model: Arc<Inner>,
     graph: Graph,
@@ -93,11 +103,32 @@ impl Session {
     }
 
     /// The input of the next run, `[batch, 3, side, side]`, preprocessed; it keeps its values between runs.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new().batch(2))?;
+    /// for (image, input) in session.input_mut().chunks_exact_mut(3 * 64 * 64).enumerate() {
+    ///     input.fill(image as f32);
+    /// }
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn input_mut(&mut self) -> &mut [f32] {
         self.plan.input_mut()
     }
 
     /// Runs the network on every image of the batch.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new().batch(2))?;
+    /// session.input_mut().fill(0.5);
+    /// session.run();
+    /// let (first, second) = session.logits().split_at(10);
+    /// assert_eq!(first, second);
+    /// let sum: f32 = session.probabilities()[..10].iter().sum();
+    /// assert!((sum - 1.0).abs() < 1e-5);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn run(&mut self) {
         self.plan.run();
         let outputs = &mut self.outputs;
@@ -117,6 +148,17 @@ impl Session {
     }
 
     /// The last run's output of the layer `name`, `[batch, c, h, w]`, if it was asked for when the session was made.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut session = model.session(Options::new().endpoint("pool5/7x7_s1"))?;
+    /// session.run();
+    /// assert_eq!(session.endpoint_shape("pool5/7x7_s1"), Some([1024, 1, 1]));
+    /// assert_eq!(session.endpoint("pool5/7x7_s1").map(<[f32]>::len), Some(1024));
+    /// assert_eq!(session.endpoint("inception_4e/output"), None);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn endpoint(&self, name: &str) -> Option<&[f32]> {
         self.outputs.iter().find(|output| output.name == name).map(|output| output.values.as_slice())
     }
@@ -130,6 +172,17 @@ impl Session {
     ///
     /// # Errors
     /// If the picture cannot be prepared: see [`image::prepare`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "cli")] {
+    /// use googlenet::{Model, Options, image};
+    ///
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// let top = session.classify(image::open("weights/chelsea.png")?.view(), 3)?;
+    /// assert_eq!((top.len(), top[0].index, top[0].label.as_str()), (3, 3, "cat"));
+    /// # }
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         let side = self.side();
         let rule = self.model.rule;
@@ -170,11 +223,31 @@ impl Session {
     }
 
     /// The plan's steps, phase by phase.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// let steps = session.describe();
+    /// assert!(steps.iter().any(|step| step.layers.contains("conv1/7x7_s2")));
+    /// assert!(steps.windows(2).all(|pair| pair[0].phase <= pair[1].phase));
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn describe(&self) -> Vec<StepDescription> {
         self.plan.describe(&self.graph)
     }
 
     /// Each step's time since the last reset; empty unless [`Options::profile`] was set.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new().profile(true))?;
+    /// session.run(); // warms up
+    /// session.reset_profile();
+    /// session.run();
+    /// let nanoseconds: u64 = session.profile().iter().map(|layer| layer.nanoseconds).sum();
+    /// assert!(nanoseconds > 0);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn profile(&self) -> Vec<LayerTime> {
         self.plan.profile(&self.graph)
     }

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
 
-use super::{ImageError, Rgb8};
+use super::Rgb8;
+use crate::{Error, Result};
 
 /// A picture of its own: rows of RGB8 without gaps.
 #[derive(Clone)]
@@ -36,17 +37,26 @@ impl std::fmt::Debug for Decoded {
 ///
 /// # Errors
 ///
-/// [`ImageError::NotAPicture`], [`ImageError::Truncated`], [`ImageError::TooLarge`], or [`ImageError::Decode`]
+/// [`Error::NotAPicture`], [`Error::PictureTruncated`], [`Error::PictureTooLarge`], or [`Error::PictureDamaged`]
 /// for whatever else the decoder refuses.
-pub fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
+///
+/// ```
+/// use googlenet::{Error, image};
+///
+/// let photograph = image::decode(&std::fs::read("weights/chelsea.png")?)?;
+/// assert_eq!((photograph.view().width(), photograph.view().height()), (451, 300));
+/// assert!(matches!(image::decode(b"GIF89a"), Err(Error::NotAPicture)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     let format = match bytes {
         [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
-        _ => return Err(ImageError::NotAPicture),
+        _ => return Err(Error::NotAPicture),
     };
     // The JPEG decoder fills up what is missing without a word.
     if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
-        return Err(ImageError::Truncated { length: bytes.len() });
+        return Err(Error::PictureTruncated { length: bytes.len() });
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -55,15 +65,15 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let picture = reader.decode().map_err(|error| match error {
-        DecoderError::Limits(_) => ImageError::TooLarge(error),
+        DecoderError::Limits(_) => Error::PictureTooLarge { source: error.into() },
         DecoderError::IoError(ref io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
-            ImageError::Truncated { length: bytes.len() }
+            Error::PictureTruncated { length: bytes.len() }
         }
-        error => ImageError::Decode(error),
+        error => Error::PictureDamaged { source: error.into() },
     })?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
-        return Err(ImageError::Empty { width, height });
+        return Err(Error::PictureEmpty { width, height });
     }
     Ok(Decoded { width, height, data: to_rgb8(picture) })
 }
@@ -72,9 +82,17 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
 ///
 /// # Errors
 ///
-/// [`ImageError::Read`] where the file cannot be read, or an error of [`decode`].
-pub fn open(path: impl AsRef<Path>) -> Result<Decoded, ImageError> {
-    decode(&std::fs::read(path).map_err(ImageError::Read)?)
+/// [`Error::Io`] where the file cannot be read, or an error of [`decode`].
+///
+/// ```
+/// let photograph = googlenet::image::open("weights/chelsea.png")?;
+/// assert_eq!(photograph.view().height(), 300);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
+    let path = path.as_ref();
+    let read = |source| Error::Io { action: "read", path: path.to_owned(), source };
+    decode(&std::fs::read(path).map_err(read)?)
 }
 
 /// Three bytes a pixel. The crate's own conversions weigh alpha and round 16 bits; these do what Pillow does.

@@ -11,8 +11,9 @@
 //!
 //! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
 
-use std::error::Error;
 use std::fmt;
+
+use crate::{Error, Result};
 
 #[cfg(feature = "cli")]
 mod decode;
@@ -38,18 +39,27 @@ impl<'a> Rgb8<'a> {
     ///
     /// # Errors
     ///
-    /// [`ImageError::Empty`] where a side is 0, [`ImageError::Stride`] where a row does not fit its stride,
-    /// [`ImageError::TooShort`] where `data` ends before the last pixel.
-    pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self, ImageError> {
+    /// [`Error::PictureEmpty`] where a side is 0, [`Error::PictureStride`] where a row does not fit its stride,
+    /// [`Error::PictureTooShort`] where `data` ends before the last pixel.
+    ///
+    /// ```
+    /// use googlenet::{Error, image::Rgb8};
+    ///
+    /// let pixels = [0; 2 * 12]; // two rows of three pixels, each padded to 12 bytes
+    /// assert_eq!(Rgb8::new(3, 2, 12, &pixels)?.width(), 3);
+    /// assert!(matches!(Rgb8::new(3, 3, 12, &pixels), Err(Error::PictureTooShort { needed: 33, found: 24 })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self> {
         if width == 0 || height == 0 {
-            return Err(ImageError::Empty { width, height });
+            return Err(Error::PictureEmpty { width, height });
         }
         let row_bytes = width.checked_mul(3).filter(|&bytes| bytes <= stride);
-        let row_bytes = row_bytes.ok_or(ImageError::Stride { width, stride })?;
+        let row_bytes = row_bytes.ok_or(Error::PictureStride { width, stride })?;
         let needed = (height - 1).checked_mul(stride).and_then(|bytes| bytes.checked_add(row_bytes));
         match needed {
             Some(needed) if needed <= data.len() => Ok(Self { width, height, stride, data }),
-            _ => Err(ImageError::TooShort { needed: needed.unwrap_or(usize::MAX), found: data.len() }),
+            _ => Err(Error::PictureTooShort { needed: needed.unwrap_or(usize::MAX), found: data.len() }),
         }
     }
 
@@ -104,8 +114,8 @@ pub struct Rule {
 ///
 /// # Errors
 ///
-/// [`ImageError::OutputLength`] where `out` does not hold exactly `3 * side * side` values, and
-/// [`ImageError::Crop`] or [`ImageError::Normalisation`] where `rule` makes no sense.
+/// [`Error::InputLength`] where `out` does not hold exactly `3 * side * side` values, and
+/// [`Error::Crop`] or [`Error::Normalisation`] where `rule` makes no sense.
 ///
 /// ```
 /// use googlenet::image::{Channels, Rgb8, Rule, prepare};
@@ -116,125 +126,22 @@ pub struct Rule {
 /// let mut input = vec![0.0; 3 * 224 * 224];
 /// prepare(image, &rule, 224, &mut input)?;
 /// assert_eq!(input[0], 24.0);
-/// # Ok::<(), googlenet::image::ImageError>(())
+/// # Ok::<(), googlenet::Error>(())
 /// ```
-pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<(), ImageError> {
+pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<()> {
     let expected = side.checked_mul(side).and_then(|area| area.checked_mul(3)).unwrap_or(usize::MAX);
     if out.len() != expected {
-        return Err(ImageError::OutputLength { expected, found: out.len() });
+        return Err(Error::InputLength { expected, found: out.len() });
     }
     if side == 0 || rule.resize < side {
-        return Err(ImageError::Crop { side, resize: rule.resize });
+        return Err(Error::Crop { side, resize: rule.resize });
     }
     for (&mean, &std) in rule.mean.iter().zip(&rule.std) {
         if !mean.is_finite() || !std.is_finite() || std == 0.0 {
-            return Err(ImageError::Normalisation { mean, std });
+            return Err(Error::Normalisation { mean, std });
         }
     }
     let crop = resize::centre_crop(image, rule.resize, side);
     normalise::to_planes(&crop, rule, out);
     Ok(())
-}
-
-/// What was wrong with a picture, or with what was asked of it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ImageError {
-    /// A picture without pixels.
-    Empty {
-        /// Pixels in a row.
-        width: usize,
-        /// Rows.
-        height: usize,
-    },
-    /// A row of `3 * width` bytes is longer than the distance between rows.
-    Stride {
-        /// Pixels in a row.
-        width: usize,
-        /// Bytes from row to row.
-        stride: usize,
-    },
-    /// The pixels end before the last row does.
-    TooShort {
-        /// Bytes that the sizes call for (`usize::MAX` where they overflow).
-        needed: usize,
-        /// Bytes given.
-        found: usize,
-    },
-    /// The output buffer is not `3 * side * side` long.
-    OutputLength {
-        /// Values that the crop has.
-        expected: usize,
-        /// Values that the buffer has.
-        found: usize,
-    },
-    /// The crop is empty, or larger than the resized short side.
-    Crop {
-        /// The crop's side in pixels.
-        side: usize,
-        /// The resized short side in pixels.
-        resize: usize,
-    },
-    /// A mean or deviation is not finite, or a deviation is 0.
-    Normalisation {
-        /// The channel's mean.
-        mean: f32,
-        /// The channel's deviation.
-        std: f32,
-    },
-    /// The file could not be read.
-    #[cfg(feature = "cli")]
-    Read(std::io::Error),
-    /// The bytes begin like no JPEG and no PNG.
-    #[cfg(feature = "cli")]
-    NotAPicture,
-    /// The bytes begin like a picture and stop before its end.
-    #[cfg(feature = "cli")]
-    Truncated {
-        /// Bytes there are.
-        length: usize,
-    },
-    /// More than 65535 pixels on a side, or more memory than a picture may take.
-    #[cfg(feature = "cli")]
-    TooLarge(::image::ImageError),
-    /// The decoder refused the bytes.
-    #[cfg(feature = "cli")]
-    Decode(::image::ImageError),
-}
-
-impl fmt::Display for ImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty { width, height } => write!(f, "picture of {width}x{height} pixels is empty"),
-            Self::Stride { width, stride } => write!(f, "row of {width} RGB pixels does not fit a stride of {stride}"),
-            Self::TooShort { needed, found } => write!(f, "picture needs {needed} bytes of pixels, found {found}"),
-            Self::OutputLength { expected, found } => write!(f, "output needs {expected} values, found {found}"),
-            Self::Crop { side, resize } => {
-                write!(f, "crop of side {side} cannot be cut from a short side of {resize} pixels")
-            }
-            Self::Normalisation { mean, std } => write!(f, "cannot normalise by mean {mean} and deviation {std}"),
-            #[cfg(feature = "cli")]
-            Self::Read(_) => write!(f, "picture could not be read"),
-            #[cfg(feature = "cli")]
-            Self::NotAPicture => write!(f, "neither a JPEG nor a PNG picture"),
-            #[cfg(feature = "cli")]
-            Self::Truncated { length } => write!(f, "picture is cut off after {length} bytes"),
-            #[cfg(feature = "cli")]
-            Self::TooLarge(_) => write!(f, "picture is too large"),
-            #[cfg(feature = "cli")]
-            Self::Decode(_) => write!(f, "picture could not be decoded"),
-        }
-    }
-}
-
-impl Error for ImageError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            #[cfg(feature = "cli")]
-            Self::Read(source) => Some(source),
-            #[cfg(feature = "cli")]
-            Self::TooLarge(source) | Self::Decode(source) => Some(source),
-            _ => None,
-        }
-    }
 }

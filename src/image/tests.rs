@@ -122,25 +122,25 @@ fn planes_follow_the_order_of_channels() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let data = [0; 12];
-    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(ImageError::Empty { .. })));
-    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(ImageError::Empty { .. })));
-    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(ImageError::Stride { .. })));
-    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(ImageError::Stride { .. })));
-    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(ImageError::TooShort { needed: 18, found: 12 })));
-    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(ImageError::TooShort { .. })));
+    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(Error::PictureEmpty { .. })));
+    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(Error::PictureEmpty { .. })));
+    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(Error::PictureStride { .. })));
+    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(Error::PictureStride { .. })));
+    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(Error::PictureTooShort { needed: 18, found: 12 })));
+    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(Error::PictureTooShort { .. })));
     assert!(Rgb8::new(1, 2, 9, &data).is_ok(), "the last row needs no padding");
 
     let image = Rgb8::new(2, 2, 6, &data).unwrap();
     let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
     let mut out = [0.0; 12];
-    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(ImageError::OutputLength { expected: 27, found: 12 })));
-    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(ImageError::Crop { .. })));
-    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(ImageError::Crop { .. })));
+    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(Error::InputLength { expected: 27, found: 12 })));
+    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(Error::Crop { .. })));
+    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(Error::Crop { .. })));
     for std in [0.0, f32::NAN, f32::INFINITY] {
         let rule = Rule { std: [1.0, 1.0, std], ..rule };
-        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(ImageError::Normalisation { .. })));
+        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(Error::Normalisation { .. })));
     }
-    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(ImageError::OutputLength { .. })));
+    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(Error::InputLength { .. })));
     // The largest short side there can be: a crop of its middle, no overflow.
     prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
 }
@@ -212,7 +212,7 @@ mod decoding {
             let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
             for length in 8..whole {
                 match decode(&bytes[..length]) {
-                    Err(ImageError::Truncated { .. }) => {}
+                    Err(Error::PictureTruncated { .. }) => {}
                     other => panic!("{format:?} of {length} bytes of {}: {other:?}", bytes.len()),
                 }
             }
@@ -222,14 +222,45 @@ mod decoding {
     #[test]
     fn other_files_are_refused() {
         for bytes in [&b""[..], b"\xff\xd8", b"GIF89a", b"hello, world"] {
-            assert!(matches!(decode(bytes), Err(ImageError::NotAPicture)));
+            assert!(matches!(decode(bytes), Err(Error::NotAPicture)));
         }
-        assert!(matches!(open("no/such/picture.jpg"), Err(ImageError::Read(_))));
+        assert!(matches!(open("no/such/picture.jpg"), Err(Error::Io { .. })));
         // A header that promises 65535 x 65535 pixels: refused before they are allocated.
         let mut bytes = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].fill(0xff);
-        assert!(matches!(decode(&bytes), Err(ImageError::TooLarge(_))));
+        assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
+    }
+
+    #[test]
+    fn a_row_may_be_50_000_pixels_wide_but_not_0() {
+        let mut input = vec![f32::NAN; 3 * 224 * 224];
+        let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 256 };
+        for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+            let wide = encoded(ImageBuffer::from_pixel(50_000, 2, ::image::Rgb([77_u8; 3])), format);
+            let wide = decode(&wide).unwrap();
+            assert_eq!((wide.view().width(), wide.view().height()), (50_000, 2));
+            prepare(wide.view(), &rule, 224, &mut input).unwrap();
+            assert!(input.iter().all(|x| (76.0..=78.0).contains(x)), "{format:?}");
+        }
+        let mut jpeg = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
+        let sof = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        jpeg[sof + 7..sof + 9].fill(0);
+        let mut png = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Png);
+        png[16..20].fill(0);
+        let crc = crc32(&png[12..29]);
+        png[29..33].copy_from_slice(&crc.to_be_bytes());
+        for bytes in [jpeg, png] {
+            let error = decode(&bytes).unwrap_err();
+            assert!(matches!(error, Error::PictureEmpty { width: 0, .. } | Error::PictureDamaged { .. }), "{error:?}");
+        }
+    }
+
+    /// The checksum of a PNG chunk's name and data (ISO/IEC 15948, annex D).
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
     }
 
     /// The 16 reference inputs, made by Pillow with libjpeg-turbo.

@@ -6,16 +6,14 @@
 //! Both end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. The
 //! only thing a file decides is the number of classes. Files are hostile: whatever is not understood is an error.
 
-mod error;
 mod onnx;
 mod proto;
 mod safetensors;
 #[cfg(test)]
 mod tests;
 
-pub use error::ImportError;
-
 use crate::model::{Op, googlenet};
+use crate::{Error, Result};
 use std::path::Path;
 
 /// The weights of a GoogLeNet.
@@ -43,9 +41,16 @@ pub struct ImportedTensor {
 /// # Errors
 ///
 /// If the file cannot be read, and those of [`import_bytes`].
-pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
+///
+/// ```
+/// let imported = googlenet::import::import("weights/demo.safetensors")?;
+/// assert_eq!((imported.classes, imported.tensors.len()), (10, 116));
+/// assert_eq!((&*imported.tensors[0].name, &*imported.tensors[0].shape), ("conv1/7x7_s2.weight", &[64, 3, 7, 7][..]));
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     import_bytes(&bytes)
 }
 
@@ -58,10 +63,12 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported, ImportError> {
 /// ```
 /// use googlenet::import::import_bytes;
 ///
+/// assert_eq!(import_bytes(&std::fs::read("weights/demo.safetensors")?)?.classes, 10);
 /// let error = import_bytes(b"neither").unwrap_err();
 /// assert!(error.to_string().contains("no ONNX model"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn import_bytes(bytes: &[u8]) -> Result<Imported, ImportError> {
+pub fn import_bytes(bytes: &[u8]) -> Result<Imported> {
     if looks_like_safetensors(bytes) { safetensors::read(bytes) } else { onnx::read(bytes) }
 }
 

@@ -16,26 +16,25 @@
 
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::proto::{attribute, check_amounts, element};
-use super::{ImportError, Imported, ImportedTensor, SIDE};
+use super::{Imported, ImportedTensor, SIDE};
 use crate::model::{self, Conv, Inception, Layer, Lrn, MaxPool};
+use crate::{Error, Result};
 use half::f16;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
-type Result<T> = std::result::Result<T, ImportError>;
-
 /// Reads a model and checks it against the table.
 pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
     check_amounts(bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|source| ImportError::Decode { source: Some(Box::new(source)) })?;
+    let model = ModelProto::decode(bytes).map_err(|source| Error::NotAModel { source: Some(Box::new(source)) })?;
     read_model(&model)
 }
 
 pub(super) fn read_model(model: &ModelProto) -> Result<Imported> {
-    let graph = model.graph.as_ref().ok_or(ImportError::Decode { source: None })?;
+    let graph = model.graph.as_ref().ok_or(Error::NotAModel { source: None })?;
     // Versions differ in defaults and spellings, all of which are checked; none is a file cut short.
     if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx") && set.version > 0) {
-        return Err(ImportError::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" });
+        return Err(Error::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" });
     }
     read_graph(graph)
 }
@@ -50,14 +49,14 @@ fn read_graph(graph: &GraphProto) -> Result<Imported> {
         value = walk.layer(layer, value)?;
     }
     if !graph.output.iter().any(|output| links.resolve(&output.name) == Some(value)) {
-        return Err(ImportError::Graph { name: value.to_owned(), what: "is not an output of the graph" });
+        return Err(Error::Graph { name: value.to_owned(), what: "is not an output of the graph" });
     }
     if let Some(node) = (0..n_nodes).find(|&at| !walk.met[at]).map(|at| &links.nodes[at]) {
-        return Err(ImportError::ExtraNode { node: node.label.to_owned(), operator: node.operator() });
+        return Err(Error::UnexpectedNode { node: node.label.to_owned(), operator: node.operator() });
     }
     let mut names = graph.initializer.iter().map(|tensor| tensor.name.as_str());
     if let Some(extra) = names.find(|name| !walk.used.contains(name) && !links.ignored.contains(name)) {
-        return Err(ImportError::ExtraTensor { tensor: extra.to_owned() });
+        return Err(Error::UnexpectedTensor { tensor: extra.to_owned() });
     }
     let classes = walk.out.last().map_or(0, |bias| bias.dims[0]);
     let tensors = walk.out.into_iter().map(Taken::copy).collect::<Result<_>>()?;
@@ -105,14 +104,14 @@ impl<'a> Links<'a> {
         let mut tensors = HashMap::new();
         for tensor in &graph.initializer {
             if tensors.insert(tensor.name.as_str(), tensor).is_some() {
-                return Err(ImportError::Graph { name: tensor.name.clone(), what: "two initializers have this name" });
+                return Err(Error::Graph { name: tensor.name.clone(), what: "two initializers have this name" });
             }
         }
         // Before IR version 4 initializers were listed as inputs, too.
         let inputs: Vec<_> = graph.input.iter().filter(|input| !tensors.contains_key(input.name.as_str())).collect();
         let &[input] = inputs.as_slice() else {
             let name = inputs.get(1).map_or_else(String::new, |input| input.name.clone());
-            return Err(ImportError::Graph { name, what: "expected a graph with one input, the image" });
+            return Err(Error::Graph { name, what: "expected a graph with one input, the image" });
         };
         let sides = input_sides(input)?;
         let input = input.name.as_str();
@@ -126,7 +125,7 @@ impl<'a> Links<'a> {
     }
 
     fn add(&mut self, proto: &'a NodeProto) -> Result<()> {
-        let wrong = |name: &str, what| Err(ImportError::Graph { name: name.to_owned(), what });
+        let wrong = |name: &str, what| Err(Error::Graph { name: name.to_owned(), what });
         let Some(output) = proto.output.first().filter(|name| !name.is_empty()) else {
             return wrong(&proto.name, "a node without an output");
         };
@@ -455,7 +454,7 @@ impl<'a> Walk<'a> {
         let dims: Option<Vec<usize>> = proto.dims.iter().zip(shape).map(fits).collect();
         let Some(dims) = dims.filter(|_| proto.dims.len() == shape.len()) else {
             let found = proto.dims.iter().copied().take(8).collect();
-            return Err(ImportError::Shape {
+            return Err(Error::WrongShape {
                 tensor,
                 source_name: source_name.to_owned(),
                 expected: shape.to_vec(),
@@ -494,14 +493,14 @@ impl Taken<'_> {
         let (proto, names) = (self.proto, || (self.tensor.clone(), self.source_name.to_owned()));
         if proto.data_location != 0 || proto.external_data.is_some() {
             let (tensor, source_name) = names();
-            return Err(ImportError::External { tensor, source_name });
+            return Err(Error::ExternalData { tensor, source_name });
         }
         let size = match proto.data_type {
             element::FLOAT => 4,
             element::FLOAT16 => 2,
             found => {
                 let (tensor, source_name) = names();
-                return Err(ImportError::ElementType { tensor, source_name, found });
+                return Err(Error::ElementType { tensor, source_name, found });
             }
         };
         let n = self.dims.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
@@ -511,7 +510,7 @@ impl Taken<'_> {
         }
         if n.and_then(|n| n.checked_mul(size)) != Some(raw.len()) || !floats.is_empty() {
             let ((tensor, source_name), found_bytes) = (names(), raw.len() + 4 * floats.len());
-            return Err(ImportError::Length { tensor, source_name, expected: n.unwrap_or(usize::MAX), found_bytes });
+            return Err(Error::DataLength { tensor, source_name, expected: n.unwrap_or(usize::MAX), found_bytes });
         }
         Ok(if size == 4 {
             raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
@@ -534,10 +533,10 @@ fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
     let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|of| of.shape.as_ref());
     let Some(shape) = shape else { return Ok([None; 2]) };
     let [_, c, h, w] = shape.dim.as_slice() else {
-        return Err(ImportError::Graph { name: input.name.clone(), what: "expected an input of 4 dimensions" });
+        return Err(Error::Graph { name: input.name.clone(), what: "expected an input of 4 dimensions" });
     };
     if c.dim_value.is_some_and(|c| c != model::googlenet(1).channels as i64) {
-        return Err(ImportError::Graph { name: input.name.clone(), what: "expected an input of 3 channels" });
+        return Err(Error::Graph { name: input.name.clone(), what: "expected an input of 3 channels" });
     }
     let mut sides = [None; 2];
     for (side, dim) in sides.iter_mut().zip([h, w]) {
@@ -545,7 +544,7 @@ fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
             let in_range = |side: &usize| (model::MIN_SIDE..=model::MAX_SIDE).contains(side);
             *side = usize::try_from(value).ok().filter(in_range);
             if side.is_none() {
-                return Err(ImportError::Graph { name: input.name.clone(), what: "the input's side is out of range" });
+                return Err(Error::Graph { name: input.name.clone(), what: "the input's side is out of range" });
             }
         }
     }
@@ -582,7 +581,7 @@ impl<'a> Attributes<'a> {
         Ok(Some(attribute))
     }
 
-    fn differs<T: std::fmt::Debug + ?Sized>(&self, name: &'static str, expected: &T, found: &T) -> ImportError {
+    fn differs<T: std::fmt::Debug + ?Sized>(&self, name: &'static str, expected: &T, found: &T) -> Error {
         mismatch(self.node.label, self.layer, name, format!("{expected:?}"), format!("{found:.200?}"))
     }
 
@@ -637,6 +636,6 @@ fn mismatch(
     what: &'static str,
     expected: impl Into<String>,
     found: impl Into<String>,
-) -> ImportError {
-    ImportError::Node { node: node.into(), layer: layer.into(), what, expected: expected.into(), found: found.into() }
+) -> Error {
+    Error::NodeMismatch { node: node.into(), layer: layer.into(), what, expected: expected.into(), found: found.into() }
 }

@@ -4,7 +4,7 @@
 //! named here keeps its number in all versions. Types are chosen for hostile input: a repeated field whose elements
 //! are not looked at (`external_data`) is one optional message, into which the decoder merges every element.
 
-use super::ImportError;
+use crate::{Error, Result};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ModelProto {
@@ -146,7 +146,7 @@ pub(super) mod element {
 
 /// Bounds what decoding may allocate: small messages grow about a hundredfold in memory, so all that is not an
 /// initializer has a limit in bytes, and initializers, which hold the weights, one in number.
-pub(super) fn check_amounts(model: &[u8]) -> Result<(), ImportError> {
+pub(super) fn check_amounts(model: &[u8]) -> Result<()> {
     let (mut structure_bytes, mut initializers) = (0, 0);
     for field in Fields(model) {
         if field.tag != MODEL_GRAPH {
@@ -165,7 +165,7 @@ pub(super) fn check_amounts(model: &[u8]) -> Result<(), ImportError> {
         [("bytes beside the tensors", MAX_STRUCTURE_BYTES, structure_bytes), ("tensors", MAX_TENSORS, initializers)]
     {
         if found > limit {
-            return Err(ImportError::TooMany { what, limit, found });
+            return Err(Error::TooMany { what, limit, found });
         }
     }
     Ok(())

@@ -1,28 +1,31 @@
 //! A plain safetensors file: the model table's tensors under their Caffe names, in any order, f32 or f16.
 
-use super::{ImportError, Imported, ImportedTensor};
+use super::{Imported, ImportedTensor};
 use crate::weights::{Dtype, Entry, Profile, parse};
+use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
 
 /// Reads a file and checks its tensors against the table.
-pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
-    let header =
-        parse(bytes, Profile::Plain).map_err(|source| ImportError::Safetensors { source: Box::new(source) })?;
+pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
+    let header = parse(bytes, Profile::Plain).map_err(|source| Error::Safetensors { source: Box::new(source) })?;
     let mut found: HashMap<&str, &Entry> = header.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     // The classifier is the table's last node, its bias the last tensor.
     let (bias, _) = super::expected(1).pop().expect("the table has tensors");
-    let missing = |tensor| ImportError::MissingTensor { tensor };
+    let missing = |tensor| Error::MissingTensor { tensor };
     let classes = match found.get(bias.as_str()).map(|entry| entry.shape.as_slice()) {
         Some(&[classes]) if classes > 0 => classes,
-        Some(shape) => return Err(wrong_shape(bias, vec![None], shape)),
+        Some(shape) => {
+            let found = shape.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+            return Err(Error::WrongShape { source_name: bias.clone(), tensor: bias, expected: vec![None], found });
+        }
         None => return Err(missing(bias)),
     };
     let mut tensors = Vec::new();
     for (name, shape) in super::expected(classes) {
         let Some(entry) = found.remove(name.as_str()) else { return Err(missing(name)) };
         if entry.shape != shape {
-            return Err(wrong_shape(name, shape.into_iter().map(Some).collect(), &entry.shape));
+            return Err(Error::wrong_shape(name, &shape, &entry.shape));
         }
         let data = &bytes[entry.range.clone()];
         let values = match entry.dtype {
@@ -32,12 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         tensors.push(ImportedTensor { name, shape, values });
     }
     match header.tensors.iter().find(|entry| found.contains_key(entry.name.as_str())) {
-        Some(extra) => Err(ImportError::ExtraTensor { tensor: extra.name.clone() }),
+        Some(extra) => Err(Error::UnexpectedTensor { tensor: extra.name.clone() }),
         None => Ok(Imported { classes, tensors }),
     }
-}
-
-fn wrong_shape(tensor: String, expected: Vec<Option<usize>>, found: &[usize]) -> ImportError {
-    let found = found.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
-    ImportError::Shape { source_name: tensor.clone(), tensor, expected, found }
 }

@@ -16,6 +16,15 @@ pub struct Cost {
 }
 
 /// The cost of every layer of `graph`, in execution order, for one image.
+///
+/// ```
+/// use googlenet::model::{cost, googlenet};
+///
+/// let layers = cost(&googlenet(1000).graph(224));
+/// let parameters: u64 = layers.iter().map(|layer| layer.parameters).sum();
+/// assert_eq!(parameters, 6_998_552);
+/// assert_eq!((layers[0].multiply_adds, layers[0].shape), (118_013_952, [64, 112, 112]));
+/// ```
 pub fn cost(graph: &Graph) -> Vec<Cost> {
     graph
         .nodes

@@ -18,6 +18,12 @@ const MODULES_4: [Module; 5] = [
 const MODULES_5: [Module; 2] = [("5a", 256, 160, 320, 32, 128, 128), ("5b", 384, 192, 384, 48, 128, 128)];
 
 /// The BVLC GoogLeNet for `classes` classes, without the auxiliary classifiers of its training.
+///
+/// ```
+/// let graph = googlenet::model::googlenet(1000).graph(224);
+/// let place = graph.find("inception_3a/output").expect("a module");
+/// assert_eq!((place.channels, graph.tensors[place.tensor].h), (256, 28));
+/// ```
 pub fn googlenet(classes: usize) -> Network {
     let mut layers = vec![
         conv("conv1/7x7_s2", 64, 7, 2),

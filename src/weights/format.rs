@@ -91,13 +91,22 @@ pub struct Entry {
 /// # Errors
 ///
 /// Whatever the profile does not allow; nothing is repaired or skipped.
+///
+/// ```
+/// use googlenet::weights::{Profile, parse};
+///
+/// let header = parse(&std::fs::read("weights/demo.safetensors")?, Profile::Strict)?;
+/// assert_eq!(header.metadata["dialect"], "bvlc");
+/// assert_eq!(header.tensors.len(), 116);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
     let raw: RawHeader =
         serde_json::from_slice(json).map_err(|source| Error::HeaderSyntax { source: Box::new(source) })?;
     if raw.tensors.len() > MAX_TENSORS {
-        return Err(Error::TooManyTensors { count: raw.tensors.len(), limit: MAX_TENSORS });
+        return Err(Error::TooMany { what: "tensors", found: raw.tensors.len(), limit: MAX_TENSORS });
     }
     if raw.metadata.len() > 1 {
         return Err(Error::DuplicateKey { key: METADATA.to_owned() });

@@ -23,6 +23,15 @@ impl Weights {
     /// # Errors
     ///
     /// Those of [`Weights::open`].
+    ///
+    /// ```
+    /// use googlenet::weights::Weights;
+    ///
+    /// // SAFETY: nobody writes to the file while this program runs.
+    /// let weights = unsafe { Weights::map("weights/demo.safetensors") }?;
+    /// assert_eq!(weights.tensors().len(), 116);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {
         let path = path.as_ref();
         let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };

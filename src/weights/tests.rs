@@ -162,7 +162,7 @@ fn doubled_keys() {
     refused!(file(unknown, &[0; 4]), Plain, Error::HeaderSyntax { .. });
     let many: Vec<_> = (0..=4096).map(|i| entry(&i.to_string(), "F32", "[1]", [4 * i, 4 * i + 4])).collect();
     assert!(parse(&file(&plain(&many[..4096]), &[0; 4 * 4096]), Profile::Plain).is_ok());
-    refused!(file(&plain(&many), &[0; 4 * 4097]), Plain, Error::TooManyTensors { count: 4097, limit: 4096 });
+    refused!(file(&plain(&many), &[0; 4 * 4097]), Plain, Error::TooMany { found: 4097, limit: 4096, .. });
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn the_writer_refuses_what_the_parser_would() {
     let put = |tensors: &[NewTensor<'_>]| write(&path, &BTreeMap::new(), tensors, false).unwrap_err();
     let one = tensor("t", &[1], Dtype::F32, &[1.0]);
     assert!(matches!(put(&[one.clone(), one.clone()]), Error::DuplicateKey { .. }));
-    assert!(matches!(put(&vec![one; 4097]), Error::TooManyTensors { count: 4097, .. }));
+    assert!(matches!(put(&vec![one; 4097]), Error::TooMany { found: 4097, .. }));
     assert!(matches!(put(&[tensor("__metadata__", &[1], Dtype::F32, &[1.0])]), Error::TensorName { .. }));
     assert!(matches!(put(&[tensor("t", &[3, 0], Dtype::F32, &[])]), Error::TensorShape { .. }));
     assert!(matches!(put(&[tensor("t", &[1; 9], Dtype::F32, &[1.0])]), Error::TensorShape { .. }));

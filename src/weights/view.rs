@@ -28,6 +28,13 @@ impl Weights {
     /// # Errors
     ///
     /// [`Error::Io`], or what is wrong with the file.
+    ///
+    /// ```
+    /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
+    /// assert_eq!((weights.dialect()?, weights.input_side()?), ("bvlc", 64));
+    /// assert_eq!(weights.labels()?[3], "cat");
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
         Weights::open_as(path, Profile::Strict)
     }
@@ -37,6 +44,14 @@ impl Weights {
     /// # Errors
     ///
     /// Those of [`Weights::open`].
+    ///
+    /// ```
+    /// use googlenet::weights::{Profile, Weights};
+    ///
+    /// let weights = Weights::open_as("weights/demo.safetensors", Profile::Plain)?;
+    /// assert_eq!(weights.tensors().len(), 116);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn open_as(path: impl AsRef<Path>, profile: Profile) -> Result<Weights> {
         let path = path.as_ref();
         let bytes = AlignedBytes::read(path);
@@ -50,6 +65,14 @@ impl Weights {
     /// # Errors
     ///
     /// What is wrong with the file.
+    ///
+    /// ```
+    /// use googlenet::weights::Weights;
+    ///
+    /// static FILE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors"));
+    /// assert_eq!(Weights::from_static(FILE)?.file_len(), FILE.len());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn from_static(bytes: &'static [u8]) -> Result<Weights> {
         let storage = match is_aligned(bytes) {
             true => Storage::Static(bytes),
@@ -63,6 +86,16 @@ impl Weights {
     /// # Errors
     ///
     /// What is wrong with the file.
+    ///
+    /// ```
+    /// use googlenet::{Error, weights::Weights};
+    ///
+    /// let mut bytes = std::fs::read("weights/demo.safetensors")?;
+    /// Weights::from_vec(bytes.clone())?;
+    /// *bytes.last_mut().expect("not empty") ^= 1;
+    /// assert!(matches!(Weights::from_vec(bytes), Err(Error::HashMismatch { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_vec(bytes: Vec<u8>) -> Result<Weights> {
         Weights::from_vec_as(bytes, Profile::Strict)
     }
@@ -115,6 +148,13 @@ impl Weights {
     }
 
     /// The tensor called `name`.
+    ///
+    /// ```
+    /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
+    /// let bias = weights.tensor("loss3/classifier.bias").expect("the classifier's");
+    /// assert_eq!((bias.shape(), bias.to_f32().len()), (&[10][..], 10));
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         self.index.get(name).map(|&i| self.view(&self.header.tensors[i]))
     }
@@ -147,6 +187,14 @@ impl Weights {
     ///
     /// [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `channels`, `mean`, `std`,
     /// `resize`, `input_side` that is missing or cannot be used.
+    ///
+    /// ```
+    /// use googlenet::{image::Channels, weights::Weights};
+    ///
+    /// let rule = Weights::open("weights/demo.safetensors")?.preprocessing()?;
+    /// assert_eq!((rule.channels, rule.mean, rule.resize), (Channels::Rgb, [127.5; 3], 64));
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
     pub fn preprocessing(&self) -> Result<Rule> {
         let channels = match self.value("channels")? {
             "bgr" => Channels::Bgr,

@@ -43,6 +43,22 @@ pub struct NewTensor<'a> {
 /// [`Error::TargetExists`], [`Error::Io`], or what is wrong with the tensors: a doubled or reserved name, a shape
 /// with a zero or more than 8 dimensions, values that do not fill the shape, a finite value too large for f16, more
 /// than 4096 tensors or a header longer than 1 MiB.
+///
+/// ```
+/// use googlenet::Error;
+/// use googlenet::weights::{Dtype, NewTensor, Weights, write};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("copy.safetensors");
+/// let weights = Weights::open("weights/demo.safetensors")?;
+/// let tensors: Vec<_> = weights
+///     .tensors()
+///     .map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype: Dtype::F32, values: t.to_f32() })
+///     .collect();
+/// write(&path, weights.metadata(), &tensors, false)?;
+/// assert!(matches!(write(&path, weights.metadata(), &tensors, false), Err(Error::TargetExists { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write(
     path: impl AsRef<Path>,
     metadata: &BTreeMap<String, String>,
@@ -80,7 +96,7 @@ pub fn write(
 /// Each tensor's range in the data section.
 fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     if tensors.len() > MAX_TENSORS {
-        return Err(Error::TooManyTensors { count: tensors.len(), limit: MAX_TENSORS });
+        return Err(Error::TooMany { what: "tensors", found: tensors.len(), limit: MAX_TENSORS });
     }
     let mut names = BTreeSet::new();
     let mut offsets = Vec::with_capacity(tensors.len());

@@ -20,6 +20,7 @@ use crate::progress::Progress;
 /// The peak is measured in the same process, on the same number of threads, before and after the runs. GMAC/s counts
 /// the multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Bench {
     /// Weights, as `convert` writes them [default: the demonstration weights]
     #[arg(long, value_name = "FILE")]
@@ -50,6 +51,10 @@ struct Times {
     min: f64,
     p90: f64,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet bench --threads 2 --runs 50 --layers";
 
 impl Bench {
     /// Measures and prints.

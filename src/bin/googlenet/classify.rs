@@ -19,6 +19,7 @@ use crate::progress::Progress;
 /// ten classes. A picture that cannot be used is named on stderr, the others are still classified, and the exit code
 /// is 4.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Classify {
     /// Weights, as `convert` writes them [default: the demonstration weights]
     #[arg(long, value_name = "FILE")]
@@ -39,6 +40,11 @@ pub struct Classify {
 
 /// "Chelsea" by Stefan van der Walt, CC0; see weights/README.md.
 static PHOTOGRAPH: &[u8] = include_bytes!("../../../weights/chelsea.png");
+
+const EXAMPLE: &str = "\
+Examples:
+  googlenet classify --top 3 cat.jpg dog.png
+  googlenet classify --weights googlenet.safetensors --json cat.jpg";
 
 impl Classify {
     /// Prints labels for every picture.
@@ -72,7 +78,7 @@ impl Classify {
         &self,
         session: &mut Session,
         name: &str,
-        picture: Result<image::Decoded, image::ImageError>,
+        picture: googlenet::Result<image::Decoded>,
         out: &mut dyn Write,
     ) -> Outcome {
         let picture = picture.or_fail(Code::Input, name)?;

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use googlenet::Error;
 use googlenet::import::import_bytes;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::{load, output};
 /// Every node or tensor is checked against the network's table. How pictures become input is stored with the weights:
 /// what an option says, else what IN's own metadata say, else what the dialect's authors did.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Convert {
     /// What to read
     #[arg(value_name = "IN")]
@@ -69,6 +71,10 @@ enum Channels {
     Rgb,
 }
 
+const EXAMPLE: &str = "\
+Example:
+  googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt";
+
 impl Convert {
     /// Writes the converted file.
     pub fn run(self, _out: &mut dyn Write) -> Outcome {
@@ -89,8 +95,14 @@ impl Convert {
                 values: Cow::Borrowed(tensor.values.as_slice()),
             })
             .collect();
-        let written = write(&self.output, &metadata, &tensors, self.force);
-        written.or_fail(Code::System, self.output.display())?;
+        if let Err(error) = write(&self.output, &metadata, &tensors, self.force) {
+            return Err(match error {
+                // It appeared while the input was read.
+                Error::TargetExists { .. } => output::exists(&self.output),
+                Error::Io { .. } => Failure::of(Code::System, self.output.display(), &error),
+                _ => Failure::of(Code::Model, self.input.display(), &error),
+            });
+        }
         eprintln!("{}: {} tensors, {} classes", self.output.display(), tensors.len(), imported.classes);
         Ok(())
     }

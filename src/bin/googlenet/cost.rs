@@ -11,6 +11,7 @@ use crate::load;
 
 /// Print each layer's output shape, multiply-adds and parameters, and their sums, for one image.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Cost {
     /// Side of the input, in pixels
     #[arg(long, value_name = "PIXELS", default_value = "224", value_parser = load::side)]
@@ -22,6 +23,10 @@ pub struct Cost {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet cost --side 448";
 
 impl Cost {
     /// Prints the table.

@@ -43,6 +43,13 @@ impl Failure {
         Self { code, text: text.into(), broken_pipe: false }
     }
 
+    /// An error with its causes, after `what` it happened to unless they name that.
+    pub fn of(code: Code, what: impl fmt::Display, error: &dyn Error) -> Self {
+        let (what, causes) = (what.to_string(), chain(error));
+        let text = if what.is_empty() || causes.contains(&what) { causes } else { format!("{what}: {causes}") };
+        Self::new(code, text)
+    }
+
     /// The exit code.
     pub fn code(&self) -> Code {
         self.code
@@ -76,11 +83,7 @@ pub trait OrFail<T> {
 
 impl<T, E: Error> OrFail<T> for Result<T, E> {
     fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T> {
-        self.map_err(|error| {
-            let (what, causes) = (what.to_string(), chain(&error));
-            let text = if what.is_empty() || causes.contains(&what) { causes } else { format!("{what}: {causes}") };
-            Failure::new(code, text)
-        })
+        self.map_err(|error| Failure::of(code, what, &error))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::exit::{Code, OrFail, Outcome};
 ///
 /// Hashes are of name, shape and values: equal wherever the numbers are. NaN are counted, not refused.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Inspect {
     /// A weight file, as `convert` writes it
     #[arg(value_name = "FILE")]
@@ -22,12 +23,16 @@ pub struct Inspect {
     json: bool,
 }
 
-/// The values of a tensor, in short; NaN take no part in the range.
+/// The values of a tensor, in short; NaN take no part in the range, which is NaN where all values are.
 struct Range {
     min: f32,
     max: f32,
     n_nan: usize,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet inspect googlenet.safetensors";
 
 impl Inspect {
     /// Prints the file's contents.
@@ -94,7 +99,7 @@ fn alignment(tensor: &Tensor<'_>) -> usize {
 }
 
 fn range(tensor: &Tensor<'_>) -> Range {
-    let empty = Range { min: f32::INFINITY, max: f32::NEG_INFINITY, n_nan: 0 };
+    let empty = Range { min: f32::NAN, max: f32::NAN, n_nan: 0 }; // the minimum of NaN and a number is the number
     tensor.to_f32().iter().fold(empty, |range, &x| Range {
         min: range.min.min(x),
         max: range.max.max(x),

@@ -8,6 +8,7 @@ mod cost;
 mod exit;
 mod inspect;
 mod load;
+mod npy;
 mod output;
 mod plan;
 mod progress;

@@ -26,7 +26,8 @@ pub fn check(path: &Path, force: bool) -> Outcome {
     Ok(())
 }
 
-fn exists(path: &Path) -> Failure {
+/// The failure of an output that exists.
+pub fn exists(path: &Path) -> Failure {
     Failure::new(Code::Exists, format!("{} exists, --force replaces it", path.display()))
 }
 

@@ -13,6 +13,7 @@ use crate::load;
 ///
 /// All steps of a phase may run at once; a phase begins when the one before it has ended.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Plan {
     /// Weights, as `convert` writes them [default: the demonstration weights]
     #[arg(long, value_name = "FILE")]
@@ -27,6 +28,10 @@ pub struct Plan {
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  googlenet plan --threads 2 --batch 4";
 
 impl Plan {
     /// Prints the plan.

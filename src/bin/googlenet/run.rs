@@ -1,15 +1,15 @@
 //! `run`: raw tensors in, a layer's output out.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use googlenet::Options;
-use npyz::{NpyFile, NpyHeader, NpyReader, Order, WriteOptions, WriterBuilder};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::load;
+use crate::npy::{Header, write_header};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 
@@ -18,6 +18,7 @@ use crate::progress::Progress;
 /// Input: .npy, f32, C order, [n, 3, side, side]. Output: .npy, f32, [n, classes] of the logits or probabilities,
 /// [n, c, h, w] of any other layer.
 #[derive(Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Run {
     /// Weights, as `convert` writes them
     #[arg(long, value_name = "FILE")]
@@ -42,13 +43,18 @@ pub struct Run {
     force: bool,
 }
 
+const EXAMPLE: &str = "\
+Example:
+  googlenet run --weights googlenet.safetensors --input x.npy --output y.npy --endpoint pool5/7x7_s1";
+
 impl Run {
     /// Writes the output.
     pub fn run(self, _out: &mut dyn Write) -> Outcome {
         output::check(&self.output, self.force)?;
         let model = load::model(Some(&self.weights))?;
         let side = self.side.unwrap_or(model.side());
-        let (images, mut values) = open(&self.input, side)?;
+        let mut input = Input::open(&self.input, side)?;
+        let images = input.images;
         let threads = self.threads.unwrap_or_else(load::all_threads);
         // A batch of as many images as there are threads: each takes whole images.
         let batch = images.min(threads);
@@ -58,63 +64,63 @@ impl Run {
         let [c, h, w] = session.endpoint_shape(endpoint).expect("it was asked for");
         let flat = [LOGITS, "prob"].contains(&endpoint);
         let shape = if flat { vec![images, c] } else { vec![images, c, h, w] };
-        let shape: Vec<u64> = shape.into_iter().map(|n| n as u64).collect();
 
         let mut file = Output::create(&self.output, self.force)?;
-        let failed = |result: std::io::Result<()>| result.or_fail(Code::System, self.output.display());
-        let begun = WriteOptions::<f32>::new().default_dtype().shape(&shape).writer(&mut file).begin_nd();
-        let mut writer = begun.or_fail(Code::System, self.output.display())?;
+        write_header(&mut file, &shape).or_fail(Code::System, self.output.display())?;
         let progress = Progress::new(images, "images");
         let mut done = 0;
         while done < images {
             let live = batch.min(images - done);
-            for x in &mut session.input_mut()[..live * 3 * side * side] {
-                let next = values.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
-                *x = next.or_fail(Code::Input, self.input.display())?;
-            }
+            let x = &mut session.input_mut()[..live * 3 * side * side];
+            input.header.read_values(&mut input.reader, x).or_fail(Code::Input, self.input.display())?;
             session.run();
             let y = session.endpoint(endpoint).expect("it was asked for");
-            failed(writer.extend(y[..live * c * h * w].iter().copied()))?;
+            for value in &y[..live * c * h * w] {
+                file.write_all(&value.to_le_bytes()).or_fail(Code::System, self.output.display())?;
+            }
             progress.advance(live);
             done += live;
         }
-        failed(writer.finish())?;
         file.commit()
     }
 }
 
-type Values = NpyReader<f32, BufReader<File>>;
+/// A file of images, its length checked, up to its first value.
+struct Input {
+    images: usize,
+    header: Header,
+    reader: BufReader<File>,
+}
 
-/// The number of images in the file at `path`, and its values, one after another; the file's length has been checked.
-fn open(path: &Path, side: usize) -> Outcome<(usize, Values)> {
-    let bad = |problem: String| Failure::new(Code::Input, format!("{}: {problem}", path.display()));
-    let file = File::open(path).or_fail(Code::Input, path.display())?;
-    let file_len = file.metadata().or_fail(Code::Input, path.display())?.len();
-    let mut reader = BufReader::new(file);
-    let header = NpyHeader::from_reader((&mut reader).take(MAX_HEADER)).or_fail(Code::Input, path.display())?;
-    if header.order() != Order::C {
-        return Err(bad("Fortran order, expected C order".into()));
+impl Input {
+    fn open(path: &Path, side: usize) -> Outcome<Self> {
+        let bad = |problem: String| Failure::new(Code::Input, format!("{}: {problem}", path.display()));
+        let file = File::open(path).or_fail(Code::Input, path.display())?;
+        let file_len = file.metadata().or_fail(Code::Input, path.display())?.len();
+        let mut reader = BufReader::new(file);
+        let header = Header::read(&mut reader).or_fail(Code::Input, path.display())?;
+        let shape = &header.shape;
+        if header.fortran_order {
+            return Err(bad("Fortran order, expected C order".into()));
+        }
+        let image = 3 * (side * side) as u64;
+        let &[images, 3, h, w] = shape.as_slice() else {
+            return Err(bad(format!("shape {:?}, expected [n, 3, {side}, {side}]", &shape[..shape.len().min(9)])));
+        };
+        if images == 0 || [h, w] != [side as u64; 2] {
+            return Err(bad(format!("shape {shape:?}, expected [n, 3, {side}, {side}] with n of 1 or more")));
+        }
+        if !["<f4", ">f4"].contains(&header.descr.as_str()) {
+            return Err(bad(format!("type {:.20?}, expected f32", header.descr)));
+        }
+        // Asked before anything is believed: this also bounds `images`.
+        let expected = images.checked_mul(4 * image);
+        let found = file_len.saturating_sub(reader.stream_position().or_fail(Code::Input, path.display())?);
+        if expected != Some(found) {
+            return Err(bad(format!("{found} bytes of values, not what shape {shape:?} needs")));
+        }
+        Ok(Self { images: images as usize, header, reader })
     }
-    let image = 3 * (side * side) as u64;
-    let &[images, 3, h, w] = header.shape() else {
-        return Err(bad(format!("shape {:?}, expected [n, 3, {side}, {side}]", header.shape())));
-    };
-    if images == 0 || [h, w] != [side as u64; 2] {
-        return Err(bad(format!("shape {:?}, expected [n, 3, {side}, {side}] with n of 1 or more", header.shape())));
-    }
-    let dtype = header.dtype().descr();
-    if !["'<f4'", "'>f4'"].contains(&dtype.as_str()) {
-        return Err(bad(format!("type {dtype}, expected f32")));
-    }
-    // Asked before anything is believed: this also bounds `images`.
-    let expected = images.checked_mul(4 * image);
-    let found = file_len - std::io::Seek::stream_position(&mut reader).or_fail(Code::Input, path.display())?;
-    if expected != Some(found) {
-        return Err(bad(format!("{found} bytes of values, not what shape {:?} needs", header.shape())));
-    }
-    let values = NpyFile::with_header(header, reader).data().or_fail(Code::Input, path.display())?;
-    Ok((images as usize, values))
 }
 
 const LOGITS: &str = "loss3/classifier";
-const MAX_HEADER: u64 = 64 << 10;
