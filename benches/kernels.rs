@@ -31,7 +31,7 @@ fn convolve(kernel: &ConvKernel, shape: &ConvShape, x: &[f32], packed: &[f32], p
             let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
             let (x, x_step) = if direct { (&x[first_px..], shape.ih * shape.iw) } else { (&*panel, kernel.px) };
             let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-            kernel.run(Tile { x, x_step, w, bias, relu: true, y });
+            kernel.run(Tile { x, x_step, w, bias, relu: true, y, ahead: &[] });
         }
     }
 }

@@ -49,7 +49,7 @@ fuzz_target!(|case: Case| {
             for block in conv::blocks(kernel, shape.oc, steps) {
                 let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
                 let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-                kernel.run(Tile { x: &panel, x_step: kernel.px, w, bias, relu: case.relu, y });
+                kernel.run(Tile { x: &panel, x_step: kernel.px, w, bias, relu: case.relu, y, ahead: &[] });
             }
         }
         for (&got, &expected) in y.iter().zip(&expected) {

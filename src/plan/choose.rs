@@ -39,8 +39,10 @@ pub(super) struct Choice {
     pub reason: String,
 }
 
-/// Cycles to move one vector into a panel.
-const PANEL: f64 = 4.0;
+/// Cycles to move one vector of contiguous pixels into a panel.
+const PANEL: f64 = 1.5;
+/// Cycles to gather one vector of a filter tap's pixels into a panel.
+const GATHERED_PANEL: f64 = 6.0;
 /// Cycles for bias, ReLU, transpose and store of one vector of outputs.
 const STORE: f64 = 5.0;
 /// Cycles for one vector of transformed inputs.
@@ -74,8 +76,12 @@ fn direct_cost(isa: Isa, kernel: &ConvKernel, in_place: bool, shape: &ConvShape,
     let groups = tiles.div_ceil(super::direct::group(kernel, shape)) as f64;
     let multiply = outputs * shape.steps() as f64 / 2.0;
     let weights = (padded * shape.steps() * size_of::<f32>()) as f64 * groups / MEMORY;
-    let panels =
-        if in_place { 0.0 } else { (tiles * shape.steps() * kernel.px.div_ceil(lanes as usize)) as f64 * PANEL };
+    let vectors = (tiles * shape.steps() * kernel.px.div_ceil(lanes as usize)) as f64;
+    let panels = match (in_place, shape.is_pointwise()) {
+        (true, _) => 0.0,
+        (false, true) => vectors * PANEL,
+        (false, false) => vectors * GATHERED_PANEL,
+    };
     multiply.max(weights) + outputs * STORE + panels
 }
 

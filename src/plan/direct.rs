@@ -80,6 +80,7 @@ pub(super) fn convolve(
     let (px, pixels, plane) = (kernel.px, shape.pixels(), shape.ih * shape.iw);
     let panel_stride = conv.panel_stride();
     let blocks = &conv.blocks[task.blocks.clone()];
+    let packed = |block: &StackBlock| &weights[block.block.offset..][..block.block.width * (steps + 1)];
     let first_px = task.part.start * px;
     let mut tile = task.part.start;
     while tile < task.part.end {
@@ -93,14 +94,16 @@ pub(super) fn convolve(
                 kernel.pack_panel(shape, x, t * px, live, &mut scratch[..panel_stride]);
             }
         }
-        for block in blocks {
-            let packed = &weights[block.block.offset..][..block.block.width * (steps + 1)];
-            let (w, bias) = packed.split_at(block.block.width * steps);
+        for (index, block) in blocks.iter().enumerate() {
+            let (w, bias) = packed(block).split_at(block.block.width * steps);
+            // While a block is computed the next one is fetched, a share by each tile.
+            let next = blocks.get(index + 1).or(blocks.first()).map_or(&[][..], packed);
+            let share = next.len().div_ceil(group.len());
             let y = operands.writes[block.node].as_mut().expect("a place for each node");
             // The task's place begins at the first of its blocks of this node.
             let first = blocks.iter().find(|b| b.node == block.node).map_or(0, |b| b.block.first);
             let rows = block.block.first - first..block.block.first - first + block.block.live;
-            for t in group.clone() {
+            for (i, t) in group.clone().enumerate() {
                 let live = px.min(pixels - t * px);
                 let (x, x_step) = match (conv.in_place, live == px) {
                     (true, true) => (&x[t * px..], plane),
@@ -108,7 +111,8 @@ pub(super) fn convolve(
                     (false, _) => (&scratch[(t - group.start) * panel_stride..][..panel_stride], px),
                 };
                 let columns = t * px - first_px..t * px - first_px + live;
-                kernel.run(Tile { x, x_step, w, bias, relu: true, y: y.window(rows.clone(), columns) });
+                let ahead = &next[(i * share).min(next.len())..((i + 1) * share).min(next.len())];
+                kernel.run(Tile { x, x_step, w, bias, relu: true, y: y.window(rows.clone(), columns), ahead });
             }
         }
         tile = group.end;

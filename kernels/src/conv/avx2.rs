@@ -20,7 +20,7 @@ pub(super) static KERNELS: [ConvKernel; 2] = [
         px: 16,
         oc: 6,
         granule: 6,
-        reads_in_place: true,
+        reads_in_place: false,
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx2(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.

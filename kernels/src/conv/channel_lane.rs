@@ -24,8 +24,11 @@ pub(super) fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile
             pixel[r] = bias;
         }
     }
-    let (mut x, mut w) = (tile.x.as_ptr(), tile.w.as_ptr());
+    let (mut x, mut w, mut ahead) = (tile.x.as_ptr(), tile.w.as_ptr(), tile.ahead.as_ptr());
+    let ahead_step = tile.ahead.len().div_ceil(steps);
     for _ in 0..steps {
+        s.prefetch(ahead);
+        ahead = ahead.wrapping_add(ahead_step);
         let mut vw = [s.splat(0.0); R];
         for (r, vw) in vw.iter_mut().enumerate() {
             // SAFETY: this step's R vectors of the `steps * width` weights.

@@ -105,6 +105,8 @@ pub struct Tile<'a> {
     pub relu: bool,
     /// The outputs: a row a channel (at most `width`), a column a pixel (at most `px`).
     pub y: RowsMut<'a>,
+    /// Weights that will be read next, to be asked for meanwhile; may be empty.
+    pub ahead: &'a [f32],
 }
 
 /// The largest size of a [`ConvShape`]: the product of any four is below 2^60.
@@ -170,7 +172,7 @@ impl ConvKernel {
     }
 }
 
-/// The most elements that packing writes past a panel's end: a vector less one.
+/// The most elements that packing writes past a panel's end.
 const OVERHANG: usize = 16;
 
 /// The kernels of `isa`. Which one suits a layer is the caller's choice: every one computes every convolution.

@@ -96,6 +96,9 @@ pub(super) fn panel<S: Simd>(
     px: usize,
     panel: &mut [f32],
 ) {
+    if shape.is_pointwise() && live == px {
+        return pixels(s, shape, x, first_px, px, panel);
+    }
     let mut runs = [Run { at: 0, y: 0, x: 0, len: 0, offset: 0, from: 0, to: 0 }; MAX_RUNS];
     let mut n_runs = 0;
     let mut at = 0;
@@ -152,6 +155,28 @@ pub(super) fn panel<S: Simd>(
                 }
                 row = row.wrapping_add(px);
             }
+        }
+    }
+}
+
+/// Packs a whole panel of a pointwise convolution: `px` contiguous pixels of every channel.
+#[inline(always)]
+fn pixels<S: Simd>(s: S, shape: &ConvShape, x: &[f32], first_px: usize, px: usize, panel: &mut [f32]) {
+    let plane = shape.ih * shape.iw;
+    for c in 0..shape.ic {
+        let mut at = 0;
+        while at < px {
+            let (from, n) = (c * plane + first_px + at, if px - at < S::LANES { px - at } else { S::LANES });
+            // What a whole vector reads beyond the n pixels is overwritten, or lies in the overhang.
+            let whole = from + S::LANES <= x.len();
+            // SAFETY: n <= px - at pixels of channel c, and `from + LANES` elements of `x` where that is tested; the
+            // panel has OVERHANG >= LANES - 1 elements after its last step.
+            unsafe {
+                let source = x.as_ptr().add(from);
+                let v = if whole { s.load(source) } else { s.load_window(source, 0, n) };
+                s.store(panel.as_mut_ptr().add(c * px + at), v);
+            }
+            at += S::LANES;
         }
     }
 }

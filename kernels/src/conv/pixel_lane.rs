@@ -18,8 +18,11 @@ pub(super) fn tile<S: Simd, const M: usize, const C: usize>(s: S, mut tile: Tile
     for (channel, &bias) in acc.iter_mut().zip(tile.bias) {
         *channel = [s.splat(bias); C];
     }
-    let (mut x, mut w) = (tile.x.as_ptr(), tile.w.as_ptr());
+    let (mut x, mut w, mut ahead) = (tile.x.as_ptr(), tile.w.as_ptr(), tile.ahead.as_ptr());
+    let ahead_step = tile.ahead.len().div_ceil(steps);
     for _ in 0..steps {
+        s.prefetch(ahead);
+        ahead = ahead.wrapping_add(ahead_step);
         let mut vx = [s.splat(0.0); C];
         for (c, vx) in vx.iter_mut().enumerate() {
             // SAFETY: `(steps - 1) * x_step + C * LANES <= x.len()` was asserted by `ConvKernel::run`.

@@ -32,7 +32,7 @@ fn convolve(
             let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
             let (x, x_step) = if direct { (&x[first_px..], shape.ih * shape.iw) } else { (&panel[..], kernel.px) };
             let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-            kernel.run(Tile { x, x_step, w, bias, relu, y });
+            kernel.run(Tile { x, x_step, w, bias, relu, y, ahead: w });
         }
     }
     assert!(y[..1].iter().chain(&y[1 + shape.oc * pixels..]).all(|&v| v == GUARD), "{} wrote outside", kernel.name);
@@ -123,7 +123,7 @@ fn a_step_that_wraps_is_refused() {
     let kernel = &kernels(Isa::Portable)[0];
     let (w, bias) = (vec![0.0; 3 * kernel.granule], vec![0.0; kernel.granule]);
     let y = RowsMut::new(&mut [], 0, 0, 0);
-    kernel.run(Tile { x: &[0.0; 16], x_step: usize::MAX / 2 + 1, w: &w, bias: &bias, relu: false, y });
+    kernel.run(Tile { x: &[0.0; 16], x_step: usize::MAX / 2 + 1, w: &w, bias: &bias, relu: false, y, ahead: &[] });
 }
 
 #[test]

@@ -93,6 +93,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: a hint; it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, x: *const f32) -> __m256 {
         // SAFETY: the caller vouches for 8 readable f32; loadu takes any alignment.
         unsafe { _mm256_loadu_ps(x) }

@@ -70,6 +70,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: a hint; it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, x: *const f32) -> __m512 {
         // SAFETY: the caller vouches for 16 readable f32; loadu takes any alignment.
         unsafe { _mm512_loadu_ps(x) }

@@ -48,6 +48,12 @@ pub(crate) trait Simd: Copy {
     /// The sum of all lanes, always in the same order.
     fn sum(self, a: Self::V) -> f32;
 
+    /// Asks for the cache line of `x`, which may point anywhere, to be brought near; where the set cannot, nothing.
+    #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        let _ = x;
+    }
+
     /// Lane `i` is `x[i]`.
     ///
     /// # Safety

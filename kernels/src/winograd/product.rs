@@ -32,7 +32,15 @@ pub(super) struct Group {
     channels: usize,
     u: *const f32,
     m: *mut f32,
+    /// Whether it is the first that reads these weights, and so asks for those that come [`AHEAD`] of them.
+    prefetch: bool,
 }
+
+/// f32 from a weight to the one prefetched with it: time for a line to come from memory.
+const AHEAD: usize = 2048;
+
+/// f32 in a cache line.
+const LINE: usize = 16;
 
 /// Walks all points and groups of at most `most` tiles; `group(p, g)` computes a group of `p` tiles.
 #[inline(always)]
@@ -49,7 +57,7 @@ pub(super) fn product<S: Simd>(_: S, operands: Product<'_>, most: usize, group: 
         let mut v_group = v;
         for g in 0..groups {
             let p = least + usize::from(g < larger);
-            group(p, Group { v: v_group, v_step, channels, u, m });
+            group(p, Group { v: v_group, v_step, channels, u, m, prefetch: g == 0 });
             (v_group, m) = (v_group.wrapping_add(p * S::LANES), m.wrapping_add(p * width));
         }
         (v, u) = (v.wrapping_add(channels.div_ceil(S::LANES) * v_step), u.wrapping_add(channels * width));
@@ -69,6 +77,13 @@ pub(super) unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: 
         let steps = if left < S::LANES { left } else { S::LANES };
         let mut step = v;
         for _ in 0..steps {
+            if group.prefetch {
+                let mut line = 0;
+                while line < R * S::LANES {
+                    s.prefetch(u.wrapping_add(AHEAD + line));
+                    line += LINE;
+                }
+            }
             let mut vu = [s.splat(0.0); R];
             for (r, vu) in vu.iter_mut().enumerate() {
                 // SAFETY: this channel's R vectors of the weights.
