@@ -43,8 +43,10 @@ pub(super) struct Choice {
 const PANEL: f64 = 1.5;
 /// Cycles to gather one vector of a filter tap's pixels into a panel.
 const GATHERED_PANEL: f64 = 6.0;
-/// Cycles for bias, ReLU, transpose and store of one vector of outputs.
+/// Cycles for bias, ReLU and store of one vector of outputs.
 const STORE: f64 = 5.0;
+/// Cycles to transpose it, too.
+const TRANSPOSE: f64 = 6.0;
 /// Cycles for one vector of transformed inputs.
 const INPUT: f64 = 8.0;
 /// Cycles for one vector of products: its store, and its part in the output transform.
@@ -82,7 +84,8 @@ fn direct_cost(isa: Isa, kernel: &ConvKernel, in_place: bool, shape: &ConvShape,
         (false, true) => vectors * PANEL,
         (false, false) => vectors * GATHERED_PANEL,
     };
-    multiply.max(weights) + outputs * STORE + panels
+    let store = if kernel.transposes { STORE + TRANSPOSE } else { STORE };
+    multiply.max(weights) + outputs * store + panels
 }
 
 fn winograd_cost(form: &Winograd, shape: &ConvShape) -> f64 {

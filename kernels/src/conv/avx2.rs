@@ -10,6 +10,7 @@ pub(super) static KERNELS: [ConvKernel; 2] = [
         oc: 16,
         granule: 8,
         reads_in_place: false,
+        transposes: true,
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx2(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.
@@ -21,6 +22,7 @@ pub(super) static KERNELS: [ConvKernel; 2] = [
         oc: 6,
         granule: 6,
         reads_in_place: false,
+        transposes: false,
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx2(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx2)`, whose token proves the set.

@@ -10,6 +10,7 @@ pub(super) static KERNELS: [ConvKernel; 3] = [
         oc: 32,
         granule: 16,
         reads_in_place: true,
+        transposes: true,
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx512(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.
@@ -21,6 +22,7 @@ pub(super) static KERNELS: [ConvKernel; 3] = [
         oc: 64,
         granule: 16,
         reads_in_place: true,
+        transposes: true,
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx512(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.
@@ -32,6 +34,7 @@ pub(super) static KERNELS: [ConvKernel; 3] = [
         oc: 8,
         granule: 8,
         reads_in_place: true,
+        transposes: false,
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_avx512(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Avx512)`, whose token proves the set.

@@ -128,6 +128,8 @@ pub struct ConvKernel {
     pub granule: usize,
     /// Whether it reads whole tiles of a pointwise convolution in place at full speed, or wants a panel.
     pub reads_in_place: bool,
+    /// Whether its store transposes: channel lanes do.
+    pub transposes: bool,
     panel: PanelFn,
     tile: TileFn,
 }

@@ -10,6 +10,7 @@ pub(super) static KERNELS: [ConvKernel; 2] = [
         oc: 8,
         granule: 4,
         reads_in_place: true,
+        transposes: true,
         // SAFETY: this table is reached only through `kernels(Isa::Neon)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_neon(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Neon)`, whose token proves the set.
@@ -21,6 +22,7 @@ pub(super) static KERNELS: [ConvKernel; 2] = [
         oc: 8,
         granule: 8,
         reads_in_place: true,
+        transposes: false,
         // SAFETY: this table is reached only through `kernels(Isa::Neon)`, whose token proves the set.
         panel: |shape, x, first_px, live, px, panel| unsafe { panel_neon(shape, x, first_px, live, px, panel) },
         // SAFETY: this table is reached only through `kernels(Isa::Neon)`, whose token proves the set.

@@ -32,15 +32,10 @@ pub(super) struct Group {
     channels: usize,
     u: *const f32,
     m: *mut f32,
-    /// Whether it is the first that reads these weights, and so asks for those that come [`AHEAD`] of them.
-    prefetch: bool,
+    /// Weights of the next point to ask for meanwhile: where they begin, and how many for each channel.
+    ahead: *const f32,
+    ahead_step: usize,
 }
-
-/// f32 from a weight to the one prefetched with it: time for a line to come from memory.
-const AHEAD: usize = 2048;
-
-/// f32 in a cache line.
-const LINE: usize = 16;
 
 /// Walks all points and groups of at most `most` tiles; `group(p, g)` computes a group of `p` tiles.
 #[inline(always)]
@@ -52,12 +47,15 @@ pub(super) fn product<S: Simd>(_: S, operands: Product<'_>, most: usize, group: 
     let v_step = tiles * S::LANES;
     let groups = tiles.div_ceil(most);
     let (least, larger) = (tiles / groups, tiles % groups);
+    let ahead_step = width.div_ceil(groups);
     let (mut v, mut u, mut m) = (v.as_ptr(), u.as_ptr(), m.as_mut_ptr());
     for _ in 0..points {
-        let mut v_group = v;
+        // While a point is computed the next one's weights are fetched, a share by each group.
+        let (mut v_group, mut ahead) = (v, u.wrapping_add(channels * width));
         for g in 0..groups {
             let p = least + usize::from(g < larger);
-            group(p, Group { v: v_group, v_step, channels, u, m, prefetch: g == 0 });
+            group(p, Group { v: v_group, v_step, channels, u, m, ahead, ahead_step });
+            ahead = ahead.wrapping_add(channels * ahead_step);
             (v_group, m) = (v_group.wrapping_add(p * S::LANES), m.wrapping_add(p * width));
         }
         (v, u) = (v.wrapping_add(channels.div_ceil(S::LANES) * v_step), u.wrapping_add(channels * width));
@@ -71,19 +69,14 @@ pub(super) fn product<S: Simd>(_: S, operands: Product<'_>, most: usize, group: 
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: Group) {
     let mut acc = [[s.splat(0.0); R]; P];
-    let (mut v, mut u) = (group.v, group.u);
+    let (mut v, mut u, mut ahead) = (group.v, group.u, group.ahead);
     let mut left = group.channels;
     while left > 0 {
         let steps = if left < S::LANES { left } else { S::LANES };
         let mut step = v;
         for _ in 0..steps {
-            if group.prefetch {
-                let mut line = 0;
-                while line < R * S::LANES {
-                    s.prefetch(u.wrapping_add(AHEAD + line));
-                    line += LINE;
-                }
-            }
+            s.prefetch(ahead);
+            ahead = ahead.wrapping_add(group.ahead_step);
             let mut vu = [s.splat(0.0); R];
             for (r, vu) in vu.iter_mut().enumerate() {
                 // SAFETY: this channel's R vectors of the weights.
