@@ -8,32 +8,12 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::model::{self, Op};
-use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Tile};
+use googlenet_kernels::conv;
 use googlenet_kernels::view::RowsMut;
-use googlenet_kernels::{average, dense, isa, lrn, pool};
+use googlenet_kernels::{average, dense, isa, lrn, pool, winograd};
 
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
-}
-
-/// One whole convolution, tile by tile, a panel packed for each tile unless the kernel reads in place.
-fn convolve(kernel: &ConvKernel, shape: &ConvShape, x: &[f32], packed: &[f32], panel: &mut [f32], y: &mut [f32]) {
-    let (steps, pixels) = (shape.steps(), shape.pixels());
-    let in_place = shape.is_pointwise() && kernel.reads_in_place;
-    let mut out = RowsMut::new(y, shape.oc, pixels, pixels);
-    for first_px in (0..pixels).step_by(kernel.px) {
-        let live = kernel.px.min(pixels - first_px);
-        let direct = in_place && live == kernel.px;
-        if !direct {
-            kernel.pack_panel(shape, x, first_px, live, panel);
-        }
-        for block in conv::blocks(kernel, shape.oc, steps) {
-            let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
-            let (x, x_step) = if direct { (&x[first_px..], shape.ih * shape.iw) } else { (&*panel, kernel.px) };
-            let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-            kernel.run(Tile { x, x_step, w, bias, relu: true, y, ahead: &[] });
-        }
-    }
 }
 
 fn convolutions(c: &mut Criterion) {
@@ -52,8 +32,22 @@ fn convolutions(c: &mut Criterion) {
                 let mut packed = vec![0.0; conv::packed_len(kernel, shape.oc, shape.steps())];
                 kernel.pack_weights(&shape, &w, &bias, &mut packed);
                 let mut panel = vec![0.0; kernel.panel_len(&shape)];
-                group.bench_function(format!("{isa} {}", kernel.name), |b| {
-                    b.iter(|| convolve(kernel, &shape, black_box(&x), &packed, &mut panel, &mut y));
+                let in_place = shape.is_pointwise() && kernel.reads_in_place();
+                group.bench_function(format!("{isa} {}", kernel.name()), |b| {
+                    b.iter(|| kernel.convolve(&shape, black_box(&x), &packed, true, in_place, &mut panel, &mut y));
+                });
+            }
+            for form in winograd::algorithms(isa).iter().filter(|form| form.fits(&shape)) {
+                let mut packed = vec![0.0; form.packed_len(&shape)];
+                form.pack_weights(&shape, &w, &bias, &mut packed);
+                let rows = form.grid(&shape).rows.min(2);
+                let mut scratch = vec![0.0; form.scratch_len(&shape, rows)];
+                group.bench_function(format!("{isa} {}", form.name()), |b| {
+                    b.iter(|| {
+                        let (tiles, plane) = (0..form.grid(&shape).rows, shape.pixels());
+                        let mut y = RowsMut::new(&mut y, shape.oc, plane, plane);
+                        form.convolve(&shape, black_box(&x), &packed, true, tiles, rows, &mut y, &mut scratch);
+                    });
                 });
             }
         }

@@ -1,9 +1,10 @@
-//! Any convolution shape, on every kernel: small-integer inputs must give the reference's sums exactly.
+//! Any convolution shape, on every kernel and form: small-integer inputs must give the reference's sums, exactly where
+//! nothing is transformed.
 #![no_main]
 
-use googlenet_kernels::conv::{self, ConvShape, Tile, conv2d_ref};
-use googlenet_kernels::isa;
+use googlenet_kernels::conv::{self, ConvShape, conv2d_ref};
 use googlenet_kernels::view::RowsMut;
+use googlenet_kernels::{isa, winograd};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -11,6 +12,8 @@ use libfuzzer_sys::fuzz_target;
 struct Case {
     sizes: [u8; 10],
     relu: bool,
+    in_place: bool,
+    rows: u8,
     seed: u64,
 }
 
@@ -36,25 +39,34 @@ fuzz_target!(|case: Case| {
     let (x, w) = (integers(shape.ic * ih * iw), integers(shape.oc * shape.steps()));
     let bias = integers(shape.oc);
     let (expected, _) = conv2d_ref(&shape, &x, &w, &bias);
-    let (steps, pixels) = (shape.steps(), shape.pixels());
     for kernel in isa::detected().flat_map(conv::kernels) {
-        let mut packed = vec![f32::NAN; conv::packed_len(kernel, shape.oc, steps)];
+        let mut packed = vec![f32::NAN; conv::packed_len(kernel, shape.oc, shape.steps())];
         kernel.pack_weights(&shape, &w, &bias, &mut packed);
         let mut panel = vec![f32::NAN; kernel.panel_len(&shape)];
-        let mut y = vec![f32::NAN; shape.oc * pixels];
-        let mut out = RowsMut::new(&mut y, shape.oc, pixels, pixels);
-        for first_px in (0..pixels).step_by(kernel.px) {
-            let live = kernel.px.min(pixels - first_px);
-            kernel.pack_panel(&shape, &x, first_px, live, &mut panel);
-            for block in conv::blocks(kernel, shape.oc, steps) {
-                let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
-                let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-                kernel.run(Tile { x: &panel, x_step: kernel.px, w, bias, relu: case.relu, y, ahead: &[] });
-            }
-        }
+        let mut y = vec![f32::NAN; expected.len()];
+        let in_place = shape.is_pointwise() && case.in_place;
+        kernel.convolve(&shape, &x, &packed, case.relu, in_place, &mut panel, &mut y);
         for (&got, &expected) in y.iter().zip(&expected) {
             let expected = if case.relu { expected.max(0.0) } else { expected };
-            assert_eq!(f64::from(got), expected, "{} {shape:?}", kernel.name);
+            assert_eq!(f64::from(got), expected, "{} {shape:?}", kernel.name());
+        }
+    }
+    // Transformed, the sums are not exact: each within what its form may lose of the largest magnitude around.
+    let (_, magnitudes) = conv2d_ref(&shape, &x, &w, &bias);
+    let largest = magnitudes.iter().fold(1.0_f64, |most, &m| most.max(m));
+    for form in isa::detected().flat_map(winograd::algorithms).filter(|form| form.fits(&shape)) {
+        let mut packed = vec![f32::NAN; form.packed_len(&shape)];
+        form.pack_weights(&shape, &w, &bias, &mut packed);
+        let tile_rows = form.grid(&shape).rows;
+        let rows = usize::from(case.rows) % tile_rows + 1;
+        let mut scratch = vec![f32::NAN; form.scratch_len(&shape, rows)];
+        let (pixels, mut y) = (shape.pixels(), vec![f32::NAN; expected.len()]);
+        let mut out = RowsMut::new(&mut y, shape.oc, pixels, pixels);
+        form.convolve(&shape, &x, &packed, case.relu, 0..tile_rows, rows, &mut out, &mut scratch);
+        for (&got, &expected) in y.iter().zip(&expected) {
+            let expected = if case.relu { expected.max(0.0) } else { expected };
+            let err = (f64::from(got) - expected).abs();
+            assert!(err <= 1e-3 * largest, "{} {shape:?}: {got} for {expected}", form.name());
         }
     }
 });

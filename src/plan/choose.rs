@@ -27,8 +27,8 @@ impl Algorithm {
     /// Form and tile.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Algorithm::Direct { kernel, .. } => kernel.name,
-            Algorithm::Winograd(form) => form.name,
+            Algorithm::Direct { kernel, .. } => kernel.name(),
+            Algorithm::Winograd(form) => form.name(),
         }
     }
 }
@@ -57,7 +57,7 @@ const MEMORY: f64 = 8.0;
 /// The cheapest algorithm for `shape`, whose channels belong to outputs of `widths` channels each.
 pub(super) fn choose(isa: Isa, shape: &ConvShape, widths: &[usize]) -> Choice {
     let direct = conv::kernels(isa).iter().map(|kernel| {
-        let in_place = shape.is_pointwise() && kernel.reads_in_place;
+        let in_place = shape.is_pointwise() && kernel.reads_in_place();
         (direct_cost(isa, kernel, in_place, shape, widths), Algorithm::Direct { kernel: *kernel, in_place })
     });
     let forms = winograd::algorithms(isa).iter().filter(|form| widths.len() == 1 && form.fits(shape));
@@ -71,27 +71,27 @@ pub(super) fn choose(isa: Isa, shape: &ConvShape, widths: &[usize]) -> Choice {
 
 fn direct_cost(isa: Isa, kernel: &ConvKernel, in_place: bool, shape: &ConvShape, widths: &[usize]) -> f64 {
     let lanes = lanes(isa) as f64;
-    let tiles = shape.pixels().div_ceil(kernel.px);
+    let tiles = shape.pixels().div_ceil(kernel.px());
     let padded: usize =
         widths.iter().flat_map(|&oc| conv::blocks(kernel, oc, shape.steps())).map(|block| block.width).sum();
-    let outputs = (tiles * kernel.px * padded) as f64 / lanes;
+    let outputs = (tiles * kernel.px() * padded) as f64 / lanes;
     let groups = tiles.div_ceil(super::direct::group(kernel, shape)) as f64;
     let multiply = outputs * shape.steps() as f64 / 2.0;
     let weights = (padded * shape.steps() * size_of::<f32>()) as f64 * groups / MEMORY;
-    let vectors = (tiles * shape.steps() * kernel.px.div_ceil(lanes as usize)) as f64;
+    let vectors = (tiles * shape.steps() * kernel.px().div_ceil(lanes as usize)) as f64;
     let panels = match (in_place, shape.is_pointwise()) {
         (true, _) => 0.0,
         (false, true) => vectors * PANEL,
         (false, false) => vectors * GATHERED_PANEL,
     };
-    let store = if kernel.transposes { STORE + TRANSPOSE } else { STORE };
+    let store = if kernel.transposes() { STORE + TRANSPOSE } else { STORE };
     multiply.max(weights) + outputs * store + panels
 }
 
 fn winograd_cost(form: &Winograd, shape: &ConvShape) -> f64 {
     let grid = form.grid(shape);
     let tiles = (form.points() * grid.rows * grid.columns) as f64;
-    let padded = shape.oc.next_multiple_of(form.lanes) as f64 / form.lanes as f64;
+    let padded = shape.oc.next_multiple_of(form.lanes()) as f64 / form.lanes() as f64;
     let groups = grid.rows.div_ceil(super::winograd::rows_at_once(form, shape)) as f64;
     let channels = form.channels(shape) as f64;
     let multiply = tiles * channels * padded / 2.0;
@@ -101,5 +101,5 @@ fn winograd_cost(form: &Winograd, shape: &ConvShape) -> f64 {
 
 /// f32 lanes of a vector of `isa`.
 fn lanes(isa: Isa) -> usize {
-    winograd::algorithms(isa).first().map_or(1, |form| form.lanes)
+    winograd::algorithms(isa).first().map_or(1, |form| form.lanes())
 }

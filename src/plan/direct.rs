@@ -32,7 +32,7 @@ const GROUP_BYTES: usize = 256 * 1024;
 
 /// How many tiles' panels fit beside a block's weights.
 pub(super) fn group(kernel: &ConvKernel, shape: &ConvShape) -> usize {
-    (GROUP_BYTES / (4 * kernel.px * shape.steps())).clamp(1, shape.pixels().div_ceil(kernel.px))
+    (GROUP_BYTES / (4 * kernel.px() * shape.steps())).clamp(1, shape.pixels().div_ceil(kernel.px()))
 }
 
 impl DirectStep {
@@ -52,7 +52,7 @@ impl DirectStep {
 
     /// Tiles of pixels.
     pub(super) fn tiles(&self) -> usize {
-        self.shape.pixels().div_ceil(self.kernel.px)
+        self.shape.pixels().div_ceil(self.kernel.px())
     }
 
     /// Elements from one panel of a group to the next.
@@ -77,7 +77,7 @@ pub(super) fn convolve(
     scratch: &mut [f32],
 ) {
     let (shape, kernel, steps) = (&conv.shape, &conv.kernel, conv.shape.steps());
-    let (px, pixels, plane) = (kernel.px, shape.pixels(), shape.ih * shape.iw);
+    let (px, pixels, plane) = (kernel.px(), shape.pixels(), shape.ih * shape.iw);
     let panel_stride = conv.panel_stride();
     let blocks = &conv.blocks[task.blocks.clone()];
     let packed = |block: &StackBlock| &weights[block.block.offset..][..block.block.width * (steps + 1)];

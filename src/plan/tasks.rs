@@ -94,7 +94,7 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
     let part = task.part.clone();
     match &step.kind {
         Kind::Direct(conv) => {
-            let pixels = part.start * conv.kernel.px..(part.end * conv.kernel.px).min(conv.shape.pixels());
+            let pixels = part.start * conv.kernel.px()..(part.end * conv.kernel.px()).min(conv.shape.pixels());
             let blocks = &conv.blocks[task.blocks.clone()];
             let write = |node: usize| {
                 let own = || blocks.iter().filter(|b| b.node == node).map(|b| b.block);

@@ -10,8 +10,6 @@ use googlenet_kernels::conv::{Block, ConvShape};
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Winograd;
 
-use super::arena::LINE;
-
 /// A convolution in the transformed domain.
 #[derive(Clone, Debug)]
 pub(super) struct WinogradStep {
@@ -25,13 +23,13 @@ pub(super) struct WinogradStep {
 
 /// Tiles that make a weight, once loaded, worth its way from memory.
 const ENOUGH_TILES: usize = 14;
-/// Bytes of transformed inputs and products at a time: half of a 512 KiB L2 cache.
+/// Bytes of transformed inputs, products and strips at a time: half of a 512 KiB L2 cache.
 const GROUP_BYTES: usize = 256 * 1024;
 
 /// Rows of tiles to transform at a time.
 pub(super) fn rows_at_once(form: &Winograd, shape: &ConvShape) -> usize {
     let grid = form.grid(shape);
-    let fit = |rows: &usize| (form.v_len(shape, *rows) + form.m_len(shape, *rows)) * size_of::<f32>() <= GROUP_BYTES;
+    let fit = |rows: &usize| form.scratch_len(shape, *rows) * size_of::<f32>() <= GROUP_BYTES;
     let enough = ENOUGH_TILES.div_ceil(grid.columns);
     (enough..=grid.rows).take_while(fit).last().unwrap_or(enough).clamp(1, grid.rows)
 }
@@ -66,25 +64,17 @@ impl WinogradStep {
     /// Elements of one point's transformed inputs of one block of channels, for all tiles.
     pub(super) fn block_len(&self) -> usize {
         let grid = self.form.grid(&self.shape);
-        grid.rows * grid.columns * self.form.lanes
+        grid.rows * grid.columns * self.form.lanes()
     }
 
     /// Elements of scratch for the whole convolution, `rows` rows of tiles at a time.
     pub(super) fn scratch_len(&self) -> usize {
-        self.strip_len() + self.v_len(self.rows) + self.form.m_len(&self.shape, self.rows)
+        self.form.scratch_len(&self.shape, self.rows)
     }
 
     /// Elements of scratch if the transformed inputs lie elsewhere.
     pub(super) fn shared_scratch_len(&self) -> usize {
-        self.strip_len() + self.form.m_len(&self.shape, self.tile_rows())
-    }
-
-    fn strip_len(&self) -> usize {
-        self.form.strip_len(&self.shape).next_multiple_of(LINE)
-    }
-
-    fn v_len(&self, rows: usize) -> usize {
-        self.form.v_len(&self.shape, rows).next_multiple_of(LINE)
+        self.form.block_scratch_len(&self.shape, self.tile_rows())
     }
 
     /// The convolution of the rows `tile_rows` of tiles; `y` has all channels, and their pixels.
@@ -96,23 +86,7 @@ impl WinogradStep {
         y: &mut RowsMut<'_>,
         scratch: &mut [f32],
     ) {
-        let (strip, rest) = scratch.split_at_mut(self.strip_len());
-        let first_row = self.form.output_rows(&self.shape, &tile_rows).start;
-        for top in tile_rows.clone().step_by(self.rows) {
-            let part = top..(top + self.rows).min(tile_rows.end);
-            let (v, m) = rest.split_at_mut(self.v_len(part.len()));
-            let v = &mut v[..self.form.v_len(&self.shape, part.len())];
-            let row = v.len() / self.form.points();
-            let blocks = 0..self.form.channel_blocks(&self.shape);
-            let v_rows = RowsMut::new(v, self.form.points(), row, row);
-            self.form.transform_input(&self.shape, x, part.clone(), blocks, v_rows, strip);
-            let rows = self.form.output_rows(&self.shape, &part);
-            let pixels = (rows.start - first_row) * self.shape.ow..(rows.end - first_row) * self.shape.ow;
-            for block in &self.blocks {
-                let y = y.window(block.first..block.first + block.live, pixels.clone());
-                self.block(block, v, weights, part.clone(), y, m, strip);
-            }
-        }
+        self.form.convolve(&self.shape, x, weights, true, tile_rows, self.rows, y, scratch);
     }
 
     /// The input transform of all tiles of the channel blocks `blocks`.
@@ -129,33 +103,11 @@ impl WinogradStep {
         y: &mut RowsMut<'_>,
         scratch: &mut [f32],
     ) {
-        let (strip, m) = scratch.split_at_mut(self.strip_len());
         let blocks = &self.blocks[blocks];
         for block in blocks {
             let first = block.first - blocks[0].first;
             let y = y.window(first..first + block.live, 0..self.shape.pixels());
-            self.block(block, v, weights, 0..self.tile_rows(), y, m, strip);
+            self.form.multiply_block(&self.shape, block, v, weights, true, 0..self.tile_rows(), y, scratch);
         }
-    }
-
-    /// Products and output transform of one block.
-    #[expect(clippy::too_many_arguments, reason = "two inputs, two outputs, which part, and scratch")]
-    fn block(
-        &self,
-        block: &Block,
-        v: &[f32],
-        weights: &[f32],
-        tile_rows: Range<usize>,
-        y: RowsMut<'_>,
-        m: &mut [f32],
-        strip: &mut [f32],
-    ) {
-        let (form, channels) = (&self.form, self.form.channels(&self.shape));
-        let tiles = tile_rows.len() * form.grid(&self.shape).columns;
-        let len = form.points() * channels * block.width;
-        let (u, bias) = weights[block.offset..][..len + block.width].split_at(len);
-        let m = &mut m[..form.points() * tiles * block.width];
-        form.multiply(channels, tiles, v, u, block.width, m);
-        form.transform_output(&self.shape, tile_rows, m, bias, true, y, strip);
     }
 }

@@ -115,26 +115,50 @@ pub const MAX_SIZE: usize = 1 << 15;
 type TileFn = fn(Tile<'_>);
 type PanelFn = fn(shape: &ConvShape, x: &[f32], first_px: usize, live: usize, px: usize, panel: &mut [f32]);
 
-/// One microkernel of one instruction set.
+/// One microkernel of one instruction set. What it is made of is fixed here: the bounds checks rely on it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvKernel {
-    /// Its name in plans and benches: form and tile.
-    pub name: &'static str,
-    /// Pixels of a tile.
-    pub px: usize,
-    /// Output channels of a full block.
-    pub oc: usize,
-    /// Widths of blocks are multiples of this.
-    pub granule: usize,
-    /// Whether it reads whole tiles of a pointwise convolution in place at full speed, or wants a panel.
-    pub reads_in_place: bool,
-    /// Whether its store transposes: channel lanes do.
-    pub transposes: bool,
+    name: &'static str,
+    px: usize,
+    oc: usize,
+    granule: usize,
+    reads_in_place: bool,
+    transposes: bool,
     panel: PanelFn,
     tile: TileFn,
 }
 
 impl ConvKernel {
+    /// Its name in plans and benches: form and tile.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Pixels of a tile.
+    pub const fn px(&self) -> usize {
+        self.px
+    }
+
+    /// Output channels of a full block.
+    pub const fn oc(&self) -> usize {
+        self.oc
+    }
+
+    /// Widths of blocks are multiples of this.
+    pub const fn granule(&self) -> usize {
+        self.granule
+    }
+
+    /// Whether it reads whole tiles of a pointwise convolution in place at full speed, or wants a panel.
+    pub const fn reads_in_place(&self) -> bool {
+        self.reads_in_place
+    }
+
+    /// Whether its store transposes: channel lanes do.
+    pub const fn transposes(&self) -> bool {
+        self.transposes
+    }
+
     /// Elements of a panel buffer for one tile of `shape`: `[step][px]` and the last vector's overhang.
     pub fn panel_len(&self, shape: &ConvShape) -> usize {
         shape.steps() * self.px + OVERHANG
@@ -144,7 +168,8 @@ impl ConvKernel {
     /// what lies in the padding is 0, and so are pixels past `live`.
     ///
     /// # Panics
-    /// If a size of `shape` is above [`MAX_SIZE`], `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is shorter than [`Self::panel_len`].
+    /// If a size of `shape` is above [`MAX_SIZE`], `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is
+    /// shorter than [`Self::panel_len`].
     pub fn pack_panel(&self, shape: &ConvShape, x: &[f32], first_px: usize, live: usize, panel: &mut [f32]) {
         shape.assert_sizes();
         assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
@@ -171,6 +196,41 @@ impl ConvKernel {
         assert!(end.is_some_and(|end| end <= tile.x.len()), "input of {} elements", tile.x.len());
         assert!(tile.y.rows() <= width && tile.y.row_len() <= self.px, "output larger than the tile");
         (self.tile)(tile);
+    }
+
+    /// A whole convolution, tile by tile: `y`, `[oc, oh, ow]`, from `x`, `[ic, ih, iw]`, and [`Self::pack_weights`]'s
+    /// `packed`. Whole tiles of a pointwise convolution are read in place, if `in_place`; `panel` is scratch.
+    ///
+    /// # Panics
+    /// If a size of `shape` is above [`MAX_SIZE`], or a length does not fit; `panel` has [`Self::panel_len`] elements.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, and scratch")]
+    pub fn convolve(
+        &self,
+        shape: &ConvShape,
+        x: &[f32],
+        packed: &[f32],
+        relu: bool,
+        in_place: bool,
+        panel: &mut [f32],
+        y: &mut [f32],
+    ) {
+        let (steps, pixels, plane) = (shape.steps(), shape.pixels(), shape.ih * shape.iw);
+        assert!(shape.is_pointwise() || !in_place, "{shape:?} cannot be read in place");
+        assert_eq!(y.len(), shape.oc * pixels, "output length");
+        let mut out = RowsMut::new(y, shape.oc, pixels, pixels);
+        for first_px in (0..pixels).step_by(self.px) {
+            let live = self.px.min(pixels - first_px);
+            let direct = in_place && live == self.px;
+            if !direct {
+                self.pack_panel(shape, x, first_px, live, panel);
+            }
+            for block in blocks(self, shape.oc, steps) {
+                let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
+                let (x, x_step) = if direct { (&x[first_px..], plane) } else { (&panel[..], self.px) };
+                let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
+                self.run(Tile { x, x_step, w, bias, relu, y, ahead: &[] });
+            }
+        }
     }
 }
 

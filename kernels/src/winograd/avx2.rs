@@ -18,7 +18,6 @@ const fn algorithm<F: Form>(name: &'static str) -> Winograd {
         r: F::R,
         lanes: 8,
         oc: 16,
-        px: 6,
         filter: filter::filter::<F>,
         // SAFETY: this table is reached only through `algorithms(Isa::Avx2)`, whose token proves the set.
         input: |operands| unsafe { input_avx2::<F>(operands) },

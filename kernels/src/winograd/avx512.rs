@@ -18,7 +18,6 @@ const fn algorithm<F: Form>(name: &'static str) -> Winograd {
         r: F::R,
         lanes: 16,
         oc: 32,
-        px: 14,
         filter: filter::filter::<F>,
         // SAFETY: this table is reached only through `algorithms(Isa::Avx512)`, whose token proves the set.
         input: |operands| unsafe { input_avx512::<F>(operands) },

@@ -98,26 +98,22 @@ type InputFn = fn(input::Input<'_>);
 type ProductFn = fn(product::Product<'_>);
 type OutputFn = fn(output::Output<'_>);
 
-/// One form on one instruction set.
+/// One form on one instruction set. What it is made of is fixed here: the bounds checks rely on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
-    /// Its name in plans and benches: `F(4,3)`.
-    pub name: &'static str,
-    /// Outputs of a tile side.
-    pub m: usize,
-    /// Taps of a filter side, in the polyphase form.
-    pub r: usize,
-    /// f32 lanes of a vector.
-    pub lanes: usize,
-    /// Output channels of a full block.
-    pub oc: usize,
-    /// The most tiles that a product holds in registers.
-    pub px: usize,
+    name: &'static str,
+    m: usize,
+    r: usize,
+    lanes: usize,
+    oc: usize,
     filter: FilterFn,
     input: InputFn,
     product: ProductFn,
     output: OutputFn,
 }
+
+/// f32 in a cache line.
+const LINE: usize = 16;
 
 /// The tiles of an output map: rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +125,16 @@ pub struct Grid {
 }
 
 impl Winograd {
+    /// Its name in plans and benches: `F(4,3)`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// f32 lanes of a vector.
+    pub const fn lanes(&self) -> usize {
+        self.lanes
+    }
+
     /// Points of a tile: `(m + r - 1)^2`.
     pub fn points(&self) -> usize {
         (self.m + self.r - 1).pow(2)
@@ -171,12 +177,12 @@ impl Winograd {
     }
 
     /// Elements of the products of `tile_rows` rows of tiles and one block of output channels.
-    pub fn m_len(&self, shape: &ConvShape, tile_rows: usize) -> usize {
+    fn m_len(&self, shape: &ConvShape, tile_rows: usize) -> usize {
         self.points() * tile_rows * self.grid(shape).columns * self.oc
     }
 
     /// Elements of the scratch that the transforms need.
-    pub fn strip_len(&self, shape: &ConvShape) -> usize {
+    fn strip_len(&self, shape: &ConvShape) -> usize {
         // A row of tiles' inputs, n rows twice, or outputs, m rows of whole vectors.
         let n = self.m + self.r - 1;
         let width = (self.grid(shape).columns * self.m + self.r - 1).next_multiple_of(self.lanes);
@@ -210,7 +216,8 @@ impl Winograd {
     }
 
     /// Transforms the inputs of the rows `tile_rows` of tiles and the channel blocks `blocks` of `x`, `[ic, ih, iw]`.
-    /// `v` has a row a point, which holds `[block][tile][LANES]`.
+    /// `v` has a row a point, which holds `[block][tile][LANES]`; `scratch` has at least
+    /// [`Self::block_scratch_len`] elements.
     ///
     /// # Panics
     /// If the form does not fit `shape`, tiles or blocks do not exist, or a length does not fit.
@@ -221,9 +228,10 @@ impl Winograd {
         tile_rows: Range<usize>,
         blocks: Range<usize>,
         v: RowsMut<'_>,
-        strip: &mut [f32],
+        scratch: &mut [f32],
     ) {
         self.assert_fits(shape);
+        let strip = scratch;
         let grid = self.grid(shape);
         assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
         assert!(tile_rows.start <= tile_rows.end && tile_rows.end <= grid.rows, "rows {tile_rows:?} of {grid:?}");
@@ -234,12 +242,86 @@ impl Winograd {
         (self.input)(input::Input { shape, grid, x, tile_rows, blocks, v, strip });
     }
 
+    /// Elements of scratch that [`Self::convolve`] needs for `rows` rows of tiles at a time.
+    pub fn scratch_len(&self, shape: &ConvShape, rows: usize) -> usize {
+        self.block_scratch_len(shape, rows) + self.v_len(shape, rows)
+    }
+
+    /// Elements of scratch that [`Self::multiply_block`] needs for `rows` rows of tiles.
+    pub fn block_scratch_len(&self, shape: &ConvShape, rows: usize) -> usize {
+        self.strip_len(shape).next_multiple_of(LINE) + self.m_len(shape, rows).next_multiple_of(LINE)
+    }
+
+    /// The convolution of the rows `tile_rows` of tiles of `x`, `[ic, ih, iw]`, `rows` at a time. `y` has a row a
+    /// channel and as columns the pixels of the output rows that those tiles cover; `packed` is
+    /// [`Self::pack_weights`]'s.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, tiles do not exist, `rows` is 0, or a length does not fit.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, its part, and scratch")]
+    pub fn convolve(
+        &self,
+        shape: &ConvShape,
+        x: &[f32],
+        packed: &[f32],
+        relu: bool,
+        tile_rows: Range<usize>,
+        rows: usize,
+        y: &mut RowsMut<'_>,
+        scratch: &mut [f32],
+    ) {
+        let (scratch, v) = scratch.split_at_mut(self.block_scratch_len(shape, rows));
+        let first_row = self.output_rows(shape, &tile_rows).start;
+        for top in tile_rows.clone().step_by(rows) {
+            let part = top..(top + rows).min(tile_rows.end);
+            let v = &mut v[..self.v_len(shape, part.len())];
+            let row = v.len() / self.points();
+            let v_rows = RowsMut::new(v, self.points(), row, row);
+            self.transform_input(shape, x, part.clone(), 0..self.channel_blocks(shape), v_rows, scratch);
+            let rows = self.output_rows(shape, &part);
+            let pixels = (rows.start - first_row) * shape.ow..(rows.end - first_row) * shape.ow;
+            for block in self.blocks(shape) {
+                let y = y.window(block.first..block.first + block.live, pixels.clone());
+                self.multiply_block(shape, &block, v, packed, relu, part.clone(), y, scratch);
+            }
+        }
+    }
+
+    /// Multiplies the transformed inputs `v` of the rows `tile_rows` of tiles, `[point][channel block][tile][LANES]`,
+    /// with one block of `packed`, and transforms the products back. `y` has a row for each channel of the block and
+    /// as columns the pixels of the output rows that those tiles cover.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, tiles do not exist, the block is not one of [`Self::blocks`], or a length
+    /// does not fit.
+    #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, its part, and scratch")]
+    pub fn multiply_block(
+        &self,
+        shape: &ConvShape,
+        block: &Block,
+        v: &[f32],
+        packed: &[f32],
+        relu: bool,
+        tile_rows: Range<usize>,
+        y: RowsMut<'_>,
+        scratch: &mut [f32],
+    ) {
+        let channels = self.channels(shape);
+        let tiles = tile_rows.len() * self.grid(shape).columns;
+        let len = self.points() * channels * block.width;
+        let (u, bias) = packed[block.offset..][..len + block.width].split_at(len);
+        let (strip, m) = scratch.split_at_mut(self.strip_len(shape).next_multiple_of(LINE));
+        let m = &mut m[..self.points() * tiles * block.width];
+        self.multiply(channels, tiles, v, u, block.width, m);
+        self.transform_output(shape, tile_rows, m, bias, relu, y, strip);
+    }
+
     /// One matrix product a point: `m`, `[point][tiles][width]`, from `v`, `[point][channel block][tiles][LANES]`, and
     /// a block's packed weights `u`, `[point][channel][width]`.
     ///
     /// # Panics
     /// If a length does not fit, or `width` is not a whole number of vectors up to `oc`.
-    pub fn multiply(&self, channels: usize, tiles: usize, v: &[f32], u: &[f32], width: usize, m: &mut [f32]) {
+    fn multiply(&self, channels: usize, tiles: usize, v: &[f32], u: &[f32], width: usize, m: &mut [f32]) {
         let length = |sizes: [usize; 4]| sizes.into_iter().try_fold(1_usize, usize::checked_mul);
         let points = self.points();
         assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.lanes), "block width {width}");
@@ -257,7 +339,7 @@ impl Winograd {
     /// # Panics
     /// If the form does not fit `shape`, tiles do not exist, or a length does not fit.
     #[expect(clippy::too_many_arguments, reason = "three operands, their shape and part, and scratch")]
-    pub fn transform_output(
+    fn transform_output(
         &self,
         shape: &ConvShape,
         tile_rows: Range<usize>,

@@ -18,7 +18,6 @@ const fn algorithm<F: Form>(name: &'static str) -> Winograd {
         r: F::R,
         lanes: 4,
         oc: 8,
-        px: 12,
         filter: filter::filter::<F>,
         // SAFETY: this table is reached only through `algorithms(Isa::Neon)`, whose token proves the set.
         input: |operands| unsafe { input_neon::<F>(operands) },

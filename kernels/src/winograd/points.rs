@@ -109,10 +109,8 @@ pub(super) fn filter_matrix<F: Form>() -> [[f64; MAX_N]; MAX_N] {
     for (i, &p) in F::PAIRS.iter().enumerate() {
         // At -p the even part is the same, and the odd part's sign is in the transform of the inputs.
         let scale: f64 = (0..F::N).map(|k| (F::TABLE.even[i][k] + F::TABLE.odd[i][k]) * p.powi(k as i32)).sum();
-        for j in 0..F::R {
-            g[row][j] = p.powi(j as i32) / scale;
-            g[row + 1][j] = (-p).powi(j as i32) / scale;
-        }
+        let powers = |p: f64| core::array::from_fn(|j| if j < F::R { p.powi(j as i32) / scale } else { 0.0 });
+        (g[row], g[row + 1]) = (powers(p), powers(-p));
         row += 2;
     }
     g[row][F::R - 1] = 1.0;

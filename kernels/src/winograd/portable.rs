@@ -18,7 +18,6 @@ const fn algorithm<F: Form>(name: &'static str) -> Winograd {
         r: F::R,
         lanes: 8,
         oc: 8,
-        px: 4,
         filter: filter::filter::<F>,
         input: input_portable::<F>,
         product: product_portable,

@@ -18,7 +18,7 @@ fn definition<F: Form>() -> [Matrix; 3] {
     points.extend(F::PAIRS.iter().flat_map(|&p| [p, -p]));
     let polynomial = |skip: Option<usize>| {
         let mut m = vec![1.0];
-        for (j, &p) in points.iter().enumerate().filter(|&(j, _)| Some(j) != skip) {
+        for (_, &p) in points.iter().enumerate().filter(|&(j, _)| Some(j) != skip) {
             let mut product = vec![0.0; m.len() + 1];
             for (k, &c) in m.iter().enumerate() {
                 product[k + 1] += c;
@@ -103,13 +103,12 @@ fn convolve(
     w: &[f32],
     bias: &[f32],
     relu: bool,
-    rows: usize,
-    channel_blocks: usize,
+    (rows, channel_blocks): (usize, usize),
 ) -> Vec<f32> {
-    let (grid, pixels, channels) = (form.grid(shape), shape.pixels(), form.channels(shape));
+    let (grid, pixels) = (form.grid(shape), shape.pixels());
     let mut packed = vec![f32::NAN; form.packed_len(shape)];
     form.pack_weights(shape, w, bias, &mut packed);
-    let mut strip = vec![f32::NAN; form.strip_len(shape)];
+    let mut scratch = vec![f32::NAN; form.block_scratch_len(shape, rows.min(grid.rows))];
     let mut y = vec![GUARD; 1 + shape.oc * pixels + 3];
     y[1..1 + shape.oc * pixels].fill(f32::NAN);
     let mut out = RowsMut::new(&mut y[1..], shape.oc, pixels, pixels);
@@ -123,19 +122,13 @@ fn convolve(
             let blocks = block..(block + channel_blocks).min(form.channel_blocks(shape));
             let part = blocks.start * tiles * form.lanes..blocks.end * tiles * form.lanes;
             let window = v_rows.window(0..form.points(), part);
-            form.transform_input(shape, x, tile_rows.clone(), blocks, window, &mut strip);
+            form.transform_input(shape, x, tile_rows.clone(), blocks, window, &mut scratch);
         }
         for block in form.blocks(shape) {
-            let steps = form.points() * channels;
-            let (u, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
-            let mut m = vec![f32::NAN; form.points() * tiles * block.width];
-            form.multiply(channels, tiles, &v, u, block.width, &mut m);
             let output_rows = form.output_rows(shape, &tile_rows);
-            let window = out.window(
-                block.first..block.first + block.live,
-                output_rows.start * shape.ow..output_rows.end * shape.ow,
-            );
-            form.transform_output(shape, tile_rows.clone(), &m, bias, relu, window, &mut strip);
+            let pixels = output_rows.start * shape.ow..output_rows.end * shape.ow;
+            let window = out.window(block.first..block.first + block.live, pixels);
+            form.multiply_block(shape, &block, &v, &packed, relu, tile_rows.clone(), window, &mut scratch);
         }
     }
     assert!(y[..1].iter().chain(&y[1 + shape.oc * pixels..]).all(|&v| v == GUARD), "{} wrote outside", form.name);
@@ -234,7 +227,7 @@ fn check(shape: ConvShape, relu: bool, rows: usize, channel_blocks: usize, seed:
     let (sums, _) = conv2d_ref(&shape, &x, &w, &bias);
     for isa in isa::detected() {
         for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-            let got = convolve(form, &shape, &x, &w, &bias, relu, rows, channel_blocks);
+            let got = convolve(form, &shape, &x, &w, &bias, relu, (rows, channel_blocks));
             let magnitudes = magnitudes_of(form, &shape, &x, &w);
             for (i, &got) in got.iter().enumerate() {
                 let expected = if relu { sums[i].max(0.0) } else { sums[i] };
@@ -271,7 +264,7 @@ fn f23_is_exact_on_small_integers() {
         let (expected, _) = conv2d_ref(&shape, &x, &w, &bias);
         for isa in isa::detected() {
             for form in algorithms(isa).iter().filter(|form| (form.m, form.r) == (2, 3)) {
-                let got = convolve(form, &shape, &x, &w, &bias, false, 2, 1);
+                let got = convolve(form, &shape, &x, &w, &bias, false, (2, 1));
                 assert!(got.iter().zip(&expected).all(|(&g, &e)| f64::from(g) == e), "{isa} {shape:?}");
             }
         }
@@ -301,9 +294,16 @@ fn parts_change_no_bit() {
     let (x, w, bias) = (numbers(1, 19 * 15 * 13, false), numbers(2, 21 * 19 * 9, false), numbers(3, 21, false));
     for isa in isa::detected() {
         for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-            let whole = convolve(form, &shape, &x, &w, &bias, true, 99, 99);
+            let whole = convolve(form, &shape, &x, &w, &bias, true, (99, 99));
+            let mut packed = vec![f32::NAN; form.packed_len(&shape)];
+            form.pack_weights(&shape, &w, &bias, &mut packed);
+            let mut y = vec![f32::NAN; whole.len()];
+            let mut scratch = vec![f32::NAN; form.scratch_len(&shape, 2)];
+            let mut out = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
+            form.convolve(&shape, &x, &packed, true, 0..form.grid(&shape).rows, 2, &mut out, &mut scratch);
+            assert_eq!(y, whole, "{isa} {}", form.name);
             for (rows, blocks) in [(1, 1), (2, 1), (3, 2)] {
-                assert_eq!(convolve(form, &shape, &x, &w, &bias, true, rows, blocks), whole, "{isa} {}", form.name);
+                assert_eq!(convolve(form, &shape, &x, &w, &bias, true, (rows, blocks)), whole, "{isa} {}", form.name);
             }
         }
     }
@@ -323,7 +323,7 @@ fn a_layer_of_64_channels_is_as_accurate_as_its_points_allow() {
         let square: f64 = expected.iter().map(|v| v * v).sum();
         for isa in isa::detected() {
             for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-                let got = convolve(form, &shape, &x, &w, &bias, false, 9, 9);
+                let got = convolve(form, &shape, &x, &w, &bias, false, (9, 9));
                 let errors = || got.iter().zip(&expected).map(|(&g, &e)| (f64::from(g) - e).abs());
                 let (max, rms) =
                     (errors().fold(0.0, f64::max) / largest, (errors().map(|e| e * e).sum::<f64>() / square).sqrt());
