@@ -43,17 +43,19 @@ pub(super) fn output<S: Simd, F: Form>(s: S, mut operands: Output<'_>) {
         for (row, tile_row) in operands.tile_rows.clone().enumerate() {
             for column in 0..columns {
                 let m = operands.m.as_ptr().wrapping_add((row * columns + column) * width + first);
-                let mut half = [[zero; MAX_N]; MAX_N]; // (A'M)', [n][m]
-                for (j, half) in half.iter_mut().enumerate().take(F::N) {
+                let mut half = [[zero; MAX_N]; MAX_N]; // A'M, [m][n]
+                for j in 0..F::N {
                     let mut points = [zero; MAX_N];
                     for (i, point) in points.iter_mut().enumerate().take(F::N) {
                         // SAFETY: point i * n + j of this tile of `m`, `[n * n][tiles][width]`.
                         *point = unsafe { s.load(m.wrapping_add((i * F::N + j) * tiles * width)) };
                     }
-                    *half = points::output::<S, F>(s, &points);
+                    for (row, &v) in half.iter_mut().zip(&points::output::<S, F>(s, &points)).take(F::M) {
+                        row[j] = v;
+                    }
                 }
-                for k in 0..F::M {
-                    let outputs = points::output::<S, F>(s, &half.map(|column| column[k]));
+                for (k, row) in half.iter().enumerate().take(F::M) {
+                    let outputs = points::output::<S, F>(s, row);
                     for (l, &v) in outputs.iter().enumerate().take(F::M) {
                         let v = s.add(v, bias);
                         let v = if operands.relu { s.max(zero, v) } else { v };
