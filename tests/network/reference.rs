@@ -36,24 +36,3 @@ fn logits_and_probabilities_are_the_references() {
         assert!(worst_probability <= 1e-5, "{isa}: {worst_probability:e}");
     }
 }
-
-#[test]
-fn threads_batches_and_runs_give_the_same_bits() {
-    let (Some(model), Some(reference)) = (crate::real::real_model(), crate::real::reference()) else { return };
-    let mut one = model.session(Options::new()).expect("a session");
-    one.input_mut().copy_from_slice(&reference.inputs[0]);
-    one.run();
-    let expected = one.logits().to_vec();
-    for (threads, batch) in [(1, 1), (1, 3), (2, 1), (3, 2), (8, 1), (2, 5)] {
-        let mut session = model.session(Options::new().threads(threads).batch(batch)).expect("a session");
-        for input in session.input_mut().chunks_exact_mut(3 * 224 * 224) {
-            input.copy_from_slice(&reference.inputs[0]);
-        }
-        for run in 0..3 {
-            session.run();
-            for (slot, logits) in session.logits().chunks_exact(1000).enumerate() {
-                assert!(logits == expected, "{threads} threads, slot {slot} of {batch}, run {run}");
-            }
-        }
-    }
-}

@@ -1,0 +1,38 @@
+//! The same weights on the same instruction set give the same bits, however the work is shared.
+
+use googlenet::{Options, isa, model};
+
+const SIDE: usize = 64;
+
+/// One of several pictures, each unlike the others.
+fn picture(index: usize) -> impl Iterator<Item = f32> {
+    (0..3 * SIDE * SIDE).map(move |i| (i as f32 * (0.731 + 0.01 * index as f32)).sin() * 100.0)
+}
+
+#[test]
+fn threads_slots_and_runs_give_the_same_bits() {
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    for isa in isa::detected() {
+        let mut one = model.session(Options::new().isa(isa)).expect("a session");
+        let mut alone = |index: usize| -> Vec<u32> {
+            one.input_mut().iter_mut().zip(picture(index)).for_each(|(x, value)| *x = value);
+            one.run();
+            one.logits().iter().map(|value| value.to_bits()).collect()
+        };
+        let expected: Vec<Vec<u32>> = (0..5).map(&mut alone).collect();
+        assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "the pictures give different logits");
+        for (threads, batch) in [(1, 1), (1, 3), (2, 1), (3, 1), (3, 2), (8, 1), (8, 5), (2, 5)] {
+            let mut session = model.session(Options::new().isa(isa).threads(threads).batch(batch)).expect("a session");
+            for (slot, input) in session.input_mut().chunks_exact_mut(3 * SIDE * SIDE).enumerate() {
+                input.iter_mut().zip(picture(slot)).for_each(|(x, value)| *x = value);
+            }
+            for run in 0..3 {
+                session.run();
+                for (slot, logits) in session.logits().chunks_exact(10).enumerate() {
+                    let same = logits.iter().map(|value| value.to_bits()).eq(expected[slot].iter().copied());
+                    assert!(same, "{isa}: {threads} threads, slot {slot} of {batch}, run {run}");
+                }
+            }
+        }
+    }
+}
