@@ -86,7 +86,7 @@ fn others(c: &mut Criterion) {
                     let shape = lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k };
                     group.bench_function(name, |b| {
                         b.iter(|| {
-                            lrn::select(isa)(&shape, black_box(&x), 0, &mut RowsMut::new(&mut y, c, plane, plane));
+                            lrn::select(isa)(&shape, &mut RowsMut::new(black_box(&mut y), c, plane, plane));
                         });
                     });
                 }

@@ -5,7 +5,7 @@
 //! section 3.3, with Caffe's division of alpha by size.
 //!
 //! ```text
-//! for two vectors of pixels: for c:  square[c+2] = x[c+2]^2, the four before it are still in registers
+//! in place; for two vectors of pixels: for c:  square[c+2] = x[c+2]^2, the four before it are still in registers
 //!     sum = square[c-2] + ... + square[c+2];  y[c] = x[c] / (k + alpha / size * sum)^beta
 //! ```
 //!
@@ -28,90 +28,82 @@ pub struct LrnShape {
     pub k: f32,
 }
 
-/// One variant: `x` is the whole input `[c, plane]`; `y` has a row a channel and a column for each pixel from
-/// `first_px` on. Panics if they do not fit the shape.
-pub type LrnFn = fn(shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>);
+/// One variant: normalises `y` where it lies; it has a row a channel and a column for each of some pixels. Panics if it
+/// does not have `c` rows, or the window is even or of more than [`MAX_SIZE`] channels.
+pub type LrnFn = fn(shape: &LrnShape, y: &mut RowsMut<'_>);
+
+/// The widest window.
+pub const MAX_SIZE: usize = 15;
 
 /// The variant for `isa`.
 pub fn select(isa: Isa) -> LrnFn {
     match isa {
-        Isa::Portable => |shape, x, first_px, y| lrn(Portable, shape, x, first_px, y),
+        Isa::Portable => |shape, y| lrn(Portable, shape, y),
         #[cfg(target_arch = "aarch64")]
         // SAFETY: a `Neon` exists only where neon was detected.
-        Isa::Neon(_) => |shape, x, first_px, y| unsafe { lrn_neon(shape, x, first_px, y) },
+        Isa::Neon(_) => |shape, y| unsafe { lrn_neon(shape, y) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
-        Isa::Avx2(_) => |shape, x, first_px, y| unsafe { lrn_avx2(shape, x, first_px, y) },
+        Isa::Avx2(_) => |shape, y| unsafe { lrn_avx2(shape, y) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Avx512` exists only where avx512f was detected.
-        Isa::Avx512(_) => |shape, x, first_px, y| unsafe { lrn_avx512(shape, x, first_px, y) },
+        Isa::Avx512(_) => |shape, y| unsafe { lrn_avx512(shape, y) },
     }
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn lrn_neon(shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>) {
+fn lrn_neon(shape: &LrnShape, y: &mut RowsMut<'_>) {
     // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Neon::assume() }, shape, x, first_px, y);
+    lrn(unsafe { crate::isa::Neon::assume() }, shape, y);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn lrn_avx2(shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>) {
+fn lrn_avx2(shape: &LrnShape, y: &mut RowsMut<'_>) {
     // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Avx2::assume() }, shape, x, first_px, y);
+    lrn(unsafe { crate::isa::Avx2::assume() }, shape, y);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn lrn_avx512(shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>) {
+fn lrn_avx512(shape: &LrnShape, y: &mut RowsMut<'_>) {
     // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Avx512::assume() }, shape, x, first_px, y);
+    lrn(unsafe { crate::isa::Avx512::assume() }, shape, y);
 }
 
 #[inline(always)]
-fn lrn<S: Simd>(s: S, shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>) {
-    assert!(shape.c.checked_mul(shape.plane) == Some(x.len()), "{} elements for {shape:?}", x.len());
-    assert_eq!(y.rows(), shape.c, "output channels");
+fn lrn<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>) {
+    assert_eq!(y.rows(), shape.c, "channels");
     assert!(shape.size % 2 == 1, "a window of {} channels has no middle", shape.size);
+    assert!(shape.size <= MAX_SIZE, "a window of {} channels", shape.size);
     let pixels = y.row_len();
-    let inside = first_px <= shape.plane && pixels <= shape.plane - first_px;
-    assert!(inside, "pixels {first_px}+{pixels} of {}", shape.plane);
     let mut px = 0;
     while px < pixels {
         let n = if pixels - px < S::LANES { pixels - px } else { S::LANES };
-        // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside `y`, and first_px + that inside the
-        // plane; `x` and `y` have shape.c channels (all asserted above).
+        // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside the rows, of which there are shape.c.
         unsafe {
             if shape.size != 5 || shape.beta != 0.75 {
-                any(s, shape, x, first_px, y, px, n);
+                any(s, shape, y, px, n);
             } else if pixels - px >= 2 * S::LANES {
-                five_channels::<S, 2>(s, shape, x, first_px, y, px, S::LANES);
+                five_channels::<S, 2>(s, shape, y, px, S::LANES);
                 px += S::LANES;
             } else {
-                five_channels::<S, 1>(s, shape, x, first_px, y, px, n);
+                five_channels::<S, 1>(s, shape, y, px, n);
             }
         }
         px += n;
     }
 }
 
-/// Windows of 5 channels and beta = 3/4, for P vectors of `n` pixels each, from `px` of `y` on.
+/// Windows of 5 channels and beta = 3/4, for P vectors of `n` pixels each, from `px` on.
 ///
 /// # Safety
-/// `n` is `LANES` or P is 1; the `P * n` pixels lie in `y` and in the plane; `x` and `y` have `shape.c` channels.
+/// `n` is `LANES` or P is 1; the `P * n` pixels lie in `y`, which has `shape.c` rows.
 #[inline(always)]
-unsafe fn five_channels<S: Simd, const P: usize>(
-    s: S,
-    shape: &LrnShape,
-    x: &[f32],
-    first_px: usize,
-    y: &mut RowsMut<'_>,
-    px: usize,
-    n: usize,
-) {
+unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n: usize) {
     let (scale, k) = (s.splat(shape.alpha / 5.0), s.splat(shape.k));
-    let (out, stride) = (y.as_mut_ptr(), y.stride());
+    let (first, stride) = (y.as_mut_ptr().wrapping_add(px), y.stride());
     // square[p][j] belongs to channel c - 2 + j, 0 outside: for two sets, 2 x 5 squares + 2 constants + 3 = 15 of 16.
     let mut square = [[s.splat(0.0); 5]; P];
     let load = {
@@ -119,7 +111,7 @@ unsafe fn five_channels<S: Simd, const P: usize>(
         |c: usize, p: usize| {
             // SAFETY: the caller vouches for channel c < shape.c and the n pixels of vector p.
             unsafe {
-                let at = x.as_ptr().add(c * shape.plane + first_px + px + p * S::LANES);
+                let at = first.wrapping_add(c * stride + p * S::LANES).cast_const();
                 if n == S::LANES { s.load(at) } else { s.load_window(at, 0, n) }
             }
         }
@@ -146,40 +138,49 @@ unsafe fn five_channels<S: Simd, const P: usize>(
             let v = s.div(load(c, p), s.mul(root, s.sqrt(root)));
             // SAFETY: the caller vouches for row c and the n columns of vector p.
             unsafe {
-                let at = out.add(c * stride + px + p * S::LANES);
+                let at = first.wrapping_add(c * stride + p * S::LANES);
                 if n == S::LANES { s.store(at, v) } else { s.store_first(at, v, n) }
             }
         }
     }
 }
 
-/// Any window and beta, for the `n` pixels from `px` of `y` on.
+/// Any window and beta, for the `n` pixels from `px` on.
 ///
 /// # Safety
-/// The `n <= LANES` pixels lie in `y` and in the plane; `x` and `y` have `shape.c` channels.
+/// The `n <= LANES` pixels lie in `y`, which has `shape.c` rows.
 #[inline(always)]
-unsafe fn any<S: Simd>(s: S, shape: &LrnShape, x: &[f32], first_px: usize, y: &mut RowsMut<'_>, px: usize, n: usize) {
+unsafe fn any<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n: usize) {
     let reach = shape.size / 2;
     let (scale, k) = (s.splat(shape.alpha / shape.size as f32), s.splat(shape.k));
-    let (out, stride) = (y.as_mut_ptr(), y.stride());
+    let (first, stride) = (y.as_mut_ptr().wrapping_add(px), y.stride());
+    // Squares by channel: those of channels already normalised are nowhere else.
+    let mut square = [s.splat(0.0); MAX_SIZE + 1];
+    let mut squared = 0;
     for c in 0..shape.c {
         let to = if reach < shape.c - c { c + reach + 1 } else { shape.c };
-        let (mut sum, mut middle) = (s.splat(0.0), s.splat(0.0));
+        while squared < to {
+            // SAFETY: the caller vouches for these pixels of channel squared < shape.c.
+            let v = unsafe { s.load_window(first.wrapping_add(squared * stride), 0, n) };
+            square[squared % (MAX_SIZE + 1)] = s.mul(v, v);
+            squared += 1;
+        }
+        let mut sum = s.splat(0.0);
         for j in c.saturating_sub(reach)..to {
-            // SAFETY: the caller vouches for these pixels of channel j < shape.c.
-            let v = unsafe { s.load_window(x.as_ptr().add(j * shape.plane + first_px + px), 0, n) };
-            sum = s.mul_add(v, v, sum);
-            middle = if j == c { v } else { middle };
+            sum = s.add(sum, square[j % (MAX_SIZE + 1)]);
         }
         let base = s.mul_add(scale, sum, k);
-        let v = if shape.beta == 0.75 {
-            let root = s.sqrt(base);
-            s.div(middle, s.mul(root, s.sqrt(root)))
-        } else {
-            power(s, middle, base, shape.beta)
-        };
         // SAFETY: the caller vouches for row c and its n columns from px on.
-        unsafe { s.store_first(out.add(c * stride + px), v, n) };
+        unsafe {
+            let v = s.load_window(first.wrapping_add(c * stride), 0, n);
+            let v = if shape.beta == 0.75 {
+                let root = s.sqrt(base);
+                s.div(v, s.mul(root, s.sqrt(root)))
+            } else {
+                power(s, v, base, shape.beta)
+            };
+            s.store_first(first.wrapping_add(c * stride), v, n);
+        }
     }
 }
 
@@ -217,9 +218,9 @@ mod tests {
         for isa in isa::detected() {
             let mut buffer = vec![GUARD; 3 + shape.c * stride];
             for c in 0..shape.c {
-                buffer[3 + c * stride..][..pixels].fill(f32::NAN);
+                buffer[3 + c * stride..][..pixels].copy_from_slice(&x[c * shape.plane + first_px..][..pixels]);
             }
-            select(isa)(&shape, x, first_px, &mut RowsMut::new(&mut buffer[3..], shape.c, pixels, stride));
+            select(isa)(&shape, &mut RowsMut::new(&mut buffer[3..], shape.c, pixels, stride));
             assert_eq!(buffer[..3], [GUARD; 3], "{isa} {shape:?} wrote before its rows");
             for (c, row) in buffer[3..].chunks_exact(stride.max(1)).enumerate() {
                 assert!(row[pixels..].iter().all(|&v| v == GUARD), "{isa} {shape:?} wrote outside of row {c}");
@@ -247,7 +248,7 @@ mod tests {
         #[test]
         fn every_variant_is_within_the_bound(
             c in 1_usize..20, plane in 1_usize..90, from in 0_usize..90, len in 0_usize..90, gap in 0_usize..3,
-            reach in 0_usize..4, beta in 0_usize..4, alpha in 1e-5_f32..1.0, k in 0.5_f32..3.0, scale in 0.1_f32..1e4,
+            reach in 0_usize..8, beta in 0_usize..4, alpha in 1e-5_f32..1.0, k in 0.5_f32..3.0, scale in 0.1_f32..1e4,
         ) {
             let beta = [0.75, 0.75, 0.5, 1.0][beta];
             let shape = LrnShape { c, plane, size: 2 * reach + 1, alpha, beta, k };
@@ -276,11 +277,11 @@ mod tests {
         let (shape, cut) = (five(7, 100), 37);
         let x: Vec<f32> = (0..700).map(|i| (i as f32 * 0.71).sin() * 90.0).collect();
         for isa in isa::detected() {
-            let (mut whole, mut parts) = (vec![f32::NAN; 700], vec![f32::NAN; 700]);
-            select(isa)(&shape, &x, 0, &mut RowsMut::new(&mut whole, 7, 100, 100));
+            let (mut whole, mut parts) = (x.clone(), x.clone());
+            select(isa)(&shape, &mut RowsMut::new(&mut whole, 7, 100, 100));
             let mut rows = RowsMut::new(&mut parts, 7, 100, 100);
-            select(isa)(&shape, &x, 0, &mut rows.window(0..7, 0..cut));
-            select(isa)(&shape, &x, cut, &mut rows.window(0..7, cut..100));
+            select(isa)(&shape, &mut rows.window(0..7, 0..cut));
+            select(isa)(&shape, &mut rows.window(0..7, cut..100));
             assert_eq!(whole, parts, "{isa}");
         }
     }
@@ -293,8 +294,8 @@ mod tests {
         x[1] = 1e6;
         let expected = lrn_ref(&shape, &x);
         for isa in isa::detected() {
-            let mut y = [f32::NAN; 12];
-            select(isa)(&shape, &x, 0, &mut RowsMut::new(&mut y, 12, 1, 1));
+            let mut y = x;
+            select(isa)(&shape, &mut RowsMut::new(&mut y, 12, 1, 1));
             for c in 4..12 {
                 assert!((f64::from(y[c]) - expected[c]).abs() < 1e-6, "{isa}: {} for {}", y[c], expected[c]);
             }
@@ -302,15 +303,15 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "pixels")]
-    fn pixels_past_the_plane_are_refused() {
-        select(isa::best())(&five(1, 4), &[0.0; 4], usize::MAX, &mut RowsMut::new(&mut [0.0], 1, 1, 1));
+    #[should_panic(expected = "a window of 17 channels")]
+    fn windows_wider_than_the_buffer_of_squares_are_refused() {
+        let shape = LrnShape { size: 17, ..five(1, 1) };
+        select(isa::best())(&shape, &mut RowsMut::new(&mut [0.0], 1, 1, 1));
     }
 
     #[test]
-    #[should_panic(expected = "elements for")]
-    fn planes_larger_than_memory_are_refused() {
-        let shape = five(2, usize::MAX / 2 + 2);
-        select(isa::best())(&shape, &[0.0; 2], 0, &mut RowsMut::new(&mut [0.0; 2], 2, 1, 1));
+    #[should_panic(expected = "channels")]
+    fn rows_that_are_not_the_channels_are_refused() {
+        select(isa::best())(&five(2, 1), &mut RowsMut::new(&mut [0.0], 1, 1, 1));
     }
 }

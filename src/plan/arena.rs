@@ -2,8 +2,8 @@
 //!
 //! A schedule is a list of phases, a phase a list of tasks, and a task says which elements it reads and which it
 //! writes ([`Access`]). [`Arena::new`] refuses a schedule in which a task of a phase writes what another task of the
-//! same phase reads or writes. [`Arena::run`] hands every task to exactly one thread, with slices of exactly what it
-//! declared, and lets no thread into a phase before every thread has left the one before. So whatever the tasks do,
+//! same phase reads or writes. [`Arena::run`] admits as many threads as the arena is for, hands every task to exactly
+//! one of them, with slices of exactly what it declared, and lets none into a phase before all have left the one before. So whatever the tasks do,
 //! no element is written while somebody else can see it: that is the argument behind every `unsafe` below.
 
 #![allow(unsafe_code, reason = "the shared arena; see the file's text")]
@@ -60,6 +60,8 @@ pub(super) struct Arena {
     claims: Vec<AtomicUsize>,
     barrier: Barrier,
     threads: usize,
+    /// Threads inside the current run; stays above zero for ever if one of them unwinds.
+    entered: AtomicUsize,
 }
 
 // SAFETY: elements are reached only inside `run`, under the rules in the file's text, and through `&mut self`.
@@ -118,7 +120,7 @@ impl Arena {
         }
         let lines = (0..len.div_ceil(LINE)).map(|_| Line(UnsafeCell::new([0.0; LINE]))).collect();
         let claims = phases.iter().map(|_| AtomicUsize::new(0)).collect();
-        Self { lines, phases, claims, barrier: Barrier::new(threads), threads }
+        Self { lines, phases, claims, barrier: Barrier::new(threads), threads, entered: AtomicUsize::new(0) }
     }
 
     /// Bytes of the activations.
@@ -129,12 +131,17 @@ impl Arena {
     /// Walks the schedule together with the other threads; each of the arena's `threads` threads calls it once a
     /// run. `task` computes one task, named by phase and index. After the last phase the last thread to leave it
     /// calls `finish` with the whole arena while the others wait.
+    ///
+    /// # Panics
+    /// If more threads come than the arena is for, or a run before this one did not end.
     pub(super) fn run(&self, mut task: impl FnMut(usize, usize, Operands<'_>), finish: impl FnOnce(&[f32])) {
+        let others = self.entered.fetch_add(1, Ordering::Acquire);
+        assert!(others < self.threads, "{others} threads are in the arena of {}", self.threads);
         let mut finish = Some(finish);
         for (index, phase) in self.phases.iter().enumerate() {
             if self.threads == 1 {
                 for (i, access) in phase.iter().enumerate() {
-                    // SAFETY: a single thread, and each task once: nobody else holds operands.
+                    // SAFETY: a single thread (asserted above), and each task once: nobody else holds operands.
                     task(index, i, unsafe { self.operands(access) });
                 }
                 continue;
@@ -151,6 +158,7 @@ impl Arena {
                 // Everybody has left the phase: its claims are ready for the next run.
                 self.claims[index].store(0, Ordering::Relaxed);
                 if last_phase && let Some(finish) = finish.take() {
+                    self.entered.store(0, Ordering::Release);
                     // SAFETY: every other thread waits at this barrier and holds no operands.
                     finish(unsafe { self.slice(0..self.lines.len() * LINE) });
                 }
@@ -161,6 +169,7 @@ impl Arena {
         {
             // SAFETY: a single thread, which holds no operands any more.
             finish(unsafe { self.slice(0..self.lines.len() * LINE) });
+            self.entered.store(0, Ordering::Release);
         }
     }
 
@@ -249,6 +258,16 @@ mod tests {
     fn a_reader_of_what_another_task_writes_is_refused() {
         let reader = Access { read: Some(0..3), writes: vec![] };
         Arena::new(16, vec![vec![reader, writes(2)]], 2);
+    }
+
+    #[test]
+    fn a_second_thread_in_an_arena_for_one_is_refused() {
+        let arena = Arena::new(16, vec![vec![writes(0)]], 1);
+        let inside = |_, _, _: Operands<'_>| {
+            let second = || arena.run(|_, _, _| unreachable!("refused"), |_| ());
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(second)).is_err());
+        };
+        arena.run(inside, |_| ());
     }
 
     #[test]

@@ -44,7 +44,11 @@ pub(super) enum Kind {
     /// The rest of it, from that buffer.
     WinogradOutput(WinogradStep),
     MaxPool(pool::PoolShape),
-    Lrn(lrn::LrnShape),
+    /// In place where nothing else needs the input; then both tensors are one buffer.
+    Lrn {
+        shape: lrn::LrnShape,
+        in_place: bool,
+    },
     GlobalAverage {
         plane: usize,
     },
@@ -68,23 +72,36 @@ pub(super) struct Layout {
 
 /// Lays out `graph` for `threads` threads that share each image; `keep` are tensors to be read after the run.
 pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> Layout {
-    let (steps, added) = steps(graph, isa, threads);
+    let (steps, added) = steps(graph, isa, threads, keep);
     let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
 
     // Buffers come to life where they are first touched.
     let lengths = graph.tensors.iter().map(|tensor| tensor.len()).chain(added);
     let mut buffers: Vec<Buffer> = lengths.map(|len| Buffer { len, first: usize::MAX, last: 0 }).collect();
+    // The buffer that a tensor shares, or its own: that of the input it was normalised in.
+    let mut shared: Vec<usize> = (0..buffers.len()).collect();
+    for step in &steps {
+        if matches!(step.kind, Kind::Lrn { in_place: true, .. }) {
+            shared[graph.nodes[step.nodes[0]].output.tensor] = shared[step.input];
+        }
+    }
     for step in &steps {
         for buffer in step.touches(graph) {
-            let buffer = &mut buffers[buffer];
+            let buffer = &mut buffers[shared[buffer]];
             (buffer.first, buffer.last) = (buffer.first.min(step.phase), buffer.last.max(step.phase));
         }
     }
     for place in keep {
-        buffers[place.tensor].last = phases;
+        buffers[shared[place.tensor]].last = phases;
     }
     buffers[0] = Buffer { len: 0, first: 0, last: 0 }; // the input lies outside the arena
-    let (offsets, arena_len) = place(&buffers);
+    for (buffer, &shared) in shared.iter().enumerate() {
+        if buffer != shared {
+            buffers[buffer].len = 0;
+        }
+    }
+    let (places, arena_len) = place(&buffers);
+    let offsets: Vec<usize> = shared.iter().map(|&buffer| places[buffer]).collect();
 
     let mut tasks = vec![Vec::new(); phases];
     let mut accesses = vec![Vec::new(); phases];
@@ -131,7 +148,7 @@ impl Step {
 }
 
 /// All steps, and the lengths of the buffers that they add to the graph's.
-fn steps(graph: &Graph, isa: Isa, threads: usize) -> (Vec<Step>, Vec<usize>) {
+fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>, Vec<usize>) {
     // The phase after which each tensor is complete.
     let mut ready = vec![0; graph.tensors.len()];
     let mut steps: Vec<Step> = Vec::new();
@@ -153,6 +170,10 @@ fn steps(graph: &Graph, isa: Isa, threads: usize) -> (Vec<Step>, Vec<usize>) {
             kind = Kind::WinogradOutput(conv.clone());
             steps.push(Step { nodes: nodes.clone(), phase, kind: Kind::WinogradInput { conv, v }, input });
             (phase, input) = (phase + 1, v);
+        }
+        if let Kind::Lrn { in_place, .. } = &mut kind {
+            let readers = graph.nodes.iter().filter(|node| node.input == input).count();
+            *in_place = input != 0 && readers == 1 && keep.iter().all(|place| place.tensor != input);
         }
         for &node in &nodes {
             taken[node] = true;
@@ -189,14 +210,11 @@ fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {
             pad_t: pool.pad,
             pad_l: pool.pad,
         }),
-        Op::Lrn(lrn) => Kind::Lrn(lrn::LrnShape {
-            c: x.c,
-            plane: x.plane(),
-            size: lrn.size,
-            alpha: lrn.alpha,
-            beta: lrn.beta,
-            k: lrn.k,
-        }),
+        Op::Lrn(lrn) => {
+            let (c, plane) = (x.c, x.plane());
+            let shape = lrn::LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k };
+            Kind::Lrn { shape, in_place: false }
+        }
         Op::GlobalAverage => Kind::GlobalAverage { plane: x.plane() },
         Op::FullyConnected => Kind::FullyConnected,
         Op::Softmax => Kind::Softmax,

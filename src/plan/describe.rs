@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Plan;
-use super::build::{Kind, Step};
+use super::build::{Kind, Layout, Step};
 use crate::model::{Cost, Graph, cost};
 
 /// One step of a plan.
@@ -21,8 +21,8 @@ pub struct StepDescription {
     pub reason: String,
     /// Into how many tasks it is cut.
     pub tasks: usize,
-    /// Where its output begins in the arena, in bytes.
-    pub offset: usize,
+    /// Where each output begins in the arena, in bytes.
+    pub offsets: Vec<usize>,
     /// Multiply-adds by the definition, for one image.
     pub multiply_adds: u64,
 }
@@ -44,6 +44,19 @@ fn layers(step: &Step, graph: &Graph) -> String {
     step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
+/// Where each of its outputs begins in the arena, in bytes.
+fn offsets(step: &Step, graph: &Graph, layout: &Layout) -> Vec<usize> {
+    let output = |&node: &usize| {
+        let place = graph.nodes[node].output;
+        layout.offsets[place.tensor] + place.channel * graph.tensors[place.tensor].plane()
+    };
+    let elements: Vec<usize> = match step.kind {
+        Kind::WinogradInput { v, .. } => vec![layout.offsets[v]],
+        _ => step.nodes.iter().map(output).collect(),
+    };
+    elements.into_iter().map(|offset| offset * size_of::<f32>()).collect()
+}
+
 /// Those of its layers, by their definition; an input transform's are counted where its products are.
 fn multiply_adds(step: &Step, costs: &[Cost]) -> u64 {
     match step.kind {
@@ -59,7 +72,7 @@ fn kernel(step: &Step) -> (String, String) {
         Kind::WinogradInput { conv, .. } => return (format!("{} input", conv.form.name()), String::new()),
         Kind::WinogradOutput(conv) => return (conv.form.name().into(), conv.reason.clone()),
         Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
-        Kind::Lrn(shape) => ("normalise", format!("{} channels", shape.size)),
+        Kind::Lrn { shape, .. } => ("local response normalisation", format!("{} channels", shape.size)),
         Kind::GlobalAverage { plane } => ("average", format!("{plane} pixels")),
         Kind::FullyConnected => ("dot products", String::new()),
         Kind::Softmax => ("softmax", String::new()),
@@ -88,7 +101,7 @@ impl Plan {
                     kernel,
                     reason,
                     tasks: layout.tasks[step.phase].iter().filter(|task| task.step == index).count(),
-                    offset: (layout.offsets[first.output.tensor] + first.output.channel * y.plane()) * size_of::<f32>(),
+                    offsets: offsets(step, graph, layout),
                     multiply_adds: multiply_adds(step, &costs),
                 }
             })

@@ -129,7 +129,7 @@ impl Plan {
         let Request { graph, isa, threads, batch, outputs, profile } = request;
         let whole_images = batch >= threads;
         let layout = build::layout(graph, isa, if whole_images { 1 } else { threads }, &outputs);
-        let weights = pack(graph, &layout, fetch)?;
+        let weights = pack(graph, &layout, fetch, threads)?;
         let tap = |place: &Place| {
             let plane = graph.tensors[place.tensor].plane();
             let start = layout.offsets[place.tensor] + place.channel * plane;
@@ -178,7 +178,7 @@ impl Plan {
 }
 
 /// The weights of every step, as its kernel wants them.
-fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<Aligned>> {
+fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize) -> Result<Vec<Aligned>> {
     use rayon::prelude::*;
     let pack_step = |step: &build::Step| -> Result<Aligned> {
         let tensors = |node: usize| -> Result<(Vec<f32>, Vec<f32>)> {
@@ -218,5 +218,8 @@ fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>) -> Result<Vec<A
             _ => Ok(Aligned::zeroed(0)),
         }
     };
-    layout.steps.par_iter().map(pack_step).collect()
+    if threads == 1 {
+        return layout.steps.iter().map(pack_step).collect();
+    }
+    team::pool(threads)?.install(|| layout.steps.par_iter().map(pack_step).collect())
 }

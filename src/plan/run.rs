@@ -73,7 +73,15 @@ impl Executor {
                 conv.multiply(x, &self.weights[task.step], task.blocks.clone(), first(&mut operands), scratch);
             }
             Kind::MaxPool(shape) => (self.max_pool)(shape, x, first(&mut operands).row(0)),
-            Kind::Lrn(shape) => (self.lrn)(shape, x, task.part.start, first(&mut operands)),
+            Kind::Lrn { shape, in_place } => {
+                let y = first(&mut operands);
+                if !in_place {
+                    for c in 0..shape.c {
+                        y.row(c).copy_from_slice(&x[c * shape.plane..][task.part.clone()]);
+                    }
+                }
+                (self.lrn)(shape, y);
+            }
             Kind::GlobalAverage { plane } => (self.average)(x, *plane, first(&mut operands).row(0)),
             Kind::FullyConnected => {
                 let (ic, part) = (x.len(), &task.part);

@@ -50,7 +50,7 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
         Kind::WinogradOutput(conv) => split(conv.blocks.len(), heavy(conv.multiply_adds()))
             .map(|blocks| Task { step: index, part: 0..conv.tile_rows(), blocks })
             .collect(),
-        Kind::Lrn(shape) => by_part(shape.plane, light(y.len()), 0),
+        Kind::Lrn { shape, .. } => by_part(shape.plane, light(y.len()), 0),
         Kind::MaxPool(_) | Kind::GlobalAverage { .. } => by_part(y.c, light(4 * y.len()), 0),
         Kind::FullyConnected => by_part(y.c, light(y.c * graph.tensors[step.input].len() / 8), 0),
         Kind::Softmax => by_part(y.c, 1, 0),
@@ -122,7 +122,10 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
             let read = whole(conv.form.points() * conv.v_row_len());
             Access { read, writes: vec![region(output(0), channels, 0..conv.shape.pixels())] }
         }
-        Kind::Lrn(shape) => Access { read: input, writes: vec![region(output(0), 0..shape.c, part)] },
+        Kind::Lrn { shape, in_place } => {
+            let read = if *in_place { None } else { input };
+            Access { read, writes: vec![region(output(0), 0..shape.c, part)] }
+        }
         Kind::MaxPool(_) | Kind::GlobalAverage { .. } => {
             let (plane, out) = (graph.tensors[step.input].plane(), graph.tensors[output(0).tensor].plane());
             let planes = offsets[step.input] + part.start * plane..offsets[step.input] + part.end * plane;

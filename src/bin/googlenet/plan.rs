@@ -59,7 +59,9 @@ impl Plan {
             let [x, y] = step.shapes.map(|[c, h, w]| format!("{c}x{h}x{w}"));
             let why = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };
             writeln!(out, "  {}", step.layers)?;
-            writeln!(out, "    {x} -> {y}, {} tasks, at byte {}, {}{why}", step.tasks, step.offset, step.kernel)?;
+            let places: Vec<String> = step.offsets.iter().map(usize::to_string).collect();
+            let places = places.join(", ");
+            writeln!(out, "    {x} -> {y}, {} tasks, at byte {places}, {}{why}", step.tasks, step.kernel)?;
         }
         Ok(())
     }
