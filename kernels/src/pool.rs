@@ -12,7 +12,8 @@
 //!         y = max over the window's rows of h
 //! ```
 //!
-//! Any other window is computed element by element. NaN is not promised to reach the output. Source: Caffe's
+//! Small planes under windows of 3x3 at stride 1 are one row each (`flat`). Any other window is computed element by
+//! element. NaN is not promised to reach the output. Source: Caffe's
 //! `PoolingLayer` (Jia et al., "Caffe: Convolutional Architecture for Fast Feature Embedding", 2014, arXiv:1408.5093),
 //! whose rounding up is the caller's choice of `oh` and `ow`.
 
@@ -83,6 +84,7 @@ fn max_pool<S: Simd>(s: S, shape: &PoolShape, x: &[f32], y: &mut [f32]) {
     assert!(x.len().is_multiple_of(in_plane) && y.len().is_multiple_of(out_plane), "lengths for {shape:?}");
     assert_eq!(x.len() / in_plane, y.len() / out_plane, "channels of input and output");
     match (shape.kernel, shape.stride) {
+        (3, 1) if is_same(shape) && in_plane <= FLAT => flat(s, shape, x, y),
         (3, 1) => down_the_rows::<S, 3, 1>(s, shape, x, y),
         (3, 2) => down_the_rows::<S, 3, 2>(s, shape, x, y),
         (2, 2) => down_the_rows::<S, 2, 2>(s, shape, x, y),
@@ -217,6 +219,61 @@ fn row<S: Simd, const K: usize, const STRIDE: usize, const INNER: bool>(
     best
 }
 
+/// Whether a 3x3 window around each input makes an output.
+fn is_same(shape: &PoolShape) -> bool {
+    (shape.pad_t, shape.pad_l, shape.oh, shape.ow) == (1, 1, shape.ih, shape.iw)
+}
+
+/// 3x3 windows at stride 1 around every element of planes of at most `FLAT` elements: each plane as one row.
+///
+/// ```text
+/// rows = -inf, plane, -inf;  v[i] = max of rows[i - w], rows[i], rows[i + w];  y[i] = max of v[i - 1], v[i], v[i + 1]
+/// ```
+///
+/// What the last maximum takes from a neighbouring row at the left and right edge is made -inf by adding it.
+#[inline(always)]
+fn flat<S: Simd>(s: S, shape: &PoolShape, x: &[f32], y: &mut [f32]) {
+    const { assert!(S::LANES <= MAX_LANES) };
+    let (w, plane) = (shape.iw, shape.ih * shape.iw);
+    let mut rows = [f32::NEG_INFINITY; 3 * FLAT + MAX_LANES];
+    let mut v = [f32::NEG_INFINITY; FLAT + 3 * MAX_LANES];
+    let (mut left, mut right) = ([-0.0_f32; FLAT + MAX_LANES], [-0.0_f32; FLAT + MAX_LANES]);
+    for row in 0..shape.ih {
+        left[row * w] = f32::NEG_INFINITY;
+        right[row * w + w - 1] = f32::NEG_INFINITY;
+    }
+    for (x, y) in x.chunks_exact(plane).zip(y.chunks_exact_mut(plane)) {
+        rows[w..w + plane].copy_from_slice(x);
+        let mut i = 0;
+        while i < plane {
+            // SAFETY: i + 2 w + LANES <= 3 FLAT + MAX_LANES, and MAX_LANES + i + LANES <= FLAT + 3 MAX_LANES, as w and
+            // i are at most the plane, FLAT.
+            unsafe {
+                let at = rows.as_ptr().add(i);
+                let best = s.max(s.max(s.load(at), s.load(at.add(w))), s.load(at.add(2 * w)));
+                s.store(v.as_mut_ptr().add(MAX_LANES + i), best);
+            }
+            i += S::LANES;
+        }
+        // The last vector may have reached beyond the plane: what follows it must be neutral.
+        v[MAX_LANES + plane] = f32::NEG_INFINITY;
+        let mut i = 0;
+        while i < plane {
+            // SAFETY: as above; `left` and `right` have FLAT + MAX_LANES elements, `y` the plane's.
+            unsafe {
+                let at = v.as_ptr().add(MAX_LANES + i);
+                let before = s.add(s.load(at.sub(1)), s.load(left.as_ptr().add(i)));
+                let after = s.add(s.load(at.add(1)), s.load(right.as_ptr().add(i)));
+                // The first of two may be NaN, an infinite neighbour made -inf: then the second wins.
+                let best = s.max(after, s.max(before, s.load(at)));
+                let out = y.as_mut_ptr().add(i);
+                if plane - i >= S::LANES { s.store(out, best) } else { s.store_first(out, best, plane - i) }
+            }
+            i += S::LANES;
+        }
+    }
+}
+
 /// Any window, without vectors.
 #[inline(always)]
 fn one_by_one(shape: &PoolShape, x: &[f32], y: &mut [f32]) {
@@ -251,6 +308,9 @@ fn window(shape: &PoolShape, x: &[f32], oy: usize, ox: usize) -> f32 {
 /// channels of a block share the taps, so it has to be many of them where planes are small. Tuned on the network's
 /// pools: 8 Ki is a tenth slower, and cutting large planes into strips for the nearest cache gains nothing.
 const BLOCK: usize = 32 * 1024;
+
+/// Elements of the largest plane that is taken as one row: 28x28, with its neighbours in the nearest cache.
+const FLAT: usize = 28 * 28;
 
 /// At least the lanes of any set.
 const MAX_LANES: usize = 16;
