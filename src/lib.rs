@@ -17,6 +17,7 @@
 
 mod engine;
 mod error;
+pub mod file;
 pub mod image;
 #[cfg(feature = "cli")]
 pub mod import;

@@ -10,6 +10,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { action, path, source: _ } => write!(f, "cannot {action} {}", path.display()),
+            Error::FileTooLarge { path, limit } => {
+                write!(f, "{} is longer than {limit} bytes, the limit for its kind", path.display())
+            }
             Error::TargetExists { path } => write!(f, "{} exists already", path.display()),
             Error::Truncated { expected, found } => {
                 write!(f, "weights are cut off: expected at least {expected} bytes, found {found}")

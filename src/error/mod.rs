@@ -35,6 +35,13 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The file is longer than anything of its kind, or has no end.
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// The target exists and may not be replaced.
     TargetExists {
         /// The file.

@@ -10,7 +10,7 @@ use std::path::Path;
 use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
 
 use super::Rgb8;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
 /// A picture of its own: rows of RGB8 without gaps.
 #[derive(Clone)]
@@ -82,7 +82,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] where the file cannot be read, or an error of [`decode`].
+/// [`Error::Io`] where the file cannot be read, [`Error::FileTooLarge`] where it is longer than 512 MiB, or an error
+/// of [`decode`].
 ///
 /// ```
 /// let photograph = googlenet::image::open("weights/chelsea.png")?;
@@ -90,9 +91,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
-    let path = path.as_ref();
-    let read = |source| Error::Io { action: "read", path: path.to_owned(), source };
-    decode(&std::fs::read(path).map_err(read)?)
+    decode(&file::read(path, MAX_BYTES)?)
 }
 
 /// Three bytes a pixel. The crate's own conversions weigh alpha and round 16 bits; these do what Pillow does.
@@ -143,4 +142,5 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
 }
 
 const MAX_SIDE: u32 = 65535;
+/// Of a file, and of its pixels.
 const MAX_BYTES: u64 = 512 << 20;
