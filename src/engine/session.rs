@@ -6,7 +6,6 @@ use googlenet_kernels::isa::Isa;
 
 use super::Options;
 use super::model::{Inner, check_side};
-use super::options::{MAX_BATCH, MAX_THREADS};
 use crate::image::{self, Rgb8};
 use crate::model::{Graph, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
@@ -63,10 +62,13 @@ impl Session {
             1.. if value <= most => Ok(()),
             _ => Err(Error::OutOfRange { option, value, least: 1, most }),
         };
-        in_range("threads", options.threads, MAX_THREADS)?;
-        in_range("batch", options.batch, MAX_BATCH)?;
+        in_range("threads", options.threads, Options::MAX_THREADS)?;
+        in_range("batch", options.batch, Options::MAX_BATCH)?;
         let side = options.side.unwrap_or(model.side);
         check_side(side)?;
+        if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
+            return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
+        }
         let isa = options.resolve_isa()?;
         let graph = model.network.graph(side);
         let count = graph.nodes.len();

@@ -113,6 +113,9 @@ impl fmt::Display for Error {
             Error::OutOfRange { option, value, least, most } => {
                 write!(f, "{option} {value} is not in {least} to {most}")
             }
+            Error::TooManyPixels { batch, side, limit } => {
+                write!(f, "batch {batch} of {side}x{side} pixels is more than {limit} pixels in all")
+            }
             Error::InstructionSet { name, known: true, available } => {
                 write!(f, "this machine has no {name}, it has {}", available.join(", "))
             }

@@ -363,6 +363,15 @@ pub enum Error {
         /// The largest value.
         most: usize,
     },
+    /// A run would take more input pixels than a session may hold.
+    TooManyPixels {
+        /// Images of a run.
+        batch: usize,
+        /// Side of each, in pixels.
+        side: usize,
+        /// The most pixels in all.
+        limit: usize,
+    },
     /// An instruction set that this machine does not have, or that nobody knows.
     InstructionSet {
         /// The name asked for.
