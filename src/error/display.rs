@@ -170,6 +170,11 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+/// The text of another crate's error, which may quote the file, as [`Listed`].
+pub(super) fn listed(error: &dyn std::error::Error) -> String {
+    Listed(&error.to_string()).to_string()
+}
+
 /// A tensor by its name in the file and, if that is another, in the network.
 struct Named<'a> {
     tensor: &'a str,
@@ -187,7 +192,7 @@ impl fmt::Display for Named<'_> {
 }
 
 const SHOWN: usize = 80;
-const LISTED: usize = 800;
+const LISTED: usize = 400;
 
 #[cfg(test)]
 mod tests {

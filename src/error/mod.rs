@@ -396,6 +396,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A header that `source` refuses; its text may quote the file, so it is kept escaped and shortened.
+    pub(crate) fn header_syntax(source: &serde_json::Error) -> Self {
+        Self::HeaderSyntax { source: display::listed(source).into() }
+    }
+
     /// A tensor that goes by the same name in the file and in the network, and has another shape in each.
     pub(crate) fn wrong_shape(tensor: String, expected: &[usize], found: &[usize]) -> Self {
         Self::WrongShape {

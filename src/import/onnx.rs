@@ -582,7 +582,7 @@ impl<'a> Attributes<'a> {
     }
 
     fn differs<T: std::fmt::Debug + ?Sized>(&self, name: &'static str, expected: &T, found: &T) -> Error {
-        mismatch(self.node.label, self.layer, name, format!("{expected:?}"), format!("{found:.200?}"))
+        mismatch(self.node.label, self.layer, name, format!("{expected:?}"), format!("{found:?}"))
     }
 
     fn int_or(&self, name: &'static str, default: i64) -> Result<i64> {
