@@ -25,7 +25,7 @@ pub mod model;
 mod plan;
 pub mod weights;
 
-pub use engine::{Model, Options, Prediction, Session};
+pub use engine::{Description, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};

@@ -64,7 +64,7 @@ impl Session {
         };
         in_range("threads", options.threads, Options::MAX_THREADS)?;
         in_range("batch", options.batch, Options::MAX_BATCH)?;
-        let side = options.side.unwrap_or(model.side);
+        let side = options.side.unwrap_or(model.description.side);
         check_side(side)?;
         if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
             return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
@@ -187,14 +187,14 @@ impl Session {
     /// ```
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         let side = self.side();
-        let rule = self.model.rule;
+        let rule = self.model.description.rule;
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
         let classes = self.model.network.classes;
         let mut order: Vec<(usize, f32)> = self.probabilities()[..classes].iter().copied().enumerate().collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         order.truncate(top);
-        let label = |index: usize| self.model.labels.get(index).cloned().unwrap_or_default();
+        let label = |index: usize| self.model.description.labels.get(index).cloned().unwrap_or_default();
         let prediction = |(index, probability)| Prediction { index, label: label(index), probability };
         Ok(order.into_iter().map(prediction).collect())
     }

@@ -402,11 +402,11 @@ impl Error {
     }
 
     /// A tensor that goes by the same name in the file and in the network, and has another shape in each.
-    pub(crate) fn wrong_shape(tensor: String, expected: &[usize], found: &[usize]) -> Self {
+    pub(crate) fn wrong_shape(tensor: String, expected: &[Option<usize>], found: &[usize]) -> Self {
         Self::WrongShape {
             source_name: tensor.clone(),
             tensor,
-            expected: expected.iter().copied().map(Some).collect(),
+            expected: expected.to_vec(),
             found: found.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect(),
         }
     }

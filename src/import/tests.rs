@@ -1,7 +1,7 @@
 //! The published files; then a graph built from the table, in the published form, and what becomes of it when changed.
 
 use super::proto::*;
-use super::{Imported, expected, import, import_bytes, onnx};
+use super::{Imported, import, import_bytes, onnx};
 use crate::model::{Layer, Network, googlenet};
 use crate::{Error, Result};
 use half::f16;
@@ -27,7 +27,7 @@ fn both_published_files_hold_the_same_weights() {
     assert_eq!(onnx.classes, 1000);
     assert_eq!(onnx.tensors.iter().map(|tensor| tensor.values.len()).sum::<usize>(), 6_998_552);
     let names: Vec<_> = onnx.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-    assert_eq!(names, expected(1000));
+    assert_eq!(names, googlenet(1000).parameters());
     assert!(onnx == safetensors);
 }
 
@@ -36,7 +36,7 @@ fn the_tables_own_graph_is_read() {
     let imported = import_bytes(&published().encode_to_vec()).expect("the table's own graph");
     assert_eq!(imported.classes, CLASSES);
     let shapes: Vec<_> = imported.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-    assert_eq!(shapes, expected(CLASSES));
+    assert_eq!(shapes, googlenet(CLASSES).parameters());
     assert_eq!(imported.tensors[0].values[..3], [0.0, 1.0, 2.0]);
 }
 
@@ -181,7 +181,7 @@ fn a_flood_of_small_messages_is_refused_before_it_is_decoded() {
 fn safetensors_need_every_tensor_and_nothing_else() {
     let refused = |extra: Option<&str>, skip: usize, wanted: &str| {
         let (mut header, mut offset) = (String::from("{"), 0);
-        let tensors = expected(CLASSES).into_iter().skip(skip);
+        let tensors = googlenet(CLASSES).parameters().into_iter().skip(skip);
         for (name, shape) in tensors.chain(extra.map(|name| (name.to_owned(), vec![1]))) {
             let end = offset + 2 * shape.iter().product::<usize>();
             header += &format!(r#""{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{offset},{end}]}},"#);
@@ -224,7 +224,7 @@ fn published() -> ModelProto {
         value = add(&mut graph, layer, &value);
     }
     graph.output.push(ValueInfoProto { name: value, r#type: None });
-    for (name, shape) in expected(CLASSES) {
+    for (name, shape) in googlenet(CLASSES).parameters() {
         let name = name.replace(".weight", "_w").replace(".bias", "_b");
         graph.initializer.push(new_tensor(&name, &shape));
     }
