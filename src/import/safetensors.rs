@@ -2,14 +2,14 @@
 
 use super::{Imported, ImportedTensor};
 use crate::model::googlenet;
-use crate::weights::{Dtype, Entry, Profile, parse};
+use crate::weights::{Dtype, Entry, FORMAT, Header, Profile, check_hash, parse};
 use crate::{Error, Result};
 use half::f16;
 use std::collections::HashMap;
 
 /// Reads a file and checks its tensors against the table.
 pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
-    let header = parse(bytes, Profile::Plain).map_err(|source| Error::Safetensors { source: Box::new(source) })?;
+    let header = header(bytes).map_err(|source| Error::Safetensors { source: Box::new(source) })?;
     let mut found: HashMap<&str, &Entry> = header.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     // The classifier is the table's last node, its bias the last tensor.
     let (bias, _) = googlenet(1).parameters().pop().expect("the table has tensors");
@@ -37,4 +37,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported> {
         Some(extra) => Err(Error::UnexpectedTensor { tensor: extra.name.clone() }),
         None => Ok(Imported { classes, tensors }),
     }
+}
+
+/// The header; a file of our own format is held to it, its hash included, as damage would get a new hash otherwise.
+fn header(bytes: &[u8]) -> Result<Header> {
+    let header = parse(bytes, Profile::Plain)?;
+    if header.metadata.get("format").is_none_or(|format| format != FORMAT) {
+        return Ok(header);
+    }
+    let header = parse(bytes, Profile::Strict)?;
+    check_hash(bytes, &header)?;
+    Ok(header)
 }

@@ -178,6 +178,27 @@ fn a_flood_of_small_messages_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn what_a_damaged_header_says_is_shown_escaped_and_short() {
+    let json = format!(r#"{{"t":{{"\u001b[2J{}":1}}}}"#, "é".repeat(10_000));
+    let bytes = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    let error = import_bytes(&bytes).expect_err("an unknown field");
+    let Error::Safetensors { source } = error else { panic!("{error}") };
+    let text = std::error::Error::source(&source).expect("the parser's reason").to_string();
+    assert!(text.len() < 2000 && !text.contains('\u{1b}') && text.contains("[2J"), "{text}");
+}
+
+#[test]
+fn a_file_of_our_own_is_held_to_its_hash() {
+    let bytes = include_bytes!("../../weights/demo.safetensors");
+    assert_eq!(import_bytes(bytes).expect("whole").classes, 10);
+    let mut flipped = bytes.to_vec();
+    *flipped.last_mut().expect("not empty") ^= 1;
+    let error = import_bytes(&flipped).expect_err("damaged");
+    let Error::Safetensors { source } = error else { panic!("{error}") };
+    assert!(matches!(*source, Error::HashMismatch { .. }), "{source}");
+}
+
+#[test]
 fn safetensors_need_every_tensor_and_nothing_else() {
     let refused = |extra: Option<&str>, skip: usize, wanted: &str| {
         let (mut header, mut offset) = (String::from("{"), 0);

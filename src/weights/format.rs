@@ -346,6 +346,6 @@ pub(super) const MAX_RANK: usize = 8;
 /// Key of the metadata, which no tensor can have as a name.
 pub(super) const METADATA: &str = "__metadata__";
 /// Value of the metadata key `format`.
-pub(super) const FORMAT: &str = "googlenet";
+pub(crate) const FORMAT: &str = "googlenet";
 /// Value of the metadata key `version`.
 pub(super) const VERSION: &str = "1";

@@ -30,6 +30,10 @@ mod tests;
 mod view;
 mod write;
 
+#[cfg(feature = "cli")] // for the importers
+pub(crate) use format::FORMAT;
 pub use format::{Dtype, Entry, Header, Profile, parse};
+#[cfg(feature = "cli")]
+pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};
 pub use write::{NewTensor, write};
