@@ -330,6 +330,49 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
     fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
 }
 
+#[test]
+fn labels_are_shown_without_what_would_move_the_cursor() {
+    let folder = Folder::new();
+    let path = folder.path("w");
+    let labels: Vec<_> = (0..10).map(|i| format!("cat's \u{1b}[2J\n\u{202e}{i}")).collect();
+    write_weights(&path, &[("labels", &serde_json::json!(labels).to_string()), ("\u{1b}[2J", "a\tb")], 0.0);
+    let text = succeed(&["classify", "--weights", &path]);
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert!(text.contains("cat's \\u{1b}[2J\\n\\u{202e}"), "{text}");
+    let text = succeed(&["inspect", &path]);
+    assert!(text.contains("\\u{1b}[2J: a\\tb\n"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn sessions_too_large_are_refused() {
+    fail(&["bench", "--batch", "4096", "--side", "4096"], 2, "4096x4096");
+    fail(&["plan", "--batch", "5", "--side", "4096"], 2, "batch 5");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = Folder::new();
+    let output = folder.path("out");
+    fail(&["classify", "/dev/zero"], 4, "/dev/zero");
+    fail(&["classify", "--weights", "/dev/zero"], 3, "/dev/zero");
+    fail(&["convert", "/dev/zero", &output], 3, "/dev/zero");
+    fail(&["convert", DEMONSTRATION, &output, "--labels", "/dev/zero"], 3, "/dev/zero");
+    assert!(folder.entries().is_empty());
+}
+
+#[test]
+fn a_file_of_one_letter_is_named() {
+    let folder = Folder::new();
+    folder.file("w", b"");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    let output = command.args(["inspect", "w"]).current_dir(folder.0.path()).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: w: weights are cut off"), "{stderr}");
+}
+
 /// The first megabyte goes into a pipe that holds less, so the command has begun to read, and has seen no output, when
 /// that is made.
 #[cfg(unix)]
