@@ -331,6 +331,33 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
 }
 
 #[test]
+fn convert_writes_nothing_that_the_engine_refuses() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    fail(&["convert", DEMONSTRATION, &output, "--resize", "32"], 2, "resize");
+    fail(&["convert", DEMONSTRATION, &output, "--side", "128", "--resize", "127"], 2, "resize");
+    let wrong = [
+        ("channels", "xyz"),
+        ("mean", "foo"),
+        ("std", "1,1,0"),
+        ("resize", "63"),
+        ("input_side", "31"),
+        ("labels", "[1]"),
+        ("labels", r#"["one","two"]"#),
+    ];
+    for (i, (key, value)) in wrong.into_iter().enumerate() {
+        let name = format!("wrong{i}");
+        write_weights(&folder.path(&name), &[(key, value)], 0.0);
+        fail(&["convert", &folder.path(&name), &output], 3, &name);
+        fail(&["classify", "--weights", &folder.path(&name)], 3, &name);
+    }
+    assert!(!Path::new(&output).exists());
+    // What an option says counts instead.
+    succeed(&["convert", &folder.path("wrong0"), &output, "--channels", "rgb"]);
+    succeed(&["classify", "--weights", &output]);
+}
+
+#[test]
 fn labels_are_shown_without_what_would_move_the_cursor() {
     let folder = Folder::new();
     let path = folder.path("w");

@@ -6,9 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use googlenet::file;
 use googlenet::import::{MAX_BYTES, import_bytes};
+use googlenet::model::googlenet;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
+use googlenet::{Description, Error, file};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
@@ -83,6 +84,7 @@ impl Convert {
         // An ONNX file is none, and says nothing of pictures.
         let own = parse(&bytes, Profile::Plain).map(|header| header.metadata).unwrap_or_default();
         let metadata = self.metadata(&own, imported.classes)?;
+        self.check(&metadata, imported.classes)?;
         let dtype = if self.f16 { Dtype::F16 } else { Dtype::F32 };
         let tensors: Vec<_> = imported
             .tensors
@@ -142,6 +144,23 @@ impl Convert {
         };
         metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
         Ok(metadata)
+    }
+
+    /// Fails if the engine would refuse a file with these metadata: by the option's fault, or IN's.
+    fn check(&self, metadata: &BTreeMap<String, String>, classes: usize) -> Outcome {
+        let checked = Description::read(metadata).and_then(|description| description.fits(&googlenet(classes)));
+        let asked = match &checked {
+            Err(Error::MetadataValue { key: "input_side", .. }) => self.side.is_some(),
+            Err(Error::MetadataValue { key: "channels", .. }) => self.channels.is_some(),
+            Err(Error::MetadataValue { key: "mean", .. }) => self.mean.is_some(),
+            Err(Error::MetadataValue { key: "std", .. }) => self.std.is_some(),
+            Err(Error::MetadataValue { key: "resize", .. }) => self.resize.is_some(),
+            _ => false,
+        };
+        match checked {
+            Err(error) if asked => Err(Failure::new(Code::Usage, error.to_string())),
+            checked => checked.or_fail(Code::Model, self.input.display()),
+        }
     }
 }
 
