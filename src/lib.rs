@@ -17,6 +17,7 @@
 
 mod engine;
 mod error;
+pub mod file;
 pub mod image;
 #[cfg(feature = "cli")]
 pub mod import;
@@ -24,7 +25,7 @@ pub mod model;
 mod plan;
 pub mod weights;
 
-pub use engine::{Model, Options, Prediction, Session};
+pub use engine::{Description, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};

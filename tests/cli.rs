@@ -90,6 +90,20 @@ fn read_npy(path: &str) -> (String, Vec<f32>) {
     (header, values.iter().map(|&value| f32::from_le_bytes(value)).collect())
 }
 
+/// The demonstration weights with other metadata, and with another first value.
+fn write_weights(path: &str, changes: &[(&str, &str)], first: f32) {
+    use googlenet::weights::{Dtype, NewTensor, Weights, write};
+    let weights = Weights::open(DEMONSTRATION).expect("the demonstration weights");
+    let mut metadata = weights.metadata().clone();
+    metadata.extend(changes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
+    let mut tensors: Vec<_> = weights
+        .tensors()
+        .map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype: Dtype::F32, values: t.to_f32() })
+        .collect();
+    tensors[0].values.to_mut()[0] = first;
+    write(path, &metadata, &tensors, false).expect("written");
+}
+
 #[test]
 fn help_teaches_and_documents_the_exit_codes() {
     let help = succeed(&["--help"]);
@@ -150,8 +164,9 @@ fn bad_weights_are_one_line_and_code_3() {
         fail(&["classify", "--weights", file], 3, name);
         fail(&["inspect", file], 3, name);
     }
-    for file in &files[..4] {
-        fail(&["convert", file, &folder.path("out")], 3, "");
+    for file in &files {
+        let name = Path::new(file).file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        fail(&["convert", file, &folder.path("out")], 3, name);
         assert!(!Path::new(&folder.path("out")).exists());
     }
 }
@@ -315,6 +330,76 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
     fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
 }
 
+#[test]
+fn convert_writes_nothing_that_the_engine_refuses() {
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    fail(&["convert", DEMONSTRATION, &output, "--resize", "32"], 2, "resize");
+    fail(&["convert", DEMONSTRATION, &output, "--side", "128", "--resize", "127"], 2, "resize");
+    let wrong = [
+        ("channels", "xyz"),
+        ("mean", "foo"),
+        ("std", "1,1,0"),
+        ("resize", "63"),
+        ("input_side", "31"),
+        ("labels", "[1]"),
+        ("labels", r#"["one","two"]"#),
+    ];
+    for (i, (key, value)) in wrong.into_iter().enumerate() {
+        let name = format!("wrong{i}");
+        write_weights(&folder.path(&name), &[(key, value)], 0.0);
+        fail(&["convert", &folder.path(&name), &output], 3, &name);
+        fail(&["classify", "--weights", &folder.path(&name)], 3, &name);
+    }
+    assert!(!Path::new(&output).exists());
+    // What an option says counts instead.
+    succeed(&["convert", &folder.path("wrong0"), &output, "--channels", "rgb"]);
+    succeed(&["classify", "--weights", &output]);
+}
+
+#[test]
+fn labels_are_shown_without_what_would_move_the_cursor() {
+    let folder = Folder::new();
+    let path = folder.path("w");
+    let labels: Vec<_> = (0..10).map(|i| format!("cat's \u{1b}[2J\n\u{202e}{i}")).collect();
+    write_weights(&path, &[("labels", &serde_json::json!(labels).to_string()), ("\u{1b}[2J", "a\tb")], 0.0);
+    let text = succeed(&["classify", "--weights", &path]);
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert!(text.contains("cat's \\u{1b}[2J\\n\\u{202e}"), "{text}");
+    let text = succeed(&["inspect", &path]);
+    assert!(text.contains("\\u{1b}[2J: a\\tb\n"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn sessions_too_large_are_refused() {
+    fail(&["bench", "--batch", "4096", "--side", "4096"], 2, "4096x4096");
+    fail(&["plan", "--batch", "5", "--side", "4096"], 2, "batch 5");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_an_end_are_refused() {
+    let folder = Folder::new();
+    let output = folder.path("out");
+    fail(&["classify", "/dev/zero"], 4, "/dev/zero");
+    fail(&["classify", "--weights", "/dev/zero"], 3, "/dev/zero");
+    fail(&["convert", "/dev/zero", &output], 3, "/dev/zero");
+    fail(&["convert", DEMONSTRATION, &output, "--labels", "/dev/zero"], 3, "/dev/zero");
+    assert!(folder.entries().is_empty());
+}
+
+#[test]
+fn a_file_of_one_letter_is_named() {
+    let folder = Folder::new();
+    folder.file("w", b"");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    let output = command.args(["inspect", "w"]).current_dir(folder.0.path()).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: w: weights are cut off"), "{stderr}");
+}
+
 /// The first megabyte goes into a pipe that holds less, so the command has begun to read, and has seen no output, when
 /// that is made.
 #[cfg(unix)]
@@ -344,12 +429,7 @@ fn weights_that_f16_cannot_hold_are_not_converted() {
     let folder = Folder::new();
     let output = folder.path("out.safetensors");
     let large = folder.path("large.safetensors");
-    succeed(&["convert", DEMONSTRATION, &large]);
-    let mut bytes = fs::read(&large).expect("written");
-    let header_len = u64::from_le_bytes(*bytes.first_chunk().expect("a header")) as usize;
-    bytes[8 + header_len..][..4].copy_from_slice(&1e9_f32.to_le_bytes());
-    folder.file("large.safetensors", &bytes);
-    fail(&["inspect", &large], 3, "hash");
+    write_weights(&large, &[], 1e9);
     fail(&["convert", "--f16", &large, &output], 3, "too large for f16");
     assert_eq!(folder.entries().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Any bytes as a file to import: an error, or every tensor of the network with as many values as its shape asks for.
+//! Any bytes as a file to import: an error that fits a terminal, or every tensor of the network with as many values as its shape asks for.
 //!
 //! A whole network is 14 MB in f16, more than a fuzzer makes up. The seed has the graph and the shapes but no data, which
 //! is looked at last: what is searched is the decoder, the links between nodes, and the whole walk along the table.
@@ -15,6 +15,16 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(tensor.shape.iter().product::<usize>(), tensor.values.len(), "{}", tensor.name);
             }
         }
-        Err(error) => assert!(error.to_string().len() <= 64 * 1024 + 8 * bytes.len()),
+        Err(error) => {
+            let mut part: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = part {
+                let text = error.to_string();
+                assert!(text.len() <= MAX_TEXT && !text.contains(char::is_control), "{} bytes: {text:?}", text.len());
+                part = error.source();
+            }
+        }
     }
 });
+
+/// Two lists of 400 and two names of 80 characters, each up to 10 bytes when escaped, and our own words.
+const MAX_TEXT: usize = 10 * 1024;

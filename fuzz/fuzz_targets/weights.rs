@@ -2,6 +2,7 @@
 //! profile accepts, the plain one accepts with the same result.
 #![no_main]
 
+use googlenet::Description;
 use googlenet::weights::{Profile, Weights, parse};
 use libfuzzer_sys::fuzz_target;
 
@@ -36,5 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
         tensor.hash();
         assert_eq!(weights.tensor(tensor.name()).map(|t| t.bytes().len()), Some(tensor.bytes().len()));
     }
-    let _ = (weights.dialect(), weights.input_side(), weights.preprocessing(), weights.labels());
+    if let Ok(description) = Description::read(weights.metadata()) {
+        assert!(description.rule.resize >= description.side);
+    }
 });

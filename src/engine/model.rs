@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Options, Session};
+use super::{Description, Options, Session};
 use crate::image::Rule;
-use crate::model::{Network, Op, googlenet};
+use crate::model::{Network, googlenet};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -25,9 +25,7 @@ pub struct Model {
 pub(super) struct Inner {
     pub weights: Weights,
     pub network: Network,
-    pub labels: Vec<String>,
-    pub rule: Rule,
-    pub side: usize,
+    pub description: Description,
 }
 
 impl Model {
@@ -48,7 +46,33 @@ impl Model {
         Self::new(Weights::open(path.as_ref())?)
     }
 
-    /// The same for weights that were loaded otherwise: mapped, or linked into the program.
+    /// Maps the weight file at `path` instead of reading it, and checks it.
+    ///
+    /// Sessions pack weights into memory of their own; what mapping saves is the model's copy of the file: its pages
+    /// are shared by all processes that map it, and the system may drop them.
+    ///
+    /// # Safety
+    /// Those of [`Weights::map`]: until the model, its clones and its sessions are dropped, nobody may write to the
+    /// file or truncate it, neither this process nor any other. Replacing it by rename is harmless.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    ///
+    /// ```
+    /// use googlenet::Model;
+    ///
+    /// // SAFETY: nobody writes to the file while this program runs.
+    /// let model = unsafe { Model::map("weights/demo.safetensors") }?;
+    /// assert_eq!(model.labels()[3], "cat");
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    #[allow(unsafe_code, reason = "hands the caller's promise on to `Weights::map`")]
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self> {
+        // SAFETY: the caller promises what `Weights::map` asks for.
+        Self::new(unsafe { Weights::map(path) }?)
+    }
+
+    /// The same as [`Model::open`] for weights that are loaded already.
     ///
     /// # Errors
     /// As [`Model::open`].
@@ -56,32 +80,16 @@ impl Model {
     /// ```
     /// use googlenet::{Model, weights::Weights};
     ///
-    /// // SAFETY: nobody writes to the file while this program runs.
-    /// let mapped = unsafe { Weights::map("weights/demo.safetensors") }?;
-    /// assert_eq!(Model::new(mapped)?.network().classes, 10);
+    /// let weights = Weights::from_vec(std::fs::read("weights/demo.safetensors").expect("it is there"))?;
+    /// assert_eq!(Model::new(weights)?.network().classes, 10);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn new(weights: Weights) -> Result<Self> {
-        let dialect = weights.dialect()?.to_owned();
-        // A file may leave its labels out; classes then have only their numbers.
-        let labels = if weights.metadata().contains_key("labels") { weights.labels()? } else { Vec::new() };
-        let shape = weights.tensor("loss3/classifier.bias").map(|bias| bias.shape().to_vec());
-        let classes = match shape.as_deref() {
-            Some(&[classes]) if classes > 0 => classes,
-            _ => return Err(Error::MissingTensor { tensor: "loss3/classifier.bias".into() }),
-        };
-        let network = googlenet(classes);
-        if dialect != network.dialect {
-            return Err(Error::UnknownDialect { dialect, known: network.dialect });
-        }
-        if !labels.is_empty() && labels.len() != classes {
-            return Err(Error::LabelCount { labels: labels.len(), classes });
-        }
-        let side = weights.input_side()?;
-        check_side(side)?;
-        check_tensors(&weights, &network, side)?;
-        let rule = weights.preprocessing()?;
-        Ok(Self { inner: Arc::new(Inner { weights, network, labels, rule, side }) })
+        let description = Description::read(weights.metadata())?;
+        let network = googlenet(classes(&weights)?);
+        description.fits(&network)?;
+        check_tensors(&weights, &network)?;
+        Ok(Self { inner: Arc::new(Inner { weights, network, description }) })
     }
 
     /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
@@ -116,17 +124,17 @@ impl Model {
 
     /// The names of the classes, in order; empty if the file has none.
     pub fn labels(&self) -> &[String] {
-        &self.inner.labels
+        &self.inner.description.labels
     }
 
     /// The side of the input the weights are meant for, in pixels.
     pub fn side(&self) -> usize {
-        self.inner.side
+        self.inner.description.side
     }
 
     /// How pictures become input.
     pub fn rule(&self) -> &Rule {
-        &self.inner.rule
+        &self.inner.description.rule
     }
 
     /// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads.
@@ -157,28 +165,92 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     Err(Error::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
 }
 
-/// The tensors must be exactly the network's: none missing, none more, every shape right.
-fn check_tensors(weights: &Weights, network: &Network, side: usize) -> Result<()> {
-    let graph = network.graph(side);
-    let mut expected = Vec::new();
-    for node in &graph.nodes {
-        let oc = node.output.channels;
-        let shape = match &node.op {
-            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
-            Op::FullyConnected => vec![oc, graph.tensors[node.input].c],
-            _ => continue,
-        };
-        expected.push((format!("{}.weight", node.name), shape));
-        expected.push((format!("{}.bias", node.name), vec![oc]));
+/// As many as the classifier's bias has elements.
+fn classes(weights: &Weights) -> Result<usize> {
+    let (tensor, _) = googlenet(1).parameters().pop().expect("the table has tensors");
+    match weights.tensor(&tensor).map(|bias| bias.shape()) {
+        Some(&[classes]) => Ok(classes),
+        Some(found) => Err(Error::wrong_shape(tensor, &[None], found)),
+        None => Err(Error::MissingTensor { tensor }),
     }
+}
+
+/// The tensors must be exactly the network's: none missing, none more, every shape right.
+fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
+    let expected = network.parameters();
     for (name, shape) in &expected {
         let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.clone() })?;
         if tensor.shape() != shape {
-            return Err(Error::wrong_shape(name.clone(), shape, tensor.shape()));
+            let shape: Vec<_> = shape.iter().copied().map(Some).collect();
+            return Err(Error::wrong_shape(name.clone(), &shape, tensor.shape()));
         }
     }
     match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {
         Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.name().into() }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{Dtype, NewTensor, write};
+    use std::collections::BTreeMap;
+
+    /// A model of zeros for three classes, `change` done to its metadata and its tensors' names and shapes.
+    fn model(change: impl FnOnce(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>)) -> Result<Model> {
+        let keys = [
+            ("dialect", "bvlc"),
+            ("input_side", "32"),
+            ("channels", "bgr"),
+            ("mean", "104,117,123"),
+            ("std", "1,1,1"),
+            ("resize", "32"),
+            ("labels", r#"["a","b","c"]"#),
+        ];
+        let mut metadata = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let mut parameters = googlenet(3).parameters();
+        change(&mut metadata, &mut parameters);
+        let len = |shape: &[usize]| shape.iter().product::<usize>();
+        let zeros = vec![0.0; parameters.iter().map(|(_, shape)| len(shape)).max().expect("tensors")];
+
+        let tensors: Vec<_> = parameters
+            .iter()
+            .map(|(name, shape)| NewTensor { name, shape, dtype: Dtype::F16, values: zeros[..len(shape)].into() })
+            .collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("w");
+        write(&path, &metadata, &tensors, false).expect("written");
+        Model::open(&path)
+    }
+
+    /// Swaps the last tensor's shape, the classifier's bias's, for `shape`.
+    fn bias(parameters: &mut [(String, Vec<usize>)], shape: &[usize]) {
+        parameters.last_mut().expect("tensors").1 = shape.to_vec();
+    }
+
+    #[test]
+    fn weights_of_another_network_are_named() {
+        type Change = fn(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>);
+        model(|_, _| ()).expect("the table's own tensors");
+        let cases: [(Change, &str); 10] = [
+            (|_, p| bias(p, &[3, 1]), "\"loss3/classifier.bias\" has shape [3, 1], expected [classes]"),
+            (|_, p| bias(p, &[]), "\"loss3/classifier.bias\" has shape [], expected [classes]"),
+            (|_, p| bias(p, &[4]), "4 classes"),
+            (
+                |m, p| (m.remove("labels"), bias(p, &[4])).1,
+                "\"loss3/classifier.weight\" has shape [3, 1024], expected [4, 1024]",
+            ),
+            (|_, p| p[0].1[2] = 5, "\"conv1/7x7_s2.weight\" has shape [64, 3, 5, 7], expected [64, 3, 7, 7]"),
+            (|_, p| p.push(("more".into(), vec![1])), "\"more\" is not part of the network"),
+            (|_, p| p.truncate(115), "\"loss3/classifier.bias\" is missing"),
+            (|_, p| drop(p.remove(7)), "\"inception_3a/1x1.bias\" is missing"),
+            (|m, _| drop(m.insert("labels".into(), "[\"a\"]".into())), "1 labels for 3 classes"),
+            (|m, _| drop(m.insert("dialect".into(), "torchvision".into())), "unknown dialect \"torchvision\""),
+        ];
+        for (change, expected) in cases {
+            let error = model(change).err().expect(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 }

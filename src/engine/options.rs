@@ -27,11 +27,6 @@ pub struct Options {
     pub(super) profile: bool,
 }
 
-/// The most threads a session takes.
-pub(super) const MAX_THREADS: usize = 256;
-/// The largest batch.
-pub(super) const MAX_BATCH: usize = 4096;
-
 /// The environment variable that lowers the instruction set.
 const ISA_VARIABLE: &str = "GOOGLENET_ISA";
 
@@ -42,6 +37,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The most threads a session takes.
+    pub const MAX_THREADS: usize = 256;
+
+    /// The largest batch.
+    pub const MAX_BATCH: usize = 4096;
+
+    /// The most input pixels of a run, `batch * side * side`: four images of 4096x4096, 1337 of 224x224.
+    ///
+    /// The input takes 12 bytes a pixel, the activations some 115 a pixel of the images that are computed at once, an
+    /// endpoint at most 192: without endpoints a session needs less than 8 GiB.
+    pub const MAX_PIXELS: usize = 1 << 26;
+
     /// One thread, one image, the weights' input side, the best instruction set of this machine.
     pub fn new() -> Self {
         Self { threads: 1, batch: 1, side: None, isa: None, endpoints: Vec::new(), profile: false }
@@ -53,7 +60,7 @@ impl Options {
         self
     }
 
-    /// How many images a run takes, 1 to 4096.
+    /// How many images a run takes, 1 to 4096; with [`Options::MAX_PIXELS`] in all.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch;
         self

@@ -6,7 +6,6 @@ use googlenet_kernels::isa::Isa;
 
 use super::Options;
 use super::model::{Inner, check_side};
-use super::options::{MAX_BATCH, MAX_THREADS};
 use crate::image::{self, Rgb8};
 use crate::model::{Graph, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
@@ -63,10 +62,13 @@ impl Session {
             1.. if value <= most => Ok(()),
             _ => Err(Error::OutOfRange { option, value, least: 1, most }),
         };
-        in_range("threads", options.threads, MAX_THREADS)?;
-        in_range("batch", options.batch, MAX_BATCH)?;
-        let side = options.side.unwrap_or(model.side);
+        in_range("threads", options.threads, Options::MAX_THREADS)?;
+        in_range("batch", options.batch, Options::MAX_BATCH)?;
+        let side = options.side.unwrap_or(model.description.side);
         check_side(side)?;
+        if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
+            return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
+        }
         let isa = options.resolve_isa()?;
         let graph = model.network.graph(side);
         let count = graph.nodes.len();
@@ -185,14 +187,14 @@ impl Session {
     /// ```
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         let side = self.side();
-        let rule = self.model.rule;
+        let rule = self.model.description.rule;
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
         let classes = self.model.network.classes;
         let mut order: Vec<(usize, f32)> = self.probabilities()[..classes].iter().copied().enumerate().collect();
         order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         order.truncate(top);
-        let label = |index: usize| self.model.labels.get(index).cloned().unwrap_or_default();
+        let label = |index: usize| self.model.description.labels.get(index).cloned().unwrap_or_default();
         let prediction = |(index, probability)| Prediction { index, label: label(index), probability };
         Ok(order.into_iter().map(prediction).collect())
     }

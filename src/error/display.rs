@@ -10,6 +10,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { action, path, source: _ } => write!(f, "cannot {action} {}", path.display()),
+            Error::FileTooLarge { path, limit } => {
+                write!(f, "{} is longer than {limit} bytes, the limit for its kind", path.display())
+            }
             Error::TargetExists { path } => write!(f, "{} exists already", path.display()),
             Error::Truncated { expected, found } => {
                 write!(f, "weights are cut off: expected at least {expected} bytes, found {found}")
@@ -110,6 +113,9 @@ impl fmt::Display for Error {
             Error::OutOfRange { option, value, least, most } => {
                 write!(f, "{option} {value} is not in {least} to {most}")
             }
+            Error::TooManyPixels { batch, side, limit } => {
+                write!(f, "batch {batch} of {side}x{side} pixels is more than {limit} pixels in all")
+            }
             Error::InstructionSet { name, known: true, available } => {
                 write!(f, "this machine has no {name}, it has {}", available.join(", "))
             }
@@ -164,6 +170,11 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+/// The text of another crate's error, which may quote the file, as [`Listed`].
+pub(super) fn listed(error: &dyn std::error::Error) -> String {
+    Listed(&error.to_string()).to_string()
+}
+
 /// A tensor by its name in the file and, if that is another, in the network.
 struct Named<'a> {
     tensor: &'a str,
@@ -181,7 +192,7 @@ impl fmt::Display for Named<'_> {
 }
 
 const SHOWN: usize = 80;
-const LISTED: usize = 800;
+const LISTED: usize = 400;
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,13 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The file is longer than anything of its kind, or has no end.
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// The target exists and may not be replaced.
     TargetExists {
         /// The file.
@@ -356,6 +363,15 @@ pub enum Error {
         /// The largest value.
         most: usize,
     },
+    /// A run would take more input pixels than a session may hold.
+    TooManyPixels {
+        /// Images of a run.
+        batch: usize,
+        /// Side of each, in pixels.
+        side: usize,
+        /// The most pixels in all.
+        limit: usize,
+    },
     /// An instruction set that this machine does not have, or that nobody knows.
     InstructionSet {
         /// The name asked for.
@@ -380,12 +396,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// A header that `source` refuses; its text may quote the file, so it is kept escaped and shortened.
+    pub(crate) fn header_syntax(source: &serde_json::Error) -> Self {
+        Self::HeaderSyntax { source: display::listed(source).into() }
+    }
+
     /// A tensor that goes by the same name in the file and in the network, and has another shape in each.
-    pub(crate) fn wrong_shape(tensor: String, expected: &[usize], found: &[usize]) -> Self {
+    pub(crate) fn wrong_shape(tensor: String, expected: &[Option<usize>], found: &[usize]) -> Self {
         Self::WrongShape {
             source_name: tensor.clone(),
             tensor,
-            expected: expected.iter().copied().map(Some).collect(),
+            expected: expected.to_vec(),
             found: found.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect(),
         }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
 
 use super::Rgb8;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
 /// A picture of its own: rows of RGB8 without gaps.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
-/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels.
+/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels, as the file has them and as RGB8.
 ///
 /// # Errors
 ///
@@ -58,19 +58,29 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
         return Err(Error::PictureTruncated { length: bytes.len() });
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| match error {
+    let reader = || {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_SIDE);
+        limits.max_image_height = Some(MAX_SIDE);
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        reader
+    };
+    let failed = |error| match error {
         DecoderError::Limits(_) => Error::PictureTooLarge { source: error.into() },
         DecoderError::IoError(ref io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             Error::PictureTruncated { length: bytes.len() }
         }
         error => Error::PictureDamaged { source: error.into() },
-    })?;
+    };
+    // The decoder counts its own bytes; grey becomes three times as many.
+    let (width, height) = reader().into_dimensions().map_err(failed)?;
+    if 3 * u64::from(width) * u64::from(height) > MAX_BYTES {
+        let source = format!("{width}x{height} pixels take more than {MAX_BYTES} bytes");
+        return Err(Error::PictureTooLarge { source: source.into() });
+    }
+    let picture = reader().decode().map_err(failed)?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
         return Err(Error::PictureEmpty { width, height });
@@ -82,7 +92,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] where the file cannot be read, or an error of [`decode`].
+/// [`Error::Io`] where the file cannot be read, [`Error::FileTooLarge`] where it is longer than 512 MiB, or an error
+/// of [`decode`].
 ///
 /// ```
 /// let photograph = googlenet::image::open("weights/chelsea.png")?;
@@ -90,9 +101,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
-    let path = path.as_ref();
-    let read = |source| Error::Io { action: "read", path: path.to_owned(), source };
-    decode(&std::fs::read(path).map_err(read)?)
+    decode(&file::read(path, MAX_BYTES)?)
 }
 
 /// Three bytes a pixel. The crate's own conversions weigh alpha and round 16 bits; these do what Pillow does.
@@ -143,4 +152,5 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
 }
 
 const MAX_SIDE: u32 = 65535;
+/// Of a file, and of its pixels.
 const MAX_BYTES: u64 = 512 << 20;

@@ -6,8 +6,9 @@
 //!
 //! The short side becomes `Rule::resize` pixels and the middle `side` x `side` of that is kept, as the
 //! networks' authors evaluate them. The resampling is Pillow's, bit for bit, because accuracies are
-//! measured with it; see `resize`. Decoding stands behind the feature `cli`: a caller who has
-//! pixels already needs no decoder.
+//! measured with it; only of pictures more than twice as tall as wide Pillow 13 makes pixels one level
+//! off ours, see `resize`. Decoding stands behind the feature `cli`: a caller who has pixels already
+//! needs no decoder.
 //!
 //! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
 

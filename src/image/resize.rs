@@ -1,6 +1,7 @@
 //! Bilinear resampling with antialiasing, of no more than the centre crop needs.
 //!
-//! Bit for bit what Pillow's `Image.resize(size, BILINEAR)` followed by a crop gives on RGB8, passes in this order:
+//! Bit for bit what the `Image.resize(size, BILINEAR)` of Pillow up to 12, followed by a crop, gives on RGB8, passes
+//! in this order:
 //!
 //! ```text
 //! scale   = in / out, support = max(1, scale)
@@ -15,8 +16,8 @@
 //! ```
 //!
 //! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks pictures more than twice
-//! as tall as wide vertically first; there the two differ by one level in places.) The ring holds the rows under one output row, so memory
-//! follows the scale and the crop's side, never the picture's other side.
+//! as tall as wide vertically first; there the two differ by one level in places.) The ring holds the rows under one
+//! output row, so memory follows the scale and the crop's side, never the picture's other side.
 //!
 //! Source: Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `ImagingResampleHorizontal_8bpc`,
 //! `ImagingResampleVertical_8bpc`).

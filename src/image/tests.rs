@@ -230,6 +230,11 @@ mod decoding {
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].fill(0xff);
         assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
+        // 20,000 x 20,000 grey ones, which fit the limit until they are RGB.
+        let mut bytes = encoded(DynamicImage::new_luma8(8, 8), ImageFormat::Jpeg);
+        let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[sof + 5..sof + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+        assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
     }
 
     #[test]

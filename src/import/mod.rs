@@ -12,9 +12,11 @@ mod safetensors;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Op, googlenet};
-use crate::{Error, Result};
+use crate::{Result, file};
 use std::path::Path;
+
+/// The longest file that is read: 512 MiB, where GoogLeNet's weights for 1000 classes take 28 MB.
+pub const MAX_BYTES: u64 = 512 << 20;
 
 /// The weights of a GoogLeNet.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,7 @@ pub struct ImportedTensor {
 ///
 /// # Errors
 ///
-/// If the file cannot be read, and those of [`import_bytes`].
+/// If the file cannot be read or is longer than [`MAX_BYTES`], and those of [`import_bytes`].
 ///
 /// ```
 /// let imported = googlenet::import::import("weights/demo.safetensors")?;
@@ -49,9 +51,7 @@ pub struct ImportedTensor {
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
-    let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
-    import_bytes(&bytes)
+    import_bytes(&file::read(path, MAX_BYTES)?)
 }
 
 /// Reads an ONNX or safetensors file from memory; its content tells which.
@@ -77,20 +77,5 @@ fn looks_like_safetensors(bytes: &[u8]) -> bool {
     matches!(bytes.split_first_chunk::<8>(), Some(([.., 0, 0, 0, 0], [b'{', ..])))
 }
 
-/// Name and shape of every tensor of the table for `classes` classes, in its order.
-fn expected(classes: usize) -> Vec<(String, Vec<usize>)> {
-    let graph = googlenet(classes).graph(SIDE);
-    let tensors = graph.nodes.iter().filter_map(|node| {
-        let shape = match &node.op {
-            Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
-            Op::FullyConnected => vec![classes, graph.tensors[node.input].len()],
-            _ => return None,
-        };
-        let bias = vec![shape[0]];
-        Some([(format!("{}.weight", node.name), shape), (format!("{}.bias", node.name), bias)])
-    });
-    tensors.flatten().collect()
-}
-
-/// The input side of the published network; no tensor's shape depends on it.
+/// The input side of the published network.
 const SIDE: usize = 224;

@@ -41,11 +41,12 @@ pub(super) fn read_model(model: &ModelProto) -> Result<Imported> {
 
 fn read_graph(graph: &GraphProto) -> Result<Imported> {
     let links = Links::new(graph)?;
-    let shapes = super::expected(1).into_iter().collect();
+    let table = model::googlenet(1);
+    let shapes = table.parameters().into_iter().collect();
     let n_nodes = links.nodes.len();
     let mut walk = Walk { links: &links, shapes, met: vec![false; n_nodes], used: HashSet::new(), out: Vec::new() };
     let mut value = links.input;
-    for layer in &model::googlenet(1).layers {
+    for layer in &table.layers {
         value = walk.layer(layer, value)?;
     }
     if !graph.output.iter().any(|output| links.resolve(&output.name) == Some(value)) {
@@ -582,7 +583,7 @@ impl<'a> Attributes<'a> {
     }
 
     fn differs<T: std::fmt::Debug + ?Sized>(&self, name: &'static str, expected: &T, found: &T) -> Error {
-        mismatch(self.node.label, self.layer, name, format!("{expected:?}"), format!("{found:.200?}"))
+        mismatch(self.node.label, self.layer, name, format!("{expected:?}"), format!("{found:?}"))
     }
 
     fn int_or(&self, name: &'static str, default: i64) -> Result<i64> {

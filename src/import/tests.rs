@@ -1,7 +1,7 @@
 //! The published files; then a graph built from the table, in the published form, and what becomes of it when changed.
 
 use super::proto::*;
-use super::{Imported, expected, import, import_bytes, onnx};
+use super::{Imported, import, import_bytes, onnx};
 use crate::model::{Layer, Network, googlenet};
 use crate::{Error, Result};
 use half::f16;
@@ -27,7 +27,7 @@ fn both_published_files_hold_the_same_weights() {
     assert_eq!(onnx.classes, 1000);
     assert_eq!(onnx.tensors.iter().map(|tensor| tensor.values.len()).sum::<usize>(), 6_998_552);
     let names: Vec<_> = onnx.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-    assert_eq!(names, expected(1000));
+    assert_eq!(names, googlenet(1000).parameters());
     assert!(onnx == safetensors);
 }
 
@@ -36,7 +36,7 @@ fn the_tables_own_graph_is_read() {
     let imported = import_bytes(&published().encode_to_vec()).expect("the table's own graph");
     assert_eq!(imported.classes, CLASSES);
     let shapes: Vec<_> = imported.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-    assert_eq!(shapes, expected(CLASSES));
+    assert_eq!(shapes, googlenet(CLASSES).parameters());
     assert_eq!(imported.tensors[0].values[..3], [0.0, 1.0, 2.0]);
 }
 
@@ -178,10 +178,31 @@ fn a_flood_of_small_messages_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn what_a_damaged_header_says_is_shown_escaped_and_short() {
+    let json = format!(r#"{{"t":{{"\u001b[2J{}":1}}}}"#, "é".repeat(10_000));
+    let bytes = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    let error = import_bytes(&bytes).expect_err("an unknown field");
+    let Error::Safetensors { source } = error else { panic!("{error}") };
+    let text = std::error::Error::source(&source).expect("the parser's reason").to_string();
+    assert!(text.len() < 2000 && !text.contains('\u{1b}') && text.contains("[2J"), "{text}");
+}
+
+#[test]
+fn a_file_of_our_own_is_held_to_its_hash() {
+    let bytes = include_bytes!("../../weights/demo.safetensors");
+    assert_eq!(import_bytes(bytes).expect("whole").classes, 10);
+    let mut flipped = bytes.to_vec();
+    *flipped.last_mut().expect("not empty") ^= 1;
+    let error = import_bytes(&flipped).expect_err("damaged");
+    let Error::Safetensors { source } = error else { panic!("{error}") };
+    assert!(matches!(*source, Error::HashMismatch { .. }), "{source}");
+}
+
+#[test]
 fn safetensors_need_every_tensor_and_nothing_else() {
     let refused = |extra: Option<&str>, skip: usize, wanted: &str| {
         let (mut header, mut offset) = (String::from("{"), 0);
-        let tensors = expected(CLASSES).into_iter().skip(skip);
+        let tensors = googlenet(CLASSES).parameters().into_iter().skip(skip);
         for (name, shape) in tensors.chain(extra.map(|name| (name.to_owned(), vec![1]))) {
             let end = offset + 2 * shape.iter().product::<usize>();
             header += &format!(r#""{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{offset},{end}]}},"#);
@@ -224,7 +245,7 @@ fn published() -> ModelProto {
         value = add(&mut graph, layer, &value);
     }
     graph.output.push(ValueInfoProto { name: value, r#type: None });
-    for (name, shape) in expected(CLASSES) {
+    for (name, shape) in googlenet(CLASSES).parameters() {
         let name = name.replace(".weight", "_w").replace(".bias", "_b");
         graph.initializer.push(new_tensor(&name, &shape));
     }

@@ -104,6 +104,30 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic, kh, kw]` or, of the
+    /// classifier, `[classes, channels]`, then `<layer>.bias`, `[oc]`.
+    ///
+    /// ```
+    /// let parameters = googlenet::model::googlenet(1000).parameters();
+    /// assert_eq!(parameters[0], ("conv1/7x7_s2.weight".to_owned(), vec![64, 3, 7, 7]));
+    /// assert_eq!(parameters[115], ("loss3/classifier.bias".to_owned(), vec![1000]));
+    /// ```
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let graph = self.graph(super::MIN_SIDE); // no shape depends on it
+        let tensors = graph.nodes.iter().filter_map(|node| {
+            let shape = match &node.op {
+                Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
+                Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].len()],
+                _ => return None,
+            };
+            let bias = vec![shape[0]];
+            Some([(format!("{}.weight", node.name), shape), (format!("{}.bias", node.name), bias)])
+        });
+        tensors.flatten().collect()
+    }
+}
+
 impl Graph {
     /// Adds `layer` over tensor `input`; its output goes to `place`, or to a tensor of its own. Returns the tensor.
     fn lower(&mut self, layer: &Layer, input: usize, place: Option<Place>, classes: usize) -> usize {

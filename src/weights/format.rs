@@ -103,8 +103,7 @@ pub struct Entry {
 pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
-    let raw: RawHeader =
-        serde_json::from_slice(json).map_err(|source| Error::HeaderSyntax { source: Box::new(source) })?;
+    let raw: RawHeader = serde_json::from_slice(json).map_err(|source| Error::header_syntax(&source))?;
     if raw.tensors.len() > MAX_TENSORS {
         return Err(Error::TooMany { what: "tensors", found: raw.tensors.len(), limit: MAX_TENSORS });
     }
@@ -347,6 +346,6 @@ pub(super) const MAX_RANK: usize = 8;
 /// Key of the metadata, which no tensor can have as a name.
 pub(super) const METADATA: &str = "__metadata__";
 /// Value of the metadata key `format`.
-pub(super) const FORMAT: &str = "googlenet";
+pub(crate) const FORMAT: &str = "googlenet";
 /// Value of the metadata key `version`.
 pub(super) const VERSION: &str = "1";

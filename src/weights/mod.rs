@@ -17,7 +17,7 @@
 //!
 //! let weights = Weights::open(&path)?;
 //! let bias = weights.tensor("conv1/7x7_s2.bias").expect("just written");
-//! assert_eq!(weights.dialect()?, "bvlc");
+//! assert_eq!(weights.metadata()["dialect"], "bvlc");
 //! assert_eq!(bias.to_f32()[..], [0.5, 1.0, -2.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -30,6 +30,10 @@ mod tests;
 mod view;
 mod write;
 
+#[cfg(feature = "cli")] // for the importers
+pub(crate) use format::FORMAT;
 pub use format::{Dtype, Entry, Header, Profile, parse};
+#[cfg(feature = "cli")]
+pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};
 pub use write::{NewTensor, write};

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::Error;
-use crate::image::{Channels, Rule};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -202,43 +201,6 @@ fn the_strict_profile_asks_for_alignment_and_metadata() {
     refused!(later, Strict, Error::MetadataValue { key: "version", .. });
     let unhashed = Weights::from_vec(aligned_file(&json, &[0; 4]));
     assert!(matches!(unhashed, Err(Error::MetadataMissing { key: "hash" })));
-}
-
-#[test]
-fn metadata_are_parsed_or_named() {
-    let weights = Weights::from_vec(sample(&metadata())).unwrap();
-    assert_eq!((weights.dialect().unwrap(), weights.input_side().unwrap()), ("bvlc", 224));
-    assert_eq!(weights.labels().unwrap(), ["tench", "goldfish, \"Carassius\""]);
-    let expected = Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 };
-    assert_eq!(weights.preprocessing().unwrap(), expected);
-
-    let wrong: [(&str, &[&str]); 5] = [
-        ("channels", &["", "BGR", "grb"]),
-        ("mean", &["", "1,2", "1,2,3,4", "1,2,nan", "1,2,inf", "1, 2,3", "1,2,1e99"]),
-        ("std", &["1,1,0", "1,1,-1", "1,1,1e-99"]),
-        ("resize", &["0", "223", "256.0", "-1", "8193", "99999999999999999999"]),
-        ("input_side", &["0", "224px"]),
-    ];
-    for (name, values) in wrong {
-        for text in values {
-            let mut metadata = metadata();
-            metadata.insert(name.to_owned(), (*text).to_owned());
-            match Weights::from_vec(sample(&metadata)).unwrap().preprocessing() {
-                Err(Error::MetadataValue { key, value, .. }) => assert_eq!((key, &value[..]), (name, *text)),
-                other => panic!("{name}={text:?}: {other:?}"),
-            }
-        }
-        let mut metadata = metadata();
-        metadata.remove(name);
-        let missing = Weights::from_vec(sample(&metadata)).unwrap().preprocessing();
-        assert!(matches!(missing, Err(Error::MetadataMissing { key }) if key == name), "{name}: {missing:?}");
-    }
-    for text in ["", "{}", "[1]", "[\"a\"", "\"a\""] {
-        let mut metadata = metadata();
-        metadata.insert("labels".to_owned(), text.to_owned());
-        let labels = Weights::from_vec(sample(&metadata)).unwrap().labels();
-        assert!(matches!(labels, Err(Error::MetadataValue { key: "labels", .. })), "{text}: {labels:?}");
-    }
 }
 
 #[test]

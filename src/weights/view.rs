@@ -4,7 +4,6 @@
 //! has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
 use super::format::{ALIGNMENT, Dtype, Entry, Header, Profile, parse};
-use crate::image::{Channels, Rule};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,8 +30,7 @@ impl Weights {
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
-    /// assert_eq!((weights.dialect()?, weights.input_side()?), ("bvlc", 64));
-    /// assert_eq!(weights.labels()?[3], "cat");
+    /// assert_eq!((weights.tensors().len(), weights.metadata()["dialect"].as_str()), (116, "bvlc"));
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
@@ -116,23 +114,13 @@ impl Weights {
     pub(super) fn new(storage: Storage, profile: Profile) -> Result<Weights> {
         let header = parse(storage.bytes(), profile)?;
         let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        let weights = Weights { storage, header, index };
         if profile == Profile::Strict {
-            weights.check_hash()?;
+            check_hash(storage.bytes(), &header)?;
         }
-        Ok(weights)
+        Ok(Weights { storage, header, index })
     }
 
-    fn check_hash(&self) -> Result<()> {
-        let stored = self.value("hash")?;
-        let computed = hash_text(xxh3_128(&self.storage.bytes()[self.header.data_start..]));
-        match stored == computed {
-            true => Ok(()),
-            false => Err(Error::HashMismatch { stored: stored.to_owned(), computed }),
-        }
-    }
-
-    /// The header's metadata, as they stand.
+    /// The header's metadata, as they stand; [`Description`](crate::Description) reads them.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.header.metadata
     }
@@ -161,83 +149,6 @@ impl Weights {
 
     fn view<'a>(&'a self, entry: &'a Entry) -> Tensor<'a> {
         Tensor { entry, bytes: &self.storage.bytes()[entry.range.clone()] }
-    }
-
-    /// Which GoogLeNet this is, as in "bvlc" or "torchvision".
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MetadataMissing`].
-    pub fn dialect(&self) -> Result<&str> {
-        self.value("dialect")
-    }
-
-    /// Side of the square input, in pixels.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MetadataMissing`], or [`Error::MetadataValue`] unless it is a whole number of 1 to 8192.
-    pub fn input_side(&self) -> Result<usize> {
-        self.pixels("input_side")
-    }
-
-    /// What turns a picture into the network's input.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `channels`, `mean`, `std`,
-    /// `resize`, `input_side` that is missing or cannot be used.
-    ///
-    /// ```
-    /// use googlenet::{image::Channels, weights::Weights};
-    ///
-    /// let rule = Weights::open("weights/demo.safetensors")?.preprocessing()?;
-    /// assert_eq!((rule.channels, rule.mean, rule.resize), (Channels::Rgb, [127.5; 3], 64));
-    /// # Ok::<(), googlenet::Error>(())
-    /// ```
-    pub fn preprocessing(&self) -> Result<Rule> {
-        let channels = match self.value("channels")? {
-            "bgr" => Channels::Bgr,
-            "rgb" => Channels::Rgb,
-            _ => return Err(self.unusable("channels", "\"bgr\" or \"rgb\"")),
-        };
-        let mean = self.triple("mean", |_| true, "three finite numbers, as in \"104,117,123\"")?;
-        let std = self.triple("std", |x| x > 0.0, "three finite numbers above zero, as in \"1,1,1\"")?;
-        let resize = self.pixels("resize")?;
-        if resize < self.input_side()? {
-            return Err(self.unusable("resize", "at least the value of \"input_side\""));
-        }
-        Ok(Rule { channels, mean, std, resize })
-    }
-
-    /// The names of the classes, in the order of the output.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MetadataMissing`], or [`Error::MetadataValue`] unless it is a JSON array of strings.
-    pub fn labels(&self) -> Result<Vec<String>> {
-        let text = self.value("labels")?;
-        serde_json::from_str(text).map_err(|_| self.unusable("labels", "a JSON array of strings"))
-    }
-
-    fn value(&self, key: &'static str) -> Result<&str> {
-        self.header.metadata.get(key).map(String::as_str).ok_or(Error::MetadataMissing { key })
-    }
-
-    fn unusable(&self, key: &'static str, expected: &'static str) -> Error {
-        let value = self.header.metadata.get(key).cloned().unwrap_or_default();
-        Error::MetadataValue { key, value, expected }
-    }
-
-    fn pixels(&self, key: &'static str) -> Result<usize> {
-        let side = self.value(key)?.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
-        side.ok_or_else(|| self.unusable(key, "a whole number of 1 to 8192"))
-    }
-
-    fn triple(&self, key: &'static str, allowed: fn(f32) -> bool, expected: &'static str) -> Result<[f32; 3]> {
-        let parts = self.value(key)?.split(',').map(|part| part.parse().ok());
-        let values: Option<Vec<f32>> = parts.map(|x| x.filter(|&x: &f32| x.is_finite() && allowed(x))).collect();
-        values.and_then(|v| v.try_into().ok()).ok_or_else(|| self.unusable(key, expected))
     }
 }
 
@@ -389,6 +300,16 @@ fn is_aligned(bytes: &[u8]) -> bool {
     bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
+/// The data section must be the one that the metadata describe.
+pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
+    let stored = header.metadata.get("hash").ok_or(Error::MetadataMissing { key: "hash" })?;
+    let computed = hash_text(xxh3_128(&file[header.data_start..]));
+    match *stored == computed {
+        true => Ok(()),
+        false => Err(Error::HashMismatch { stored: stored.clone(), computed }),
+    }
+}
+
 /// As the metadata key `hash` has it.
 pub(super) fn hash_text(hash: u128) -> String {
     format!("{hash:032x}")
@@ -396,4 +317,3 @@ pub(super) fn hash_text(hash: u128) -> String {
 
 /// 2 GiB less one byte; the largest network of the family takes 0.25 GiB.
 const MAX_FILE_BYTES: usize = i32::MAX as usize;
-const MAX_SIDE: usize = 8192;

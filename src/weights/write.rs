@@ -3,20 +3,17 @@
 //! ```text
 //! check everything        names, shapes, lengths, f16 range, header's length
 //! hash the data section   pass 1 over the tensors
-//! temporary file          beside the target: header, pass 2, fsync
-//! publish                 force: rename over the target; else: hard link, which fails where something is
+//! write                   header, pass 2; see `file.rs`
 //! ```
 
 use super::format::{ALIGNMENT, Dtype, FORMAT, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION};
 use super::view::hash_text;
+use crate::file::NewFile;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, Write};
+use std::path::Path;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// A tensor to write.
@@ -65,8 +62,6 @@ pub fn write(
     tensors: &[NewTensor<'_>],
     force: bool,
 ) -> Result<()> {
-    let path = path.as_ref();
-    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let offsets = check(tensors)?;
     let mut hasher = Xxh3Default::new();
     emit(tensors, &offsets, |bytes| {
@@ -76,21 +71,10 @@ pub fn write(
     .expect("hashing does no input or output");
     let header = header(metadata, tensors, &offsets, hasher.digest128())?;
 
-    let (temporary, file) = Temporary::create(path).map_err(io("create a temporary file for"))?;
-    let mut out = BufWriter::with_capacity(1 << 18, file);
-    let written = out
-        .write_all(&header)
-        .and_then(|()| emit(tensors, &offsets, |bytes| out.write_all(bytes)))
-        .and_then(|()| out.flush())
-        .and_then(|()| out.get_ref().sync_all());
-    written.map_err(io("write"))?;
-    drop(out); // Windows renames closed files only
-    match (temporary.publish(path, force), force) {
-        (Err(error), false) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(Error::TargetExists { path: path.to_owned() })
-        }
-        (published, _) => published.map_err(io("create")),
-    }
+    let mut out = NewFile::create(path)?;
+    let written = out.write_all(&header).and_then(|()| emit(tensors, &offsets, |bytes| out.write_all(bytes)));
+    written.map_err(|source| out.write_error(source))?;
+    out.commit(force)
 }
 
 /// Each tensor's range in the data section.
@@ -186,53 +170,6 @@ fn header(
     bytes.extend_from_slice(json.as_bytes());
     bytes.resize(data_start, b' ');
     Ok(bytes)
-}
-
-/// A file beside the target, removed when dropped.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn create(target: &Path) -> io::Result<(Temporary, File)> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-        for _ in 0..1000 {
-            let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let mut temporary = OsString::from(".");
-            temporary.push(name);
-            temporary.push(format!(".{}-{unique}.tmp", std::process::id()));
-            let path = target.with_file_name(temporary);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // left by a process that was killed
-                created => return created.map(|file| (Temporary(path), file)),
-            }
-        }
-        Err(io::Error::other("no free name for a temporary file"))
-    }
-
-    fn publish(self, target: &Path, force: bool) -> io::Result<()> {
-        if force {
-            fs::rename(&self.0, target)?;
-        } else {
-            fs::hard_link(&self.0, target)?;
-        }
-        sync_folder(target);
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename there is nothing to remove; after a failure there is nobody left to tell.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Makes the new name last through a power cut, where folders can be synced. The file is whole either way.
-fn sync_folder(target: &Path) {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
 }
 
 /// Elements turned into bytes at a time.

@@ -35,9 +35,9 @@ fn read_mapped_and_linked_weights_give_the_same_bits() {
     assert_eq!(expected.len(), 3 * 2 * 10);
     assert!(expected.iter().all(|&bits| f32::from_bits(bits).is_finite()));
     // SAFETY: the file is part of the sources, which no test writes to.
-    let mapped = unsafe { Weights::map(DEMONSTRATION) }.expect("mapped");
+    let mapped = unsafe { Model::map(DEMONSTRATION) };
     let ways = [
-        ("mapped", Model::new(mapped)),
+        ("mapped", mapped),
         ("linked", Model::from_static(&LINKED.0)),
         ("from a vector", Weights::from_vec(LINKED.0.to_vec()).and_then(Model::new)),
     ];

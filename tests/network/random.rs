@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use googlenet::Model;
-use googlenet::model::{Network, Op};
+use googlenet::model::Network;
 use googlenet::weights::{Dtype, NewTensor, write};
 
 /// Tensors as a weight file of the BVLC preprocessing, in memory.
@@ -29,7 +29,6 @@ pub fn model_of(tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
 
 /// Seeded random weights for `network`, He-scaled so that values keep their size: name, shape, values.
 pub fn random_tensors(network: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    let graph = network.graph(64);
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = move || {
         state ^= state << 13;
@@ -37,21 +36,14 @@ pub fn random_tensors(network: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> 
         state ^= state << 17;
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    let mut tensors = Vec::new();
-    for node in &graph.nodes {
-        let shape = match &node.op {
-            Op::Conv(s) => vec![s.oc, s.ic, s.kh, s.kw],
-            Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].c],
-            _ => continue,
-        };
+    let random = |(name, shape): (String, Vec<usize>)| {
         let fan_in: usize = shape[1..].iter().product();
-        let scale = (6.0 / fan_in as f32).sqrt();
+        let is_bias = shape.len() == 1;
+        let scale = if is_bias { 0.1 } else { (6.0 / fan_in as f32).sqrt() };
         let values = (0..shape[0] * fan_in).map(|_| next() * scale).collect();
-        let bias = (0..shape[0]).map(|_| next() * 0.1).collect();
-        tensors.push((format!("{}.bias", node.name), vec![shape[0]], bias));
-        tensors.push((format!("{}.weight", node.name), shape, values));
-    }
-    tensors
+        (name, shape, values)
+    };
+    network.parameters().into_iter().map(random).collect()
 }
 
 /// A model of those weights.

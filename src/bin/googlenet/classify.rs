@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::load;
+use crate::printable::Printable;
 use crate::progress::Progress;
 
 /// Say what is on pictures (JPEG or PNG).
@@ -92,9 +93,9 @@ impl Classify {
                 .collect();
             writeln!(out, "{}", json!({ "image": name, "top": top, "ms": ms }))?;
         } else {
-            writeln!(out, "{name}  ({ms:.1} ms)")?;
+            writeln!(out, "{}  ({ms:.1} ms)", Printable(name))?;
             for p in top {
-                writeln!(out, "  {:6.2} %  {:>4}  {}", 100.0 * p.probability, p.index, p.label)?;
+                writeln!(out, "  {:6.2} %  {:>4}  {}", 100.0 * p.probability, p.index, Printable(&p.label))?;
             }
         }
         Ok(())

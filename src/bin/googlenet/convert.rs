@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use googlenet::Error;
-use googlenet::import::import_bytes;
+use googlenet::import::{MAX_BYTES, import_bytes};
+use googlenet::model::googlenet;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
+use googlenet::{Description, Error, file};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
@@ -79,11 +79,12 @@ impl Convert {
     /// Writes the converted file.
     pub fn run(self, _out: &mut dyn Write) -> Outcome {
         output::check(&self.output, self.force)?;
-        let bytes = fs::read(&self.input).or_fail(Code::Model, self.input.display())?;
+        let bytes = file::read(&self.input, MAX_BYTES).or_fail(Code::Model, self.input.display())?;
         let imported = import_bytes(&bytes).or_fail(Code::Model, self.input.display())?;
         // An ONNX file is none, and says nothing of pictures.
         let own = parse(&bytes, Profile::Plain).map(|header| header.metadata).unwrap_or_default();
         let metadata = self.metadata(&own, imported.classes)?;
+        self.check(&metadata, imported.classes)?;
         let dtype = if self.f16 { Dtype::F16 } else { Dtype::F32 };
         let tensors: Vec<_> = imported
             .tensors
@@ -95,14 +96,7 @@ impl Convert {
                 values: Cow::Borrowed(tensor.values.as_slice()),
             })
             .collect();
-        if let Err(error) = write(&self.output, &metadata, &tensors, self.force) {
-            return Err(match error {
-                // It appeared while the input was read.
-                Error::TargetExists { .. } => output::exists(&self.output),
-                Error::Io { .. } => Failure::of(Code::System, self.output.display(), &error),
-                _ => Failure::of(Code::Model, self.input.display(), &error),
-            });
-        }
+        write(&self.output, &metadata, &tensors, self.force).or_fail(Code::System, self.input.display())?;
         eprintln!("{}: {} tensors, {} classes", self.output.display(), tensors.len(), imported.classes);
         Ok(())
     }
@@ -151,10 +145,29 @@ impl Convert {
         metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
         Ok(metadata)
     }
+
+    /// Fails if the engine would refuse a file with these metadata: by the option's fault, or IN's.
+    fn check(&self, metadata: &BTreeMap<String, String>, classes: usize) -> Outcome {
+        let checked = Description::read(metadata).and_then(|description| description.fits(&googlenet(classes)));
+        let asked = match &checked {
+            Err(Error::MetadataValue { key: "input_side", .. }) => self.side.is_some(),
+            Err(Error::MetadataValue { key: "channels", .. }) => self.channels.is_some(),
+            Err(Error::MetadataValue { key: "mean", .. }) => self.mean.is_some(),
+            Err(Error::MetadataValue { key: "std", .. }) => self.std.is_some(),
+            Err(Error::MetadataValue { key: "resize", .. }) => self.resize.is_some(),
+            _ => false,
+        };
+        match checked {
+            Err(error) if asked => Err(Failure::new(Code::Usage, error.to_string())),
+            checked => checked.or_fail(Code::Model, self.input.display()),
+        }
+    }
 }
 
 fn read_labels(path: &Path, classes: usize) -> Outcome<Vec<String>> {
-    let text = fs::read_to_string(path).or_fail(Code::Model, path.display())?;
+    let bytes = file::read(path, MAX_LABEL_BYTES).or_fail(Code::Model, path.display())?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::new(Code::Model, format!("{}: labels are not UTF-8", path.display())))?;
     let labels: Vec<_> = text.lines().map(|line| label(line).to_owned()).collect();
     if labels.len() != classes {
         let problem = format!("{}: {} labels for {classes} classes", path.display(), labels.len());
@@ -196,6 +209,9 @@ fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     }
     Ok(numbers)
 }
+
+/// Larger than any header.
+const MAX_LABEL_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,12 @@
 //! How the command ends: a documented code, and one line that says what was wrong.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
+
+use googlenet::Error;
+
+use crate::printable::Printable;
 
 /// Exit codes, as `googlenet --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +46,16 @@ impl Failure {
         Self { code, text: text.into(), broken_pipe: false }
     }
 
-    /// An error with its causes, after `what` it happened to unless they name that.
-    pub fn of(code: Code, what: impl fmt::Display, error: &dyn Error) -> Self {
-        let (what, causes) = (what.to_string(), chain(error));
-        let text = if what.is_empty() || causes.contains(&what) { causes } else { format!("{what}: {causes}") };
-        Self::new(code, text)
+    /// An error of the library with its causes; `file` and `what` are the code and the name of the file in hand, where
+    /// the error does not say them itself.
+    pub fn of(file: Code, what: impl fmt::Display, error: &Error) -> Self {
+        let text = match error {
+            Error::TargetExists { path } => format!("{} exists, --force replaces it", path.display()),
+            // These name their file.
+            Error::Io { .. } | Error::FileTooLarge { .. } => chain(error),
+            _ => named(what, &chain(error)),
+        };
+        Self::new(code(error, file), text)
     }
 
     /// The exit code.
@@ -63,7 +71,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Printable(&self.text).fmt(f)
     }
 }
 
@@ -77,23 +85,56 @@ impl From<io::Error> for Failure {
 
 /// Turns errors into failures.
 pub trait OrFail<T> {
-    /// With `code`, and `what` it happened to.
+    /// With `code` and the name of the file in hand, where the error does not say them itself.
     fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T>;
 }
 
-impl<T, E: Error> OrFail<T> for Result<T, E> {
+impl<T> OrFail<T> for googlenet::Result<T> {
     fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T> {
         self.map_err(|error| Failure::of(code, what, &error))
     }
 }
 
-/// An error and its sources, outermost first, on one line; a source that was quoted already is left out.
-fn chain(error: &dyn Error) -> String {
+impl<T> OrFail<T> for io::Result<T> {
+    fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T> {
+        self.map_err(|error| Failure::new(code, named(what, &chain(&error))))
+    }
+}
+
+/// The code of an error of the library; `file` is that of the file in hand, for what the system says of it.
+fn code(error: &Error, file: Code) -> Code {
+    match error {
+        Error::Io { .. } | Error::FileTooLarge { .. } => file,
+        Error::TargetExists { .. } => Code::Exists,
+        Error::Threads { .. } => Code::System,
+        Error::OutOfRange { .. }
+        | Error::TooManyPixels { .. }
+        | Error::InstructionSet { .. }
+        | Error::UnknownLayer { .. } => Code::Usage,
+        Error::NotAPicture
+        | Error::PictureTruncated { .. }
+        | Error::PictureTooLarge { .. }
+        | Error::PictureDamaged { .. }
+        | Error::PictureEmpty { .. }
+        | Error::PictureStride { .. }
+        | Error::PictureTooShort { .. } => Code::Input,
+        // All others are of weights and models.
+        _ => Code::Model,
+    }
+}
+
+fn named(what: impl fmt::Display, problem: &str) -> String {
+    let what = what.to_string();
+    if what.is_empty() { problem.to_owned() } else { format!("{what}: {problem}") }
+}
+
+/// An error and its sources, outermost first, on one line; a source that its error quotes already is left out.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
         let cause = error.to_string();
-        if !text.contains(&cause) {
+        if !text.ends_with(&cause) {
             text = format!("{text}: {cause}");
         }
         source = error.source();
@@ -107,10 +148,46 @@ mod tests {
 
     #[test]
     fn a_failure_names_its_file_once_and_its_cause() {
-        let error = || Err::<(), _>(io::Error::other("a b\nc"));
-        let text = |what: &str| error().or_fail(Code::Model, what).expect_err("it is one").to_string();
-        assert_eq!(text("f"), "f: a b c");
-        assert_eq!(text("a b"), "a b c");
-        assert_eq!(text(""), "a b c");
+        let of = |error: Error, what: &str| Failure::of(Code::Input, what, &error).to_string();
+        let io = || io::Error::other("a b\nc");
+        assert_eq!(of(Error::Io { action: "read", path: "w".into(), source: io() }, "w"), "cannot read w: a b c");
+        assert_eq!(of(Error::FileTooLarge { path: "w".into(), limit: 1 }, "w").matches("w ").count(), 1);
+        assert_eq!(of(Error::TargetExists { path: "w".into() }, "w"), "w exists, --force replaces it");
+        // Short names occur in the text of nearly every error.
+        for name in ["w", "a", "e", "is"] {
+            let text = of(Error::Truncated { expected: 8, found: 0 }, name);
+            assert!(text.starts_with(&format!("{name}: weights are cut off")), "{text}");
+            let text = Err::<(), _>(io()).or_fail(Code::Input, name).expect_err("it is one").to_string();
+            assert_eq!(text, format!("{name}: a b c"));
+        }
+        assert_eq!(of(Error::NotAPicture, ""), "neither a JPEG nor a PNG picture");
+        assert_eq!(Failure::new(Code::Input, "\u{1b}[2J").to_string(), "\\u{1b}[2J");
+    }
+
+    #[test]
+    fn each_kind_of_error_has_the_documented_code() {
+        let io = || io::Error::other("why");
+        let cases = [
+            (Error::Threads { threads: 9, source: Box::new(io()) }, Code::System),
+            (Error::OutOfRange { option: "batch", value: 0, least: 1, most: 2 }, Code::Usage),
+            (Error::TooManyPixels { batch: 1, side: 2, limit: 3 }, Code::Usage),
+            (Error::InstructionSet { name: "x".into(), known: false, available: vec![] }, Code::Usage),
+            (Error::UnknownLayer { layer: "x".into() }, Code::Usage),
+            (Error::HashMismatch { stored: "x".into(), computed: "y".into() }, Code::Model),
+            (Error::NotAModel { source: None }, Code::Model),
+            (Error::LabelCount { labels: 1, classes: 2 }, Code::Model),
+            (Error::NotAPicture, Code::Input),
+            (Error::TargetExists { path: "x".into() }, Code::Exists),
+        ];
+        for (error, expected) in cases {
+            // Whatever the caller was about.
+            for file in [Code::System, Code::Usage, Code::Model, Code::Input] {
+                assert_eq!(Failure::of(file, "", &error).code(), expected, "{error}");
+            }
+        }
+        for file in [Code::System, Code::Model, Code::Input] {
+            let error = Error::Io { action: "read", path: "x".into(), source: io() };
+            assert_eq!(Failure::of(file, "", &error).code(), file);
+        }
     }
 }

@@ -8,6 +8,7 @@ use googlenet::weights::{Tensor, Weights};
 use serde_json::{Value, json};
 
 use crate::exit::{Code, OrFail, Outcome};
+use crate::printable::Printable;
 
 /// Print what a weight file says of itself, and each tensor's shape, type, alignment, hash and range of values.
 ///
@@ -49,11 +50,9 @@ impl Inspect {
             writeln!(out, "{file}")?;
             return Ok(());
         }
-        writeln!(out, "{}: {} bytes", self.file.display(), weights.file_len())?;
+        writeln!(out, "{}: {} bytes", Printable(&self.file.display().to_string()), weights.file_len())?;
         for (key, value) in weights.metadata() {
-            let end = value.char_indices().nth(MAX_SHOWN).map_or(value.len(), |(end, _)| end);
-            let more = if end < value.len() { "..." } else { "" };
-            writeln!(out, "{key}: {}{more}", value[..end].escape_debug())?;
+            writeln!(out, "{}: {}", short(key), short(value))?;
         }
         let mut n_nan = 0;
         for tensor in weights.tensors() {
@@ -62,7 +61,7 @@ impl Inspect {
             writeln!(
                 out,
                 "{:<32} {:>16} {} align {:>4} {:032x} {:>10.4} ..{:>10.4}, {} NaN",
-                tensor.name().escape_debug().to_string(),
+                short(tensor.name()),
                 format!("{:?}", tensor.shape()).replace(' ', ""),
                 tensor.dtype().name(),
                 alignment(&tensor),
@@ -74,6 +73,14 @@ impl Inspect {
         }
         writeln!(out, "{} tensors, {n_nan} NaN", weights.tensors().count())?;
         Ok(())
+    }
+}
+
+/// The beginning of a text of the file.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}...", Printable(&text[..end])),
+        None => Printable(text).to_string(),
     }
 }
 
@@ -107,5 +114,5 @@ fn range(tensor: &Tensor<'_>) -> Range {
     })
 }
 
-/// Characters of a metadata value that are shown.
+/// Characters of a name or value that are shown.
 const MAX_SHOWN: usize = 200;

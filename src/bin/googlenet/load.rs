@@ -3,7 +3,8 @@
 use std::num::NonZero;
 use std::path::Path;
 
-use googlenet::Model;
+use googlenet::model::{MAX_SIDE, MIN_SIDE};
+use googlenet::{Model, Options};
 
 use crate::exit::{Code, OrFail, Outcome};
 
@@ -32,17 +33,17 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
 
 /// As many threads as this process may run at once.
 pub fn all_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS as usize)
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
 }
 
 /// Parses `--threads`.
 pub fn threads(text: &str) -> Result<usize, String> {
-    in_range(text, 1, MAX_THREADS)
+    in_range(text, 1, Options::MAX_THREADS)
 }
 
 /// Parses `--batch`.
 pub fn batch(text: &str) -> Result<usize, String> {
-    in_range(text, 1, 4096)
+    in_range(text, 1, Options::MAX_BATCH)
 }
 
 /// Parses a count that may be anything but 0.
@@ -52,14 +53,12 @@ pub fn count(text: &str) -> Result<usize, String> {
 
 /// Parses an input side.
 pub fn side(text: &str) -> Result<usize, String> {
-    in_range(text, googlenet::model::MIN_SIDE as u64, googlenet::model::MAX_SIDE as u64)
+    in_range(text, MIN_SIDE, MAX_SIDE)
 }
 
-fn in_range(text: &str, least: u64, most: u64) -> Result<usize, String> {
-    match text.parse::<u64>() {
-        Ok(value) if (least..=most).contains(&value) => Ok(value as usize),
+fn in_range(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
         _ => Err(format!("expected a whole number from {least} to {most}")),
     }
 }
-
-const MAX_THREADS: u64 = 256;

@@ -11,6 +11,7 @@ mod load;
 mod npy;
 mod output;
 mod plan;
+mod printable;
 mod progress;
 mod run;
 
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use exit::{Code, Outcome};
+use printable::Printable;
 
 /// GoogLeNet on CPUs: classify pictures, run tensors, measure, convert and inspect weights.
 ///
@@ -112,7 +114,7 @@ fn one_line(error: &clap::Error) -> String {
         return text;
     }
     let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
-    lines.collect::<Vec<_>>().join(" ")
+    Printable(&lines.collect::<Vec<_>>().join(" ")).to_string()
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use googlenet::Options;
+use googlenet::file::NewFile;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::load;
 use crate::npy::{Header, write_header};
-use crate::output::{self, Output};
+use crate::output;
 use crate::progress::Progress;
 
 /// Run the network on a tensor that is already preprocessed.
@@ -57,7 +58,7 @@ impl Run {
         let images = input.images;
         let threads = self.threads.unwrap_or_else(load::all_threads);
         // A batch of as many images as there are threads: each takes whole images.
-        let batch = images.min(threads);
+        let batch = images.min(threads).min(Options::MAX_PIXELS / (side * side));
         let endpoint = if self.endpoint == "logits" { LOGITS } else { &self.endpoint };
         let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
         let mut session = model.session(options).or_fail(Code::Usage, "")?;
@@ -65,7 +66,7 @@ impl Run {
         let flat = [LOGITS, "prob"].contains(&endpoint);
         let shape = if flat { vec![images, c] } else { vec![images, c, h, w] };
 
-        let mut file = Output::create(&self.output, self.force)?;
+        let mut file = NewFile::create(&self.output).or_fail(Code::System, self.output.display())?;
         write_header(&mut file, &shape).or_fail(Code::System, self.output.display())?;
         let progress = Progress::new(images, "images");
         let mut done = 0;
@@ -81,7 +82,7 @@ impl Run {
             progress.advance(live);
             done += live;
         }
-        file.commit()
+        file.commit(self.force).or_fail(Code::System, self.output.display())
     }
 }
 
@@ -111,7 +112,8 @@ impl Input {
             return Err(bad(format!("shape {shape:?}, expected [n, 3, {side}, {side}] with n of 1 or more")));
         }
         if !["<f4", ">f4"].contains(&header.descr.as_str()) {
-            return Err(bad(format!("type {:.20?}, expected f32", header.descr)));
+            let shown: String = header.descr.chars().take(20).collect();
+            return Err(bad(format!("type {shown:?}, expected f32")));
         }
         // Asked before anything is believed: this also bounds `images`.
         let expected = images.checked_mul(4 * image);

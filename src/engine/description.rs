@@ -1,0 +1,172 @@
+//! What the metadata of a weights file say, checked: `weights/FORMAT.md` lists the keys.
+
+use std::collections::BTreeMap;
+
+use crate::image::{Channels, Rule};
+use crate::model::{MAX_SIDE, MIN_SIDE, Network};
+use crate::{Error, Result};
+
+/// Which network the weights are of, and how pictures become its input.
+///
+/// ```
+/// use googlenet::{Description, image::Channels, weights::Weights};
+///
+/// let weights = Weights::open("weights/demo.safetensors")?;
+/// let description = Description::read(weights.metadata())?;
+/// assert_eq!((description.dialect.as_str(), description.side), ("bvlc", 64));
+/// assert_eq!((description.rule.channels, description.rule.mean), (Channels::Rgb, [127.5; 3]));
+/// assert_eq!(description.labels[3], "cat");
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The form of the network, as in "bvlc".
+    pub dialect: String,
+    /// Side of the square input, in pixels.
+    pub side: usize,
+    /// How pictures become input.
+    pub rule: Rule,
+    /// The names of the classes, in the order of the output; empty if there are none.
+    pub labels: Vec<String>,
+}
+
+impl Description {
+    /// Reads metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `dialect`, `input_side`, `channels`,
+    /// `mean`, `std`, `resize`, `labels` that is missing, `labels` aside, or cannot be used.
+    pub fn read(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let metadata = Metadata(metadata);
+        let dialect = metadata.value("dialect")?.to_owned();
+        let side = metadata.pixels("input_side", MIN_SIDE, MAX_SIDE, "a whole number of 32 to 4096")?;
+        let channels = match metadata.value("channels")? {
+            "bgr" => Channels::Bgr,
+            "rgb" => Channels::Rgb,
+            _ => return Err(metadata.unusable("channels", "\"bgr\" or \"rgb\"")),
+        };
+        let mean = metadata.triple("mean", |_| true, "three finite numbers, as in \"104,117,123\"")?;
+        let std = metadata.triple("std", |x| x > 0.0, "three finite numbers above zero, as in \"1,1,1\"")?;
+        let resize = metadata.pixels("resize", side, MAX_RESIZE, "a whole number of \"input_side\" to 8192")?;
+        let labels = match metadata.0.get("labels") {
+            Some(text) => {
+                serde_json::from_str(text).map_err(|_| metadata.unusable("labels", "a JSON array of strings"))?
+            }
+            // Classes then have only their numbers.
+            None => Vec::new(),
+        };
+        Ok(Self { dialect, side, rule: Rule { channels, mean, std, resize }, labels })
+    }
+
+    /// Whether weights of `network` may be described so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownDialect`], or [`Error::LabelCount`] where there are labels, but not one for each class.
+    pub fn fits(&self, network: &Network) -> Result<()> {
+        if self.dialect != network.dialect {
+            return Err(Error::UnknownDialect { dialect: self.dialect.clone(), known: network.dialect });
+        }
+        match (self.labels.len(), network.classes) {
+            (labels, classes) if labels != 0 && labels != classes => Err(Error::LabelCount { labels, classes }),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Metadata<'a>(&'a BTreeMap<String, String>);
+
+impl<'a> Metadata<'a> {
+    fn value(&self, key: &'static str) -> Result<&'a str> {
+        self.0.get(key).map(String::as_str).ok_or(Error::MetadataMissing { key })
+    }
+
+    fn unusable(&self, key: &'static str, expected: &'static str) -> Error {
+        Error::MetadataValue { key, value: self.0.get(key).cloned().unwrap_or_default(), expected }
+    }
+
+    fn pixels(&self, key: &'static str, least: usize, most: usize, expected: &'static str) -> Result<usize> {
+        let pixels = self.value(key)?.parse().ok().filter(|pixels| (least..=most).contains(pixels));
+        pixels.ok_or_else(|| self.unusable(key, expected))
+    }
+
+    fn triple(&self, key: &'static str, allowed: fn(f32) -> bool, expected: &'static str) -> Result<[f32; 3]> {
+        let parts = self.value(key)?.split(',').map(|part| part.parse().ok());
+        let values: Option<Vec<f32>> = parts.map(|x| x.filter(|&x: &f32| x.is_finite() && allowed(x))).collect();
+        values.and_then(|v| v.try_into().ok()).ok_or_else(|| self.unusable(key, expected))
+    }
+}
+
+/// Beyond the largest side by as much as 256 is beyond 224, and more.
+const MAX_RESIZE: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::googlenet;
+
+    fn metadata() -> BTreeMap<String, String> {
+        let pairs = [
+            ("dialect", "bvlc"),
+            ("input_side", "224"),
+            ("channels", "bgr"),
+            ("mean", "104,117,123"),
+            ("std", "1,1,1"),
+            ("resize", "256"),
+            ("labels", r#"["tench","goldfish, \"Carassius\""]"#),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    #[test]
+    fn metadata_are_parsed_or_named() {
+        let expected = Description {
+            dialect: "bvlc".into(),
+            side: 224,
+            rule: Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 },
+            labels: vec!["tench".into(), "goldfish, \"Carassius\"".into()],
+        };
+        assert_eq!(Description::read(&metadata()).expect("as described"), expected);
+
+        let wrong: [(&str, &[&str]); 6] = [
+            ("channels", &["", "BGR", "grb"]),
+            ("mean", &["", "1,2", "1,2,3,4", "1,2,nan", "1,2,inf", "1, 2,3", "1,2,1e99"]),
+            ("std", &["1,1,0", "1,1,-1", "1,1,1e-99"]),
+            ("resize", &["0", "223", "256.0", "-1", "8193", "99999999999999999999"]),
+            ("input_side", &["0", "31", "4097", "224px"]),
+            ("labels", &["", "{}", "[1]", "[\"a\"", "\"a\""]),
+        ];
+        for (name, values) in wrong {
+            for text in values {
+                let mut metadata = metadata();
+                metadata.insert(name.to_owned(), (*text).to_owned());
+                match Description::read(&metadata) {
+                    Err(Error::MetadataValue { key, value, .. }) => assert_eq!((key, &value[..]), (name, *text)),
+                    other => panic!("{name}={text:?}: {other:?}"),
+                }
+            }
+        }
+        for name in metadata().into_keys() {
+            let mut metadata = metadata();
+            metadata.remove(&name);
+            match Description::read(&metadata) {
+                Ok(description) => assert!(name == "labels" && description.labels.is_empty()),
+                Err(error) => assert!(matches!(error, Error::MetadataMissing { key } if key == name), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_description_fits_one_dialect_and_its_own_number_of_classes() {
+        let mut description = Description::read(&metadata()).expect("as described");
+        assert!(description.fits(&googlenet(2)).is_ok());
+        let fits = description.fits(&googlenet(3));
+        assert!(matches!(fits, Err(Error::LabelCount { labels: 2, classes: 3 })), "{fits:?}");
+        description.labels.clear();
+        assert!(description.fits(&googlenet(3)).is_ok());
+        description.dialect = "torchvision".into();
+        let fits = description.fits(&googlenet(3));
+        assert!(matches!(fits, Err(Error::UnknownDialect { known: "bvlc", .. })), "{fits:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Files as wholes: read up to a limit, written whole or not at all.
+//!
+//! ```text
+//! temporary file    beside the target, in the same file system
+//! write, fsync
+//! publish           force: rename over the target; else: hard link, which fails where something is
+//! ```
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Error, Result};
+
+/// Reads the file at `path`, of at most `limit` bytes; a device or pipe without an end is refused, too.
+///
+/// # Errors
+///
+/// [`Error::Io`] or [`Error::FileTooLarge`].
+///
+/// ```
+/// use googlenet::{Error, file};
+///
+/// assert_eq!(file::read("weights/demo.safetensors", 16 << 20)?[8], b'{');
+/// assert!(matches!(file::read("weights/demo.safetensors", 1000), Err(Error::FileTooLarge { limit: 1000, .. })));
+/// # Ok::<(), Error>(())
+/// ```
+pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
+    let too_large = || Error::FileTooLarge { path: path.to_owned(), limit };
+    let file = File::open(path).map_err(io)?;
+    // What has no end has no length either: it only saves growing.
+    let len = file.metadata().map_err(io)?.len();
+    if len > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len as usize).map_err(|_| io(io::ErrorKind::OutOfMemory.into()))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// A file that gets its name only when it is complete; dropped before, it leaves nothing.
+///
+/// ```
+/// use googlenet::{Error, file::NewFile};
+/// use std::io::Write;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("y.npy");
+/// for force in [false, true] {
+///     let mut file = NewFile::create(&path)?;
+///     file.write_all(b"values")?;
+///     file.commit(force)?;
+/// }
+/// let file = NewFile::create(&path)?;
+/// assert!(matches!(file.commit(false), Err(Error::TargetExists { .. })));
+/// assert_eq!(std::fs::read(&path)?, b"values");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct NewFile {
+    target: PathBuf,
+    // Closed before it is removed: fields are dropped in this order.
+    out: BufWriter<File>,
+    temporary: Temporary,
+}
+
+impl NewFile {
+    /// Begins a file that will be `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if nothing can be made beside `target`.
+    pub fn create(target: impl AsRef<Path>) -> Result<Self> {
+        let target = target.as_ref().to_owned();
+        match Temporary::create(&target) {
+            Ok((temporary, file)) => Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, file), temporary }),
+            Err(source) => Err(Error::Io { action: "create a temporary file for", path: target, source }),
+        }
+    }
+
+    /// Gives the file its name. Without `force` an existing target is an error, even one that another process made
+    /// meanwhile; this needs a file system with hard links.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TargetExists`] or [`Error::Io`]; nothing new is there then.
+    pub fn commit(self, force: bool) -> Result<()> {
+        let Self { target, out, temporary } = self;
+        let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        let named = match written {
+            Ok(()) => temporary.publish(&target, force),
+            Err(source) => return Err(Error::Io { action: "write", path: target, source }),
+        };
+        named.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists if !force => Error::TargetExists { path: target },
+            _ => Error::Io { action: "create", path: target, source },
+        })
+    }
+
+    /// What the system refused while `self` was written.
+    pub(crate) fn write_error(&self, source: io::Error) -> Error {
+        Error::Io { action: "write", path: self.target.clone(), source }
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A file beside the target, removed when dropped.
+#[derive(Debug)]
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn create(target: &Path) -> io::Result<(Temporary, File)> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+        for _ in 0..1000 {
+            let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let mut temporary = OsString::from(".");
+            temporary.push(name);
+            temporary.push(format!(".{}-{unique}.tmp", std::process::id()));
+            let path = target.with_file_name(temporary);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // left by a process that was killed
+                created => return created.map(|file| (Temporary(path), file)),
+            }
+        }
+        Err(io::Error::other("no free name for a temporary file"))
+    }
+
+    fn publish(self, target: &Path, force: bool) -> io::Result<()> {
+        if force {
+            fs::rename(&self.0, target)?;
+        } else {
+            fs::hard_link(&self.0, target)?;
+        }
+        sync_folder(target);
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing to remove; after a failure there is nobody left to tell.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the new name last through a power cut, where folders can be synced. The file is whole either way.
+fn sync_folder(target: &Path) {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+const BUFFER_BYTES: usize = 1 << 18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("f");
+        fs::write(&path, b"12345678").expect("written");
+        assert_eq!(read(&path, 8).expect("as long as the limit"), b"12345678");
+        assert!(matches!(read(&path, 7), Err(Error::FileTooLarge { limit: 7, .. })));
+        assert!(matches!(read(folder.path(), 7), Err(Error::Io { action: "read", .. } | Error::FileTooLarge { .. })));
+        if cfg!(unix) {
+            assert!(matches!(read("/dev/zero", 1000), Err(Error::FileTooLarge { limit: 1000, .. })));
+        }
+    }
+
+    #[test]
+    fn an_abandoned_file_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = NewFile::create(folder.path().join("f")).expect("created");
+        file.write_all(b"half").expect("written");
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+}
