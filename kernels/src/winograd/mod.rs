@@ -287,6 +287,74 @@ impl Winograd {
         }
     }
 
+    /// Elements of scratch that [`Self::convolve_pooled`] needs for `rows` rows of tiles at a time.
+    pub fn pooled_scratch_len(&self, shape: &ConvShape, columns: usize, rows: usize) -> usize {
+        self.pending_len(shape, columns) + self.scratch_len(shape, rows)
+    }
+
+    /// Elements of the row of windows that is not complete yet, of all channels.
+    fn pending_len(&self, shape: &ConvShape, columns: usize) -> usize {
+        shape.oc.next_multiple_of(self.lanes) * columns.next_multiple_of(self.lanes)
+    }
+
+    /// The convolution and a 3x3 max pool of stride 2 without padding after it, `rows` rows of tiles at a time: the
+    /// rows `window_rows` of windows, of `columns` each. `y` has a row a channel and as columns the pixels of those
+    /// rows. Windows may reach past the last row and column, as rounding up makes them. The same numbers as
+    /// [`Self::convolve`] and a pool give.
+    ///
+    /// # Panics
+    /// If the form does not fit `shape`, a window begins outside of the output, `rows` is 0, or a length does not fit.
+    #[expect(clippy::too_many_arguments, reason = "the operands of two layers, their part, and scratch")]
+    pub fn convolve_pooled(
+        &self,
+        shape: &ConvShape,
+        columns: usize,
+        x: &[f32],
+        packed: &[f32],
+        relu: bool,
+        window_rows: Range<usize>,
+        rows: usize,
+        y: &mut RowsMut<'_>,
+        scratch: &mut [f32],
+    ) {
+        self.assert_fits(shape);
+        let inside = |windows: usize, outputs: usize| windows == 0 || windows <= outputs.div_ceil(2);
+        assert!(inside(window_rows.end, shape.oh) && inside(columns, shape.ow), "windows {window_rows:?} x {columns}");
+        assert!(y.rows() == shape.oc && y.row_len() == window_rows.len() * columns, "outputs of {window_rows:?}");
+        let (pending, scratch) = scratch.split_at_mut(self.pending_len(shape, columns));
+        let (scratch, v) = scratch.split_at_mut(self.block_scratch_len(shape, rows));
+        let tile_rows = self.pooled_tile_rows(shape, &window_rows);
+        for top in tile_rows.clone().step_by(rows) {
+            let part = top..(top + rows).min(tile_rows.end);
+            let v = &mut v[..self.v_len(shape, part.len())];
+            let row = v.len() / self.points();
+            let v_rows = RowsMut::new(v, self.points(), row, row);
+            self.transform_input(shape, x, part.clone(), 0..self.channel_blocks(shape), v_rows, scratch);
+            for block in self.blocks(shape) {
+                let (bias, m, strip) = self.products(shape, &block, v, packed, part.len(), scratch);
+                let padded = columns.next_multiple_of(self.lanes);
+                let pending = &mut pending[block.first * padded..][..block.width * padded];
+                (self.output)(output::Output {
+                    shape,
+                    grid: self.grid(shape),
+                    tile_rows: part.clone(),
+                    m,
+                    bias,
+                    relu,
+                    y: y.window(block.first..block.first + block.live, 0..window_rows.len() * columns),
+                    strip,
+                    pool: Some(output::Pool { rows: window_rows.clone(), columns, pending }),
+                });
+            }
+        }
+    }
+
+    /// The rows of tiles that the rows `window_rows` of 3x3 windows of stride 2 take their elements from.
+    pub fn pooled_tile_rows(&self, shape: &ConvShape, window_rows: &Range<usize>) -> Range<usize> {
+        let end = (2 * window_rows.end + 1).min(shape.oh).div_ceil(self.m);
+        (2 * window_rows.start / self.m).min(end)..end
+    }
+
     /// Multiplies the transformed inputs `v` of the rows `tile_rows` of tiles, `[point][channel block][tile][LANES]`,
     /// with one block of `packed`, and transforms the products back. `y` has a row for each channel of the block and
     /// as columns the pixels of the output rows that those tiles cover.
@@ -306,14 +374,29 @@ impl Winograd {
         y: RowsMut<'_>,
         scratch: &mut [f32],
     ) {
+        let (bias, m, strip) = self.products(shape, block, v, packed, tile_rows.len(), scratch);
+        self.transform_output(shape, tile_rows, m, bias, relu, y, strip);
+    }
+
+    /// The products of one block with `rows` rows of tiles, made in `scratch`: the block's biases, the products, and
+    /// what is left of `scratch`.
+    fn products<'a>(
+        &self,
+        shape: &ConvShape,
+        block: &Block,
+        v: &[f32],
+        packed: &'a [f32],
+        rows: usize,
+        scratch: &'a mut [f32],
+    ) -> (&'a [f32], &'a [f32], &'a mut [f32]) {
         let channels = self.channels(shape);
-        let tiles = tile_rows.len() * self.grid(shape).columns;
+        let tiles = rows * self.grid(shape).columns;
         let len = self.points() * channels * block.width;
         let (u, bias) = packed[block.offset..][..len + block.width].split_at(len);
         let (strip, m) = scratch.split_at_mut(self.strip_len(shape).next_multiple_of(LINE));
         let m = &mut m[..self.points() * tiles * block.width];
         self.multiply(channels, tiles, v, u, block.width, m);
-        self.transform_output(shape, tile_rows, m, bias, relu, y, strip);
+        (bias, m, strip)
     }
 
     /// One matrix product a point: `m`, `[point][tiles][width]`, from `v`, `[point][channel block][tiles][LANES]`, and
@@ -358,7 +441,7 @@ impl Winograd {
         let rows = self.output_rows(shape, &tile_rows);
         assert_eq!(y.row_len(), rows.len() * shape.ow, "pixels of the output rows {rows:?}");
         assert!(strip.len() >= self.strip_len(shape), "strip of {}", strip.len());
-        (self.output)(output::Output { shape, grid, tile_rows, m, bias, relu, y, strip });
+        (self.output)(output::Output { shape, grid, tile_rows, m, bias, relu, y, strip, pool: None });
     }
 
     /// The output rows that the rows `tile_rows` of tiles cover.

@@ -6,6 +6,9 @@
 //!              -> strip [m][column][LANES]
 //!   for row of the strip: LANES columns at a time, transposed, to y
 //! ```
+//!
+//! A 3x3 max pool of stride 2 may follow before the store, while channels still lie in the lanes: a row of the strip,
+//! reduced along its columns, belongs to one or two rows of windows, of which the last is kept from strip to strip.
 
 use core::ops::Range;
 
@@ -25,6 +28,18 @@ pub(super) struct Output<'a> {
     pub relu: bool,
     pub y: RowsMut<'a>,
     pub strip: &'a mut [f32],
+    pub pool: Option<Pool<'a>>,
+}
+
+/// A 3x3 max pool of stride 2 without padding that takes the place of the store.
+pub(super) struct Pool<'a> {
+    /// The rows of windows to compute; `y` holds their pixels.
+    pub rows: Range<usize>,
+    /// Windows of a row.
+    pub columns: usize,
+    /// The row of windows that is not complete yet, for each vector of this block's channels `[column][LANES]`, whole
+    /// vectors of columns.
+    pub pending: &'a mut [f32],
 }
 
 #[inline(always)]
@@ -65,21 +80,108 @@ pub(super) fn output<S: Simd, F: Form>(s: S, mut operands: Output<'_>) {
                 }
             }
             let top = tile_row * F::M;
-            for k in 0..if shape.oh - top < F::M { shape.oh - top } else { F::M } {
-                let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
-                let mut column = 0;
-                while column < shape.ow {
-                    let n = if shape.ow - column < S::LANES { shape.ow - column } else { S::LANES };
-                    let mut square = [zero; 16];
-                    for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
-                        // SAFETY: the strip's rows are whole vectors of columns.
-                        *v = unsafe { s.load(strip.add((k * strip_width + column + i) * S::LANES)) };
-                    }
-                    // SAFETY: `live` rows from `first` on and the n columns of output row top + k lie in `y`.
-                    unsafe { s.store_transposed(&square[..S::LANES], n, out.add(column), y_stride, live) };
-                    column += S::LANES;
+            let rows = if shape.oh - top < F::M { shape.oh - top } else { F::M };
+            for k in 0..rows {
+                // SAFETY: the strip's rows are whole vectors of columns.
+                let row = strip.wrapping_add(k * strip_width * S::LANES);
+                if let Some(pool) = &mut operands.pool {
+                    let padded = pool.columns.next_multiple_of(S::LANES);
+                    let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
+                    let (wanted, columns) = (pool.rows.clone(), pool.columns);
+                    let out = y.wrapping_add(first * y_stride);
+                    // SAFETY: the strip's row has ow columns; `live` rows of wanted * columns pixels lie in `y`.
+                    unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
+                } else {
+                    let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
+                    // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow
+                    // columns of output row top + k lie in `y`.
+                    unsafe { store_row(s, row, shape.ow, out, y_stride, live) };
                 }
             }
         }
+    }
+}
+
+/// Stores `n` columns of LANES channels, of which `live` exist, as `live` rows of `n` pixels.
+///
+/// # Safety
+/// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of `live` rows of `n` f32.
+#[inline(always)]
+unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: *mut f32, stride: usize, live: usize) {
+    let mut column = 0;
+    while column < n {
+        let whole = if n - column < S::LANES { n - column } else { S::LANES };
+        let mut square = [s.splat(0.0); 16];
+        for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
+            // SAFETY: the caller vouches for whole vectors of columns.
+            *v = unsafe { s.load(row.add((column + i) * S::LANES)) };
+        }
+        // SAFETY: the caller vouches for `live` rows of n.
+        unsafe { s.store_transposed(&square[..S::LANES], whole, out.add(column), stride, live) };
+        column += S::LANES;
+    }
+}
+
+/// Takes output row `r`, at `row`, into the windows of `wanted` rows of `columns` windows, and stores rows of windows
+/// that it completes.
+///
+/// # Safety
+/// `row` is valid for reads of `shape.ow` columns of LANES; `out` for writes of `live` rows of the wanted pixels.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the row, where it belongs, and where it goes")]
+unsafe fn pool_row<S: Simd>(
+    s: S,
+    row: *const f32,
+    r: usize,
+    shape: &ConvShape,
+    wanted: &Range<usize>,
+    columns: usize,
+    pending: &mut [f32],
+    out: *mut f32,
+    stride: usize,
+    live: usize,
+) {
+    // Row r is the third of the windows r / 2 - 1 and the first of r / 2 if it is even, else the second of r / 2.
+    let current = r / 2;
+    let completes = r % 2 == 0 && current > wanted.start && current <= wanted.end;
+    let takes_part = wanted.contains(&current);
+    let pending = pending.as_mut_ptr();
+    let mut square = [s.splat(0.0); 16];
+    let mut filled = 0;
+    for column in 0..columns {
+        // SAFETY: 2 column < ow, as every window begins inside, and the others are tested; `pending` has `columns`
+        // vectors.
+        let (best, before) = unsafe {
+            let at = row.add(2 * column * S::LANES);
+            let mut best = s.load(at);
+            if 2 * column + 1 < shape.ow {
+                best = s.max(best, s.load(at.add(S::LANES)));
+            }
+            if 2 * column + 2 < shape.ow {
+                best = s.max(best, s.load(at.add(2 * S::LANES)));
+            }
+            (best, s.load(pending.add(column * S::LANES)))
+        };
+        let both = s.max(before, best);
+        if takes_part {
+            // SAFETY: as above.
+            unsafe { s.store(pending.add(column * S::LANES), if r % 2 == 0 { best } else { both }) };
+        }
+        if completes {
+            square[filled] = both;
+            filled += 1;
+            if filled == S::LANES || column + 1 == columns {
+                let at = (current - 1 - wanted.start) * columns + column + 1 - filled;
+                // SAFETY: the `filled` windows up to this one of a wanted row.
+                unsafe { s.store_transposed(&square[..S::LANES], filled, out.add(at), stride, live) };
+                filled = 0;
+            }
+        }
+    }
+    // The last row of all completes what it takes part in.
+    if takes_part && r + 1 == shape.oh {
+        let at = (current - wanted.start) * columns;
+        // SAFETY: `pending` has whole vectors of columns; a wanted row of windows.
+        unsafe { store_row(s, pending, columns, out.add(at), stride, live) };
     }
 }

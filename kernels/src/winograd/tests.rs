@@ -6,6 +6,8 @@ use super::points::{MAX_N, filter_matrix, input, output};
 use super::*;
 use crate::conv::conv2d_ref;
 use crate::isa;
+use crate::pool::PoolShape;
+use crate::reference::max_pool_ref;
 use crate::simd::{Portable, Simd};
 
 const GUARD: f32 = 7777.0;
@@ -304,6 +306,54 @@ fn parts_change_no_bit() {
             assert_eq!(y, whole, "{isa} {}", form.name);
             for (rows, blocks) in [(1, 1), (2, 1), (3, 2)] {
                 assert_eq!(convolve(form, &shape, &x, &w, &bias, true, (rows, blocks)), whole, "{isa} {}", form.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fused_pool_changes_no_bit() {
+    for (ic, side, oc, kernel, stride, pad) in
+        [(3, 35, 70, 7, 2, 3), (3, 36, 16, 7, 2, 3), (5, 17, 9, 3, 1, 1), (2, 18, 33, 5, 1, 2), (1, 3, 1, 3, 1, 1)]
+    {
+        let shape = shape(ic, side, side + 3, oc, kernel, stride, pad);
+        let x = numbers(1, ic * side * (side + 3), false);
+        let (w, bias) = (numbers(2, oc * shape.steps(), false), numbers(3, oc, false));
+        // Rounding up keeps a last window of two rows, and one of one; rounding down leaves it out.
+        for up in [true, false] {
+            let windows = |outputs: usize| if up { outputs.div_ceil(2) } else { (outputs.max(3) - 3) / 2 + 1 };
+            let (ph, pw) = (windows(shape.oh), windows(shape.ow));
+            let pool =
+                PoolShape { ih: shape.oh, iw: shape.ow, oh: ph, ow: pw, kernel: 3, stride: 2, pad_t: 0, pad_l: 0 };
+            for isa in isa::detected() {
+                for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
+                    let whole = convolve(form, &shape, &x, &w, &bias, true, (2, 99));
+                    let expected = max_pool_ref(&pool, &whole);
+                    let mut packed = vec![f32::NAN; form.packed_len(&shape)];
+                    form.pack_weights(&shape, &w, &bias, &mut packed);
+                    for (step, rows) in [(99, 1), (1, 2), (3, 1)] {
+                        let mut scratch = vec![f32::NAN; form.pooled_scratch_len(&shape, pw, rows)];
+                        let mut y = vec![f32::NAN; oc * ph * pw];
+                        for first in (0..ph).step_by(step) {
+                            let window_rows = first..(first + step).min(ph);
+                            let pixels = window_rows.start * pw..window_rows.end * pw;
+                            let mut all = RowsMut::new(&mut y, oc, ph * pw, ph * pw);
+                            let mut y = all.window(0..oc, pixels);
+                            form.convolve_pooled(
+                                &shape,
+                                pw,
+                                &x,
+                                &packed,
+                                true,
+                                window_rows,
+                                rows,
+                                &mut y,
+                                &mut scratch,
+                            );
+                        }
+                        assert_eq!(y, expected, "{isa} {} {shape:?} in steps of {step}", form.name);
+                    }
+                }
             }
         }
     }
