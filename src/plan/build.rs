@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! nodes -> steps      1x1 convolutions over one tensor become one step with several outputs;
-//!                     a transformed convolution that all threads share becomes two steps with a buffer between
+//!                     a transformed convolution that all threads share becomes two steps with a buffer between,
+//!                     another one and the max pool after it one step
 //! steps -> phases     a step's phase is one more than that of whatever writes its input
 //! phases -> lifetimes -> offsets
 //! steps -> tasks      cut by pixels or by channels, for the threads there are (`tasks.rs`)
@@ -120,11 +121,19 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
 }
 
 impl Step {
+    /// Its nodes whose outputs exist: of a convolution and a pool in one, the pool.
+    pub(super) fn written(&self) -> &[usize] {
+        match &self.kind {
+            Kind::Winograd(WinogradStep { pool: Some(_), .. }) => &self.nodes[1..],
+            _ => &self.nodes,
+        }
+    }
+
     /// Every buffer it reads or writes.
     fn touches(&self, graph: &Graph) -> Vec<usize> {
         let written: Vec<usize> = match &self.kind {
             Kind::WinogradInput { v, .. } => vec![*v],
-            _ => self.nodes.iter().map(|&node| graph.nodes[node].output.tensor).collect(),
+            _ => self.written().iter().map(|&node| graph.nodes[node].output.tensor).collect(),
         };
         [self.input].into_iter().chain(written).collect()
     }
@@ -158,7 +167,7 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
         if taken[index] {
             continue;
         }
-        let nodes = stack(graph, index);
+        let mut nodes = stack(graph, index);
         let (mut phase, mut input) = (ready[node.input], node.input);
         let mut kind = kind(graph, node, &nodes, isa);
         if let Kind::Winograd(conv) = &kind
@@ -170,6 +179,13 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
             kind = Kind::WinogradOutput(conv.clone());
             steps.push(Step { nodes: nodes.clone(), phase, kind: Kind::WinogradInput { conv, v }, input });
             (phase, input) = (phase + 1, v);
+        }
+        if let Kind::Winograd(conv) = &mut kind
+            && let Some(pool) = fused_pool(graph, index, keep)
+        {
+            let windows = &graph.tensors[graph.nodes[pool].output.tensor];
+            conv.pool = Some([windows.h, windows.w]);
+            nodes.push(pool);
         }
         if let Kind::Lrn { in_place, .. } = &mut kind {
             let readers = graph.nodes.iter().filter(|node| node.input == input).count();
@@ -194,6 +210,19 @@ fn stack(graph: &Graph, first: usize) -> Vec<usize> {
     }
     let together = |&i: &usize| graph.nodes[i].input == input && pointwise(&graph.nodes[i]);
     (first..graph.nodes.len()).filter(together).take(MAX_WRITES).collect()
+}
+
+/// The 3x3 max pool of stride 2 without padding that alone reads what the convolution `node` makes.
+fn fused_pool(graph: &Graph, node: usize, keep: &[Place]) -> Option<usize> {
+    let output = graph.nodes[node].output;
+    let mut readers = (0..graph.nodes.len()).filter(|&reader| graph.nodes[reader].input == output.tensor);
+    let (Some(reader), None) = (readers.next(), readers.next()) else { return None };
+    let whole = output.channels == graph.tensors[output.tensor].c;
+    let kept = keep.iter().any(|place| place.tensor == output.tensor);
+    match &graph.nodes[reader].op {
+        Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride, pool.pad) == (3, 2, 0) => Some(reader),
+        _ => None,
+    }
 }
 
 fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {

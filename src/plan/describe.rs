@@ -52,7 +52,7 @@ fn offsets(step: &Step, graph: &Graph, layout: &Layout) -> Vec<usize> {
     };
     let elements: Vec<usize> = match step.kind {
         Kind::WinogradInput { v, .. } => vec![layout.offsets[v]],
-        _ => step.nodes.iter().map(output).collect(),
+        _ => step.written().iter().map(output).collect(),
     };
     elements.into_iter().map(|offset| offset * size_of::<f32>()).collect()
 }
@@ -90,9 +90,10 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(index, step)| {
-                let first = &graph.nodes[step.nodes[0]];
-                let (x, y) = (&graph.tensors[first.input], &graph.tensors[first.output.tensor]);
-                let channels = step.nodes.iter().map(|&node| graph.nodes[node].output.channels).sum();
+                let (first, written) = (&graph.nodes[step.nodes[0]], step.written());
+                let y = &graph.tensors[graph.nodes[written[0]].output.tensor];
+                let x = &graph.tensors[first.input];
+                let channels = written.iter().map(|&node| graph.nodes[node].output.channels).sum();
                 let (kernel, reason) = kernel(step);
                 StepDescription {
                     layers: layers(step, graph),

@@ -5,14 +5,15 @@ use std::ops::Range;
 use super::arena::{Access, Region};
 use super::build::{Kind, Step};
 use super::direct::DirectStep;
+use super::winograd::WinogradStep;
 use crate::model::{Graph, Place};
 
 /// One task: which step, which part of it.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
     pub step: usize,
-    /// Tiles of pixels (direct convolution), rows of tiles or blocks of input channels (transformed), channels (pool,
-    /// average, fully connected), pixels (normalisation).
+    /// Tiles of pixels (direct convolution), rows of tiles or of windows or blocks of input channels (transformed),
+    /// channels (pool, average, fully connected), pixels (normalisation).
     pub part: Range<usize>,
     /// Blocks of output channels of a convolution.
     pub blocks: Range<usize>,
@@ -26,7 +27,7 @@ fn split(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// Cuts a step into tasks. Where a cut leaves less than some ten microseconds of work, it is not made.
 pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> Vec<Task> {
-    let y = &graph.tensors[graph.nodes[step.nodes[0]].output.tensor];
+    let y = &graph.tensors[graph.nodes[step.written()[0]].output.tensor];
     let by_part = |n: usize, pieces: usize, blocks: usize| -> Vec<Task> {
         split(n, pieces).map(|part| Task { step: index, part, blocks: 0..blocks }).collect()
     };
@@ -38,6 +39,8 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
     };
     match &step.kind {
         Kind::Direct(conv) => cut_direct(index, conv, if threads == 1 { 1 } else { heavy(conv.shape.multiply_adds()) }),
+        // Windows take a row from the tiles after theirs, so that every cut computes some tiles twice.
+        Kind::Winograd(WinogradStep { pool: Some([rows, _]), .. }) => by_part(*rows, threads, 0),
         Kind::Winograd(conv) => {
             // Whole groups of rows, or weights would be read more often.
             let groups = conv.tile_rows().div_ceil(conv.rows);
@@ -84,7 +87,7 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
         input if input < graph.tensors.len() => whole(graph.tensors[input].len()),
         _ => None,
     };
-    let output = |node: usize| graph.nodes[step.nodes[node]].output;
+    let output = |node: usize| graph.nodes[step.written()[node]].output;
     let region = |place: Place, channels: Range<usize>, pixels: Range<usize>| {
         let plane = graph.tensors[place.tensor].plane();
         let offset = offsets[place.tensor] + (place.channel + channels.start) * plane + pixels.start;
@@ -105,8 +108,11 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
             Access { read: input, writes: (0..step.nodes.len()).map(write).collect() }
         }
         Kind::Winograd(conv) => {
-            let rows = conv.form.output_rows(&conv.shape, &part);
-            let pixels = rows.start * conv.shape.ow..rows.end * conv.shape.ow;
+            let (rows, columns) = match conv.pool {
+                Some([_, columns]) => (part, columns),
+                None => (conv.form.output_rows(&conv.shape, &part), conv.shape.ow),
+            };
+            let pixels = rows.start * columns..rows.end * columns;
             Access { read: input, writes: vec![region(output(0), 0..conv.shape.oc, pixels)] }
         }
         Kind::WinogradInput { conv, v } => {

@@ -1,4 +1,4 @@
-//! A convolution in the transformed domain, as one step or as two.
+//! A convolution in the transformed domain, as one step or as two, and perhaps with the pool that follows it.
 //!
 //! As one, a thread transforms the inputs of a few rows of tiles into its own scratch, and multiplies and transforms
 //! them back block by block of output channels. As two, all threads first share the input transform, by channels,
@@ -19,6 +19,8 @@ pub(super) struct WinogradStep {
     pub blocks: Vec<Block>,
     /// Rows of tiles that are transformed before the blocks are walked.
     pub rows: usize,
+    /// Rows and columns of windows, where a 3x3 max pool of stride 2 follows before the store.
+    pub pool: Option<[usize; 2]>,
 }
 
 /// Tiles that make a weight, once loaded, worth its way from memory.
@@ -36,7 +38,14 @@ pub(super) fn rows_at_once(form: &Winograd, shape: &ConvShape) -> usize {
 
 impl WinogradStep {
     pub(super) fn new(shape: ConvShape, form: Winograd, reason: String) -> Self {
-        Self { shape, form, reason, blocks: form.blocks(&shape).collect(), rows: rows_at_once(&form, &shape) }
+        Self {
+            shape,
+            form,
+            reason,
+            blocks: form.blocks(&shape).collect(),
+            rows: rows_at_once(&form, &shape),
+            pool: None,
+        }
     }
 
     /// Multiply-adds of the products.
@@ -69,7 +78,10 @@ impl WinogradStep {
 
     /// Elements of scratch for the whole convolution, `rows` rows of tiles at a time.
     pub(super) fn scratch_len(&self) -> usize {
-        self.form.scratch_len(&self.shape, self.rows)
+        match self.pool {
+            Some([_, columns]) => self.form.pooled_scratch_len(&self.shape, columns, self.rows),
+            None => self.form.scratch_len(&self.shape, self.rows),
+        }
     }
 
     /// Elements of scratch if the transformed inputs lie elsewhere.
@@ -77,16 +89,23 @@ impl WinogradStep {
         self.form.block_scratch_len(&self.shape, self.tile_rows())
     }
 
-    /// The convolution of the rows `tile_rows` of tiles; `y` has all channels, and their pixels.
+    /// The convolution of the rows `part` of tiles, or the rows `part` of windows of the pool after it; `y` has all
+    /// channels, and their pixels.
     pub(super) fn convolve(
         &self,
         x: &[f32],
         weights: &[f32],
-        tile_rows: Range<usize>,
+        part: Range<usize>,
         y: &mut RowsMut<'_>,
         scratch: &mut [f32],
     ) {
-        self.form.convolve(&self.shape, x, weights, true, tile_rows, self.rows, y, scratch);
+        let (form, shape) = (&self.form, &self.shape);
+        match self.pool {
+            Some([_, columns]) => {
+                form.convolve_pooled(shape, columns, x, weights, true, part, self.rows, y, scratch);
+            }
+            None => form.convolve(shape, x, weights, true, part, self.rows, y, scratch),
+        }
     }
 
     /// The input transform of all tiles of the channel blocks `blocks`.

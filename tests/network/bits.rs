@@ -36,3 +36,23 @@ fn threads_slots_and_runs_give_the_same_bits() {
         }
     }
 }
+
+#[test]
+fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    for isa in isa::detected() {
+        let logits = |options: Options| -> Vec<u32> {
+            let mut session = model.session(options.isa(isa)).expect("a session");
+            session.input_mut().iter_mut().zip(picture(1)).for_each(|(x, value)| *x = value);
+            session.run();
+            session.logits().iter().map(|value| value.to_bits()).collect()
+        };
+        let expected = logits(Options::new());
+        for layer in ["conv1/7x7_s2", "pool1/3x3_s2", "conv2/3x3", "inception_3a/3x3_reduce"] {
+            for threads in [1, 2, 9] {
+                let options = Options::new().threads(threads).endpoint(layer);
+                assert_eq!(logits(options), expected, "{isa}: {layer} kept, {threads} threads");
+            }
+        }
+    }
+}

@@ -142,8 +142,8 @@ unsafe fn pool_row<S: Simd>(
     live: usize,
 ) {
     // Row r is the third of the windows r / 2 - 1 and the first of r / 2 if it is even, else the second of r / 2.
-    let current = r / 2;
-    let completes = r % 2 == 0 && current > wanted.start && current <= wanted.end;
+    let (current, first) = (r / 2, r.is_multiple_of(2));
+    let completes = first && current > wanted.start && current <= wanted.end;
     let takes_part = wanted.contains(&current);
     let pending = pending.as_mut_ptr();
     let mut square = [s.splat(0.0); 16];
@@ -165,7 +165,7 @@ unsafe fn pool_row<S: Simd>(
         let both = s.max(before, best);
         if takes_part {
             // SAFETY: as above.
-            unsafe { s.store(pending.add(column * S::LANES), if r % 2 == 0 { best } else { both }) };
+            unsafe { s.store(pending.add(column * S::LANES), if first { best } else { both }) };
         }
         if completes {
             square[filled] = both;
