@@ -17,45 +17,10 @@ use super::arena::{Access, MAX_WRITES};
 use super::choose::{Algorithm, Choice, choose};
 use super::direct::DirectStep;
 use super::place::{Buffer, place};
-use super::tasks::{Task, access, cut};
+use super::step::{Kind, Step, Task};
+use super::tasks::{access, cut};
 use super::winograd::WinogradStep;
 use crate::model::{Graph, Node, Op, Place};
-
-/// A step: one or several nodes that run as one, or a part of one.
-#[derive(Clone, Debug)]
-pub(super) struct Step {
-    /// Indices of its nodes in the graph; several for stacked convolutions.
-    pub nodes: Vec<usize>,
-    pub phase: usize,
-    pub kind: Kind,
-    /// The buffer it reads: a tensor of the graph, or one that the plan adds.
-    pub input: usize,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    Direct(DirectStep),
-    /// A whole convolution in the transformed domain.
-    Winograd(WinogradStep),
-    /// Its input transform alone, into the buffer `v`.
-    WinogradInput {
-        conv: WinogradStep,
-        v: usize,
-    },
-    /// The rest of it, from that buffer.
-    WinogradOutput(WinogradStep),
-    MaxPool(pool::PoolShape),
-    /// In place where nothing else needs the input; then both tensors are one buffer.
-    Lrn {
-        shape: lrn::LrnShape,
-        in_place: bool,
-    },
-    GlobalAverage {
-        plane: usize,
-    },
-    FullyConnected,
-    Softmax,
-}
 
 /// Everything that is decided before the first run.
 #[derive(Debug)]
@@ -118,42 +83,6 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
     }
     let scratch_len = steps.iter().map(Step::scratch_len).max().unwrap_or(0);
     Layout { steps, tasks, accesses, offsets, arena_len, scratch_len }
-}
-
-impl Step {
-    /// Its nodes whose outputs exist: of a convolution and a pool in one, the pool.
-    pub(super) fn written(&self) -> &[usize] {
-        match &self.kind {
-            Kind::Winograd(WinogradStep { pool: Some(_), .. }) => &self.nodes[1..],
-            _ => &self.nodes,
-        }
-    }
-
-    /// Every buffer it reads or writes.
-    fn touches(&self, graph: &Graph) -> Vec<usize> {
-        let written: Vec<usize> = match &self.kind {
-            Kind::WinogradInput { v, .. } => vec![*v],
-            _ => self.written().iter().map(|&node| graph.nodes[node].output.tensor).collect(),
-        };
-        [self.input].into_iter().chain(written).collect()
-    }
-
-    fn multiply_adds(&self) -> u64 {
-        match &self.kind {
-            Kind::Direct(conv) => conv.shape.multiply_adds(),
-            Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.multiply_adds(),
-            _ => 0,
-        }
-    }
-
-    fn scratch_len(&self) -> usize {
-        match &self.kind {
-            Kind::Direct(conv) => conv.scratch_len(),
-            Kind::Winograd(conv) => conv.scratch_len(),
-            Kind::WinogradInput { conv, .. } | Kind::WinogradOutput(conv) => conv.shared_scratch_len(),
-            _ => 0,
-        }
-    }
 }
 
 /// All steps, and the lengths of the buffers that they add to the graph's.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::Plan;
-use super::build::{Kind, Layout, Step};
+use super::build::Layout;
+use super::step::{Kind, Step};
 use crate::model::{Cost, Graph, cost};
 
 /// One step of a plan.

@@ -1,9 +1,10 @@
 //! A convolution by its definition, or several pointwise ones that share their input: tile by tile.
 
+use std::ops::Range;
+
 use googlenet_kernels::conv::{self, Block, ConvKernel, ConvShape, Tile};
 
 use super::arena::Operands;
-use super::tasks::Task;
 
 /// A convolution by its definition, or several that share their input, with the choices made for it.
 #[derive(Clone, Debug)]
@@ -67,11 +68,11 @@ impl DirectStep {
     }
 }
 
-/// The loop nest of `kernels/src/conv/mod.rs`, a group of tiles at a time.
+/// The loop nest of `kernels/src/conv/mod.rs`, a group of tiles at a time: the tiles `part`, the blocks `blocks`.
 pub(super) fn convolve(
     conv: &DirectStep,
     weights: &[f32],
-    task: &Task,
+    (part, blocks): (Range<usize>, Range<usize>),
     x: &[f32],
     operands: &mut Operands<'_>,
     scratch: &mut [f32],
@@ -79,12 +80,12 @@ pub(super) fn convolve(
     let (shape, kernel, steps) = (&conv.shape, &conv.kernel, conv.shape.steps());
     let (px, pixels, plane) = (kernel.px(), shape.pixels(), shape.ih * shape.iw);
     let panel_stride = conv.panel_stride();
-    let blocks = &conv.blocks[task.blocks.clone()];
+    let blocks = &conv.blocks[blocks];
     let packed = |block: &StackBlock| &weights[block.block.offset..][..block.block.width * (steps + 1)];
-    let first_px = task.part.start * px;
-    let mut tile = task.part.start;
-    while tile < task.part.end {
-        let group = tile..(tile + conv.group).min(task.part.end);
+    let first_px = part.start * px;
+    let mut tile = part.start;
+    while tile < part.end {
+        let group = tile..(tile + conv.group).min(part.end);
         for t in group.clone() {
             let live = px.min(pixels - t * px);
             if !conv.in_place {

@@ -1,8 +1,8 @@
 //! The static execution plan: all choices made once, then run any number of times.
 //!
-//! `build.rs` makes the choices, `choose.rs` picks a convolution's algorithm, `place.rs` places the buffers, `tasks.rs`
-//! cuts the work; `arena.rs` owns the memory and hands out tasks, `run.rs` computes one, `direct.rs` and `winograd.rs`
-//! know how; `team.rs` and `barrier.rs` hold the threads together.
+//! `step.rs` says what a schedule is made of, `build.rs` makes it: `choose.rs` picks a convolution's algorithm,
+//! `place.rs` places the buffers, `tasks.rs` cuts the work. `arena.rs` owns the memory and hands out tasks, `run.rs`
+//! computes one, `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the threads together.
 //!
 //! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
 //! phase. Otherwise each thread takes whole images, with an arena of its own and no barrier at all. Both compute
@@ -17,6 +17,7 @@ mod describe;
 mod direct;
 mod place;
 mod run;
+mod step;
 mod tasks;
 mod team;
 mod winograd;
@@ -31,8 +32,8 @@ use crate::Result;
 use crate::model::{Graph, Place};
 use aligned::Aligned;
 use arena::Arena;
-use build::Kind;
 use run::Executor;
+use step::Kind;
 use team::{Job, Team};
 
 pub use describe::{LayerTime, StepDescription};
@@ -180,7 +181,7 @@ impl Plan {
 /// The weights of every step, as its kernel wants them.
 fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize) -> Result<Vec<Aligned>> {
     use rayon::prelude::*;
-    let pack_step = |step: &build::Step| -> Result<Aligned> {
+    let pack_step = |step: &step::Step| -> Result<Aligned> {
         let tensors = |node: usize| -> Result<(Vec<f32>, Vec<f32>)> {
             let name = &graph.nodes[node].name;
             Ok((fetch(&format!("{name}.weight"))?, fetch(&format!("{name}.bias"))?))

@@ -9,9 +9,9 @@ use googlenet_kernels::{average, dense, lrn, pool, softmax};
 
 use super::aligned::Aligned;
 use super::arena::Operands;
-use super::build::{Kind, Layout};
+use super::build::Layout;
 use super::direct::convolve;
-use super::tasks::Task;
+use super::step::{Kind, Task};
 
 /// The kernels besides convolutions, and the weights as each step wants them.
 pub(super) struct Executor {
@@ -61,7 +61,10 @@ impl Executor {
     fn compute(&self, task: &Task, mut operands: Operands<'_>, input: &[f32], scratch: &mut [f32]) {
         let x = operands.read.unwrap_or(input);
         match &self.layout.steps[task.step].kind {
-            Kind::Direct(conv) => convolve(conv, &self.weights[task.step], task, x, &mut operands, scratch),
+            Kind::Direct(conv) => {
+                let part = (task.part.clone(), task.blocks.clone());
+                convolve(conv, &self.weights[task.step], part, x, &mut operands, scratch);
+            }
             Kind::Winograd(conv) => {
                 conv.convolve(x, &self.weights[task.step], task.part.clone(), first(&mut operands), scratch);
             }

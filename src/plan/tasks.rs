@@ -3,21 +3,11 @@
 use std::ops::Range;
 
 use super::arena::{Access, Region};
-use super::build::{Kind, Step};
+
 use super::direct::DirectStep;
+use super::step::{Kind, Step, Task};
 use super::winograd::WinogradStep;
 use crate::model::{Graph, Place};
-
-/// One task: which step, which part of it.
-#[derive(Clone, Debug)]
-pub(super) struct Task {
-    pub step: usize,
-    /// Tiles of pixels (direct convolution), rows of tiles or of windows or blocks of input channels (transformed),
-    /// channels (pool, average, fully connected), pixels (normalisation).
-    pub part: Range<usize>,
-    /// Blocks of output channels of a convolution.
-    pub blocks: Range<usize>,
-}
 
 /// `0..n` in at most `pieces` pieces of nearly one length.
 fn split(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
