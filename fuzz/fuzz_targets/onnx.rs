@@ -1,4 +1,5 @@
-//! Any bytes as a file to import: an error that fits a terminal, or every tensor of the network with as many values as its shape asks for.
+//! Any bytes as a file to import: an error that fits a terminal, or every tensor of the network with as many values as
+//! its shape asks for.
 //!
 //! A whole network is 14 MB in f16, more than a fuzzer makes up. The seed has the graph and the shapes but no data, which
 //! is looked at last: what is searched is the decoder, the links between nodes, and the whole walk along the table.

@@ -1,8 +1,8 @@
 //! The arithmetic of `googlenet`: kernels on slices of f32.
 //!
 //! No threads, no files, no allocation, no globals. Every family has a reference from its definition (in
-//! [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call them), one contract, and a `select`
-//! that turns an instruction set into a plain function pointer.
+//! [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call them) and one contract, and turns an
+//! instruction set into function pointers: by a `select`, or by a table of kernels among which the caller chooses.
 
 pub mod average;
 pub mod conv;

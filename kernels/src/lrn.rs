@@ -297,6 +297,7 @@ mod tests {
             let mut y = x;
             select(isa)(&shape, &mut RowsMut::new(&mut y, 12, 1, 1));
             for c in 4..12 {
+                // Six roundings of a value below 0.5, as in `check`; what is looked for is a thousand times larger.
                 assert!((f64::from(y[c]) - expected[c]).abs() < 1e-6, "{isa}: {} for {}", y[c], expected[c]);
             }
         }

@@ -31,9 +31,10 @@ mod tests {
         let mut y = vec![f32::NAN; x.len()];
         softmax(x, &mut y);
         for (&got, expected) in y.iter().zip(softmax_ref(x)) {
-            // The difference d is rounded (exp by |d| * EPSILON / 2), exp is within 2 ulp, the quotient rounds; the sum
-            // is a mean of such errors, weighted by terms t whose t * |d| stays below 1. |d| is at most
-            // |ln expected| + 0, the sum being at least 1. Below the smallest normal number the error is absolute.
+            // The difference d is rounded (exp by |d| * EPSILON / 2), exp is within 2 ulp, the quotient rounds. The sum,
+            // in f64, has the mean of its terms' errors: that of |d| is at most ln n, since the distribution's entropy,
+            // ln sum plus that mean, is. |d| itself is at most |ln expected|, the sum being at least 1. Below the smallest
+            // normal number the error is absolute.
             let depth = if expected > 0.0 { expected.ln().abs() } else { 0.0 };
             let bound = f64::from(f32::EPSILON) * (6.0 + x.len().ilog2() as f64 + depth) * expected;
             let bound = bound + f64::from(f32::MIN_POSITIVE);

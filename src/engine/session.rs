@@ -13,8 +13,8 @@ use crate::{Error, Result};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
 ///
-/// Building it is slow and may fail; running does neither: no allocation, and no system call but the parking of
-/// idle threads. The same weights on the same instruction set give the same bits, whatever the number of threads,
+/// Building it is slow and may fail; running does neither: no allocation, and no system call but those by which
+/// threads that wait yield, park and wake. The same weights on the same instruction set give the same bits, whatever the number of threads,
 /// the place in a batch, or the run.
 ///
 /// ```

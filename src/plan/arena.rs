@@ -3,8 +3,9 @@
 //! A schedule is a list of phases, a phase a list of tasks, and a task says which elements it reads and which it
 //! writes ([`Access`]). [`Arena::new`] refuses a schedule in which a task of a phase writes what another task of the
 //! same phase reads or writes. [`Arena::run`] admits as many threads as the arena is for, hands every task to exactly
-//! one of them, with slices of exactly what it declared, and lets none into a phase before all have left the one before. So whatever the tasks do,
-//! no element is written while somebody else can see it: that is the argument behind every `unsafe` below.
+//! one of them, with slices of exactly what it declared, and lets none into a phase before all have left the one before.
+//! So whatever the tasks do, no element is written while somebody else can see it: that is the argument behind every
+//! `unsafe` below.
 
 #![allow(unsafe_code, reason = "the shared arena; see the file's text")]
 

@@ -39,7 +39,8 @@ impl ConvKernel {
     /// then `[width]` biases; steps in the order `(ky, kx, c)`.
     ///
     /// # Panics
-    /// If a size of `shape` is above [`super::MAX_SIZE`], a length does not fit it, or `packed` is not of [`packed_len`].
+    /// If a size of `shape` is above [`super::MAX_SIZE`], a length does not fit it, or `packed` is not of
+    /// [`packed_len`].
     pub fn pack_weights(&self, shape: &ConvShape, w: &[f32], bias: &[f32], packed: &mut [f32]) {
         shape.assert_sizes();
         let (steps, taps) = (shape.steps(), shape.kh * shape.kw);

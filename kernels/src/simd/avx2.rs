@@ -116,7 +116,8 @@ impl Simd for Avx2 {
         if (from, to) == (0, 8) {
             // SAFETY: the elements 0..=7 and 7..=14; the token proves AVX2.
             return unsafe {
-                let even = _mm256_shuffle_ps::<0xD8>(_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(7))); // 0 2 | 8 10 | 4 6 | 12 14
+                // 0 2 | 8 10 | 4 6 | 12 14
+                let even = _mm256_shuffle_ps::<0xD8>(_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(7)));
                 _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even)))
             };
         }

@@ -103,8 +103,8 @@ pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
     }
 }
 
-/// Input row `y` of every lane's image, columns 0..width, as `[column][LANES]`; 0 outside of the input and in lanes from
-/// `live` on.
+/// Input row `y` of every lane's image, columns 0..width, as `[column][LANES]`; 0 outside of the input and in lanes
+/// from `live` on.
 ///
 /// # Safety
 /// `out` is valid for writes of `width * LANES` f32; the first `live` of `lanes` point to `[ih, iw]` f32 each.
