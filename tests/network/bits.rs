@@ -56,3 +56,31 @@ fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
         }
     }
 }
+
+/// At the networks' own size two threads cut the large maps instead of sharing what is transformed, and conv1 and its
+/// pool are one step; too slow where every instruction is emulated.
+#[test]
+fn threads_at_224_give_the_same_bits() {
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    for isa in isa::detected() {
+        let logits = |options: Options| -> Vec<u32> {
+            let mut session = model.session(options.isa(isa).side(224)).expect("a session");
+            session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.731).sin() * 100.0);
+            session.run();
+            session.logits().iter().map(|value| value.to_bits()).collect()
+        };
+        let session = model.session(Options::new().isa(isa).side(224)).expect("a session");
+        let fused = session.describe().iter().any(|step| step.layers == "conv1/7x7_s2 + pool1/3x3_s2");
+        assert!(fused, "{isa}: the default plan has conv1 and its pool in one step");
+        // The same, with nothing fused, nothing in place and every layer kept.
+        let graph = model.network().graph(224);
+        let every = graph.nodes.iter().fold(Options::new(), |options, node| options.endpoint(node.name.clone()));
+        let expected = logits(every);
+        for threads in [1, 2, 3, 8] {
+            assert_eq!(logits(Options::new().threads(threads)), expected, "{isa}: {threads} threads");
+        }
+    }
+}
