@@ -83,6 +83,7 @@ fn others(c: &mut Criterion) {
                 }
                 Op::Lrn(l) => {
                     let (c, plane) = (input.c, input.plane());
+                    y.copy_from_slice(&x);
                     let shape = lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k };
                     group.bench_function(name, |b| {
                         b.iter(|| {

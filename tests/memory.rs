@@ -39,6 +39,8 @@ fn main() {
     let session = model.session(Options::new().side(224)).expect("a session");
     assert!(session.arena_bytes() <= 5 << 20, "arena of {} bytes", session.arena_bytes());
     drop(session);
+    // Sessions stay until the end: threads of a dropped pool end in their own time, and would be counted too.
+    let mut sessions = Vec::new();
     for (threads, batch) in [(1, 1), (2, 1), (3, 2), (2, 4)] {
         let mut session = model.session(Options::new().threads(threads).batch(batch)).expect("a session");
         session.run();
@@ -46,6 +48,7 @@ fn main() {
         (0..1000).for_each(|_| session.run());
         let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
         assert_eq!(count, 0, "{count} allocations in 1,000 runs, {threads} threads, batch {batch}");
+        sessions.push(session);
     }
     println!("arenas are small and runs allocate nothing: ok");
 }

@@ -26,7 +26,7 @@ pub fn select(isa: Isa) -> AverageFn {
         // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
         Isa::Avx2(_) => |x, plane, y| unsafe { average_avx2(x, plane, y) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f was detected.
+        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
         Isa::Avx512(_) => |x, plane, y| unsafe { average_avx512(x, plane, y) },
     }
 }

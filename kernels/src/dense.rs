@@ -27,7 +27,7 @@ pub fn select(isa: Isa) -> DenseFn {
         // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
         Isa::Avx2(_) => |x, w, bias, y| unsafe { dense_avx2(x, w, bias, y) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f was detected.
+        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
         Isa::Avx512(_) => |x, w, bias, y| unsafe { dense_avx512(x, w, bias, y) },
     }
 }

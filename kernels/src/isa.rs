@@ -22,7 +22,7 @@ impl Avx2 {
     }
 }
 
-/// Proof that the CPU has AVX-512 F; only this file can make one.
+/// Proof that the CPU has AVX-512 F, AVX2 and FMA; only this file can make one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Avx512(());
@@ -32,7 +32,7 @@ impl Avx512 {
     /// The token, for code that is itself compiled for the set.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F: the caller runs inside a `#[target_feature]` function that says so.
+    /// The CPU has AVX-512 F, AVX2 and FMA: the caller runs inside a `#[target_feature]` function that says so.
     #[inline(always)]
     pub(crate) unsafe fn assume() -> Self {
         Self(())

@@ -48,7 +48,7 @@ pub fn select(isa: Isa) -> MaxPoolFn {
         // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
         Isa::Avx2(_) => |shape, x, y| unsafe { max_pool_avx2(shape, x, y) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f was detected.
+        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
         Isa::Avx512(_) => |shape, x, y| unsafe { max_pool_avx512(shape, x, y) },
     }
 }

@@ -66,6 +66,8 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
             buffers[buffer].len = 0;
         }
     }
+    // What lies between a convolution and its fused pool is never touched.
+    buffers.iter_mut().filter(|buffer| buffer.first == usize::MAX).for_each(|buffer| buffer.len = 0);
     let (places, arena_len) = place(&buffers);
     let offsets: Vec<usize> = shared.iter().map(|&buffer| places[buffer]).collect();
 

@@ -222,5 +222,19 @@ fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize)
     if threads == 1 {
         return layout.steps.iter().map(pack_step).collect();
     }
-    team::pool(threads)?.install(|| layout.steps.par_iter().map(pack_step).collect())
+    // Threads that are joined before this returns: the threads of a pool that is merely dropped start and end in their
+    // own time, and allocate while they do, perhaps when the session runs already.
+    std::thread::scope(|scope| {
+        let mut packers = Vec::with_capacity(threads);
+        let spawn = |packer: rayon::ThreadBuilder| {
+            packers.push(std::thread::Builder::new().spawn_scoped(scope, || packer.run())?);
+            Ok(())
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(spawn).build();
+        let pool = pool.map_err(|source| team::refused(threads, source))?;
+        let packed = pool.install(|| layout.steps.par_iter().map(pack_step).collect());
+        drop(pool);
+        packers.into_iter().for_each(|packer| packer.join().expect("a packer has nothing left to fail at"));
+        packed
+    })
 }

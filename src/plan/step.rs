@@ -11,7 +11,7 @@ use crate::model::Graph;
 /// A step: one or several nodes that run as one, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// Indices of its nodes in the graph; several for stacked convolutions.
+    /// Indices of its nodes in the graph; several for stacked convolutions, or for one and the pool after it.
     pub nodes: Vec<usize>,
     pub phase: usize,
     pub kind: Kind,
@@ -22,7 +22,7 @@ pub(super) struct Step {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Direct(DirectStep),
-    /// A whole convolution in the transformed domain.
+    /// A whole convolution in the transformed domain, perhaps with the pool after it.
     Winograd(WinogradStep),
     /// Its input transform alone, into the buffer `v`.
     WinogradInput {

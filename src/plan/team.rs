@@ -32,13 +32,9 @@ pub(super) struct Team<J: Job> {
     helpers: Option<(Arc<Board<J>>, rayon::ThreadPool)>,
 }
 
-/// A pool of `threads` threads.
-pub(super) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("googlenet-{}", i + 1))
-        .build()
-        .map_err(|source| Error::Threads { threads, source: Box::new(source) })
+/// Why there is no pool of `threads` threads.
+pub(super) fn refused(threads: usize, source: rayon::ThreadPoolBuildError) -> Error {
+    Error::Threads { threads, source: Box::new(source) }
 }
 
 /// Where runs are announced.
@@ -65,7 +61,11 @@ impl<J: Job> Team<J> {
         if threads == 1 {
             return Ok(Self { job, own, helpers: None });
         }
-        let pool = pool(threads - 1)?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads - 1)
+            .thread_name(|i| format!("googlenet-{}", i + 1))
+            .build()
+            .map_err(|source| refused(threads, source))?;
         let board = Arc::new(Board {
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),

@@ -60,9 +60,11 @@ impl WinogradStep {
         self.form.grid(&self.shape).rows
     }
 
-    /// Whether `threads` threads share the transformed inputs: where there are too few rows of tiles to go round.
+    /// Whether `threads` threads share the transformed inputs: where there are too few groups of rows of tiles to go
+    /// round, and more blocks of output channels than those.
     pub(super) fn is_shared_by(&self, threads: usize) -> bool {
-        threads > 1 && self.tile_rows() < 4 * threads * self.rows
+        let groups = self.tile_rows().div_ceil(self.rows);
+        threads > 1 && groups < 4 * threads && groups < self.blocks.len()
     }
 
     /// Elements of one point's transformed inputs, for all tiles.

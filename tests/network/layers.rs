@@ -99,7 +99,7 @@ fn every_layer_is_its_definition(side: usize) {
                 tensor => session.endpoint(&graph.tensors[tensor].name).expect("asked for"),
             };
             let got = session.endpoint(&node.name).expect("asked for");
-            let step = steps.iter().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
+            let step = steps.iter().rev().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
             let (max_bound, rms_bound) = layer_bounds(&step.expect("every layer is planned").kernel);
             let (max, rms) = errors(got, &layer(&graph, node, x, &weights), &node.name);
             assert!(max <= max_bound && rms <= rms_bound, "{isa}: {} alone: max {max:e}, rms {rms:e}", node.name);

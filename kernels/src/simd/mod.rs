@@ -64,14 +64,14 @@ pub(crate) trait Simd: Copy {
     /// outside of any buffer.
     ///
     /// # Safety
-    /// `to <= LANES`, and the elements `from..to` from `x` are valid for reads; any alignment.
+    /// `from <= to <= LANES`, and the elements `from..to` from `x` are valid for reads; any alignment.
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
     /// Lane `i` is `x[2 * i]` for `from <= i < to`, 0 elsewhere; only elements between the first and the last of
     /// those are read.
     ///
     /// # Safety
-    /// `to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads; any alignment.
+    /// `from < to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads; any alignment.
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
     /// `y[i]` becomes lane `i`.

@@ -82,14 +82,14 @@ pub(super) fn output<S: Simd, F: Form>(s: S, mut operands: Output<'_>) {
             let top = tile_row * F::M;
             let rows = if shape.oh - top < F::M { shape.oh - top } else { F::M };
             for k in 0..rows {
-                // SAFETY: the strip's rows are whole vectors of columns.
                 let row = strip.wrapping_add(k * strip_width * S::LANES);
                 if let Some(pool) = &mut operands.pool {
                     let padded = pool.columns.next_multiple_of(S::LANES);
                     let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
                     let (wanted, columns) = (pool.rows.clone(), pool.columns);
                     let out = y.wrapping_add(first * y_stride);
-                    // SAFETY: the strip's row has ow columns; `live` rows of wanted * columns pixels lie in `y`.
+                    // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `convolve_pooled`),
+                    // `pending` was cut to whole vectors above; `live` rows of wanted * columns pixels lie in `y`.
                     unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
                 } else {
                     let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
@@ -126,7 +126,8 @@ unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: *mut f32, str
 /// that it completes.
 ///
 /// # Safety
-/// `row` is valid for reads of `shape.ow` columns of LANES; `out` for writes of `live` rows of the wanted pixels.
+/// `row` is valid for reads of `shape.ow` columns of LANES, `2 * (columns - 1) < shape.ow`, `pending` has LANES times
+/// `columns`, rounded up to LANES, elements; `out` is valid for writes of `live` rows of the wanted pixels.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the row, where it belongs, and where it goes")]
 unsafe fn pool_row<S: Simd>(
