@@ -3,6 +3,7 @@
 mod description;
 mod model;
 mod options;
+mod pack;
 mod session;
 
 pub use description::Description;

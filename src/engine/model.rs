@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Description, Options, Session};
 use crate::image::Rule;
 use crate::model::{Network, googlenet};
-use crate::weights::Weights;
+use crate::weights::{PACKED, PACKING, Weights};
 use crate::{Error, Result};
 
 /// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
@@ -23,7 +23,7 @@ pub struct Model {
 }
 
 pub(super) struct Inner {
-    pub weights: Weights,
+    pub weights: Arc<Weights>,
     pub network: Network,
     pub description: Description,
 }
@@ -48,8 +48,9 @@ impl Model {
 
     /// Maps the weight file at `path` instead of reading it, and checks it.
     ///
-    /// Sessions pack weights into memory of their own; what mapping saves is the model's copy of the file: its pages
-    /// are shared by all processes that map it, and the system may drop them.
+    /// Its pages are shared by all processes that map it, and the system may drop them. Of a file that
+    /// [`Model::pack`] wrote for the same plans a session uses the weights where they lie; of any other it packs them
+    /// into memory of its own. Of a packed file only the header is checked: see [`Weights::verify`].
     ///
     /// # Safety
     /// Those of [`Weights::map`]: until the model, its clones and its sessions are dropped, nobody may write to the
@@ -89,7 +90,7 @@ impl Model {
         let network = googlenet(classes(&weights)?);
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
-        Ok(Self { inner: Arc::new(Inner { weights, network, description }) })
+        Ok(Self { inner: Arc::new(Inner { weights: Arc::new(weights), network, description }) })
     }
 
     /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
@@ -185,7 +186,10 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
             return Err(Error::wrong_shape(name.clone(), &shape, tensor.shape()));
         }
     }
-    match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {
+    // What is packed is looked at when a plan wants it.
+    let packed = weights.metadata().contains_key(PACKING);
+    let known = |name: &str| expected.iter().any(|(own, _)| own == name) || (packed && name.starts_with(PACKED));
+    match weights.tensors().find(|tensor| !known(tensor.name())) {
         Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.name().into() }),
         None => Ok(()),
     }

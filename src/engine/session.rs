@@ -90,11 +90,7 @@ impl Session {
             outputs: outputs.iter().map(|&(_, place)| place).collect(),
             profile: options.profile,
         };
-        let fetch = |name: &str| {
-            let tensor = model.weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
-            Ok(tensor.to_f32().into_owned())
-        };
-        let plan = Plan::build(request, &fetch)?;
+        let plan = Plan::build(request, &model.weights)?;
         let output = |(name, place): (String, Place)| {
             let tensor = &graph.tensors[place.tensor];
             let shape = [place.channels, tensor.h, tensor.w];
@@ -217,6 +213,17 @@ impl Session {
     /// The instruction set the plan was made for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What a packed weight file must be packed for, to be used by this session where it lies: see
+    /// [`Model::pack`](super::Model::pack).
+    pub fn packing(&self) -> &str {
+        self.plan.packing()
+    }
+
+    /// Whether it uses the file's packed weights where they lie, and has none of its own.
+    pub fn uses_packed_file(&self) -> bool {
+        self.plan.uses_packed_file()
     }
 
     /// Bytes of the arena that holds one image's activations.

@@ -1,7 +1,8 @@
 //! The static execution plan: all choices made once, then run any number of times.
 //!
 //! `step.rs` says what a schedule is made of, `build.rs` makes it: `choose.rs` picks a convolution's algorithm,
-//! `place.rs` places the buffers, `tasks.rs` cuts the work. `arena.rs` owns the memory and hands out tasks, `run.rs`
+//! `place.rs` places the buffers, `tasks.rs` cuts the work, `packed.rs` packs the weights or
+//! finds them packed. `arena.rs` owns the memory and hands out tasks, `run.rs`
 //! computes one, `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the threads together.
 //!
 //! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
@@ -15,6 +16,7 @@ mod build;
 mod choose;
 mod describe;
 mod direct;
+mod packed;
 mod place;
 mod run;
 mod step;
@@ -23,23 +25,20 @@ mod team;
 mod winograd;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use googlenet_kernels::conv;
 use googlenet_kernels::isa::Isa;
 
 use crate::Result;
 use crate::model::{Graph, Place};
-use aligned::Aligned;
+use crate::weights::Weights;
+pub(crate) use aligned::Aligned;
 use arena::Arena;
+use packed::Packed;
 use run::Executor;
-use step::Kind;
 use team::{Job, Team};
 
 pub use describe::{LayerTime, StepDescription};
-
-/// Where a plan gets a node's weights: `<name>.weight` in the model's layout, and `<name>.bias`, as f32.
-pub(crate) type Fetch<'a> = &'a (dyn Fn(&str) -> Result<Vec<f32>> + Sync);
 
 /// What a plan is built for.
 pub(crate) struct Request<'a> {
@@ -55,6 +54,7 @@ pub(crate) struct Request<'a> {
 /// A plan with its memory and threads.
 pub(crate) struct Plan {
     team: Team<Work>,
+    packing: String,
 }
 
 /// What the threads share.
@@ -125,12 +125,13 @@ impl Job for Work {
 }
 
 impl Plan {
-    /// Makes all choices, packs the weights, and starts the threads.
-    pub(crate) fn build(request: Request<'_>, fetch: Fetch<'_>) -> Result<Self> {
+    /// Makes all choices, finds or makes the packed weights, and starts the threads.
+    pub(crate) fn build(request: Request<'_>, source: &Arc<Weights>) -> Result<Self> {
         let Request { graph, isa, threads, batch, outputs, profile } = request;
         let whole_images = batch >= threads;
         let layout = build::layout(graph, isa, if whole_images { 1 } else { threads }, &outputs);
-        let weights = pack(graph, &layout, fetch, threads)?;
+        let packing = packed::packing(graph, &layout, isa);
+        let weights = packed::weights(graph, &layout, &packing, source, threads)?;
         let tap = |place: &Place| {
             let plane = graph.tensors[place.tensor].plane();
             let start = layout.offsets[place.tensor] + place.channel * plane;
@@ -149,7 +150,7 @@ impl Plan {
             taps,
             outputs,
         };
-        Ok(Self { team: Team::new(work, threads)? })
+        Ok(Self { team: Team::new(work, threads)?, packing })
     }
 
     /// The input, `[batch, c, h, w]`.
@@ -171,6 +172,17 @@ impl Plan {
         }
     }
 
+    /// The packing of its weights: in a file of the same packing they are used where they lie.
+    pub(crate) fn packing(&self) -> &str {
+        &self.packing
+    }
+
+    /// Whether the weights lie in the file, none packed in memory.
+    pub(crate) fn uses_packed_file(&self) -> bool {
+        let weights = &self.team.job().executor.weights;
+        weights.iter().all(|weights| weights.is_empty() || matches!(weights, Packed::Lent(..)))
+    }
+
     /// Bytes of one arena of activations.
     pub(crate) fn arena_bytes(&self) -> usize {
         let work = self.team.job();
@@ -178,63 +190,19 @@ impl Plan {
     }
 }
 
-/// The weights of every step, as its kernel wants them.
-fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize) -> Result<Vec<Aligned>> {
-    use rayon::prelude::*;
-    let pack_step = |step: &step::Step| -> Result<Aligned> {
-        let tensors = |node: usize| -> Result<(Vec<f32>, Vec<f32>)> {
-            let name = &graph.nodes[node].name;
-            Ok((fetch(&format!("{name}.weight"))?, fetch(&format!("{name}.bias"))?))
-        };
-        match &step.kind {
-            Kind::Direct(step_conv) => {
-                let shape = |node: usize| {
-                    let oc = graph.nodes[node].output.channels;
-                    conv::ConvShape { oc, ..step_conv.shape }
-                };
-                let len = |&node: &usize| conv::packed_len(&step_conv.kernel, shape(node).oc, shape(node).steps());
-                let mut packed = Aligned::zeroed(step.nodes.iter().map(len).sum());
-                let mut rest = &mut packed[..];
-                for &node in &step.nodes {
-                    let (w, bias) = tensors(node)?;
-                    let (own, after) = rest.split_at_mut(len(&node));
-                    step_conv.kernel.pack_weights(&shape(node), &w, &bias, own);
-                    rest = after;
-                }
-                Ok(packed)
-            }
-            Kind::Winograd(conv) | Kind::WinogradOutput(conv) => {
-                let (w, bias) = tensors(step.nodes[0])?;
-                let mut packed = Aligned::zeroed(conv.form.packed_len(&conv.shape));
-                conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
-                Ok(packed)
-            }
-            Kind::FullyConnected => {
-                let (w, bias) = tensors(step.nodes[0])?;
-                let mut packed = Aligned::zeroed(w.len() + bias.len());
-                packed[..w.len()].copy_from_slice(&w);
-                packed[w.len()..].copy_from_slice(&bias);
-                Ok(packed)
-            }
-            _ => Ok(Aligned::zeroed(0)),
-        }
-    };
-    if threads == 1 {
-        return layout.steps.iter().map(pack_step).collect();
-    }
-    // Threads that are joined before this returns: the threads of a pool that is merely dropped start and end in their
-    // own time, and allocate while they do, perhaps when the session runs already.
-    std::thread::scope(|scope| {
-        let mut packers = Vec::with_capacity(threads);
-        let spawn = |packer: rayon::ThreadBuilder| {
-            packers.push(std::thread::Builder::new().spawn_scoped(scope, || packer.run())?);
-            Ok(())
-        };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(spawn).build();
-        let pool = pool.map_err(|source| team::refused(threads, source))?;
-        let packed = pool.install(|| layout.steps.par_iter().map(pack_step).collect());
-        drop(pool);
-        packers.into_iter().for_each(|packer| packer.join().expect("a packer has nothing left to fail at"));
-        packed
-    })
+/// What a packed weight file adds for `graph` on `isa`: the packing, and each tensor's name and values.
+pub(crate) fn pack(graph: &Graph, isa: Isa, source: &Weights, threads: usize) -> Result<(String, Vec<PackedTensor>)> {
+    let layout = build::layout(graph, isa, 1, &[]);
+    let packed = packed::make(graph, &layout, source, threads)?;
+    let steps = layout.steps.iter().zip(packed).filter(|(_, values)| !values.is_empty());
+    let tensors = steps.map(|(step, values)| (packed::tensor_name(graph, step), values)).collect();
+    Ok((packed::packing(graph, &layout, isa), tensors))
 }
+
+/// The packing of plans for `graph` on `isa`, whatever their threads, batch and endpoints.
+pub(crate) fn packing(graph: &Graph, isa: Isa) -> String {
+    packed::packing(graph, &build::layout(graph, isa, 1, &[]), isa)
+}
+
+/// A tensor of a packed file.
+pub(crate) type PackedTensor = (String, Aligned);
