@@ -29,3 +29,5 @@ pub use engine::{Description, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};
+/// The version of rayon whose pools [`Options::pool`] takes.
+pub use rayon;

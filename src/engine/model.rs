@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Description, Options, Session};
 use crate::image::Rule;
 use crate::model::{Network, googlenet};
+use crate::plan::Packed;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub weights: Weights,
     pub network: Network,
     pub description: Description,
+    /// What sessions share.
+    pub packed: Packed,
 }
 
 impl Model {
@@ -89,7 +92,7 @@ impl Model {
         let network = googlenet(classes(&weights)?);
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
-        Ok(Self { inner: Arc::new(Inner { weights, network, description }) })
+        Ok(Self { inner: Arc::new(Inner { weights, network, description, packed: Packed::default() }) })
     }
 
     /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
@@ -138,6 +141,8 @@ impl Model {
     }
 
     /// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads.
+    ///
+    /// Packed weights are shared by all sessions of the model that use the same kernels, as long as one of them lives.
     ///
     /// # Errors
     /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.

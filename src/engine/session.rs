@@ -70,7 +70,9 @@ impl Session {
             return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
         }
         let isa = options.resolve_isa()?;
-        let graph = model.network.graph(side);
+        let mut graph = model.network.graph(side);
+        graph.nodes.shrink_to_fit();
+        graph.tensors.shrink_to_fit();
         let count = graph.nodes.len();
         let (logits, probabilities) = (&graph.nodes[count - 2], &graph.nodes[count - 1]);
         let mut outputs: Vec<(String, Place)> =
@@ -85,7 +87,9 @@ impl Session {
         let request = Request {
             graph: &graph,
             isa,
+            packed: &model.packed,
             threads: options.threads,
+            lent: options.lent,
             batch: options.batch,
             outputs: outputs.iter().map(|&(_, place)| place).collect(),
             profile: options.profile,
@@ -222,6 +226,20 @@ impl Session {
     /// Bytes of the arena that holds one image's activations.
     pub fn arena_bytes(&self) -> usize {
         self.plan.arena_bytes()
+    }
+
+    /// Bytes of what a run works in: input, outputs, and for each thread scratch and, where each takes whole images, an
+    /// arena. Beside these and the packed weights, which sessions share, a session needs some 60 KiB.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// assert!(session.memory_bytes() > session.arena_bytes());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn memory_bytes(&self) -> usize {
+        let outputs: usize = self.outputs.iter().map(|output| output.values.len()).sum();
+        self.plan.memory_bytes(self.threads) + outputs * size_of::<f32>()
     }
 
     /// The plan's steps, phase by phase.

@@ -1,5 +1,6 @@
 //! Executes tasks: turns a task and its operands into kernel calls. No choices are made here, and nothing allocates.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -16,8 +17,8 @@ use super::step::{Kind, Task};
 /// The kernels besides convolutions, and the weights as each step wants them.
 pub(super) struct Executor {
     pub layout: Layout,
-    /// By step: packed weights and biases of a convolution; weights, then biases, of a fully connected layer.
-    pub weights: Vec<Aligned>,
+    /// By step, shared with other sessions: packed weights and biases of a convolution; weights, then biases, of a fully connected layer.
+    pub weights: Vec<Arc<Aligned>>,
     max_pool: pool::MaxPoolFn,
     lrn: lrn::LrnFn,
     average: average::AverageFn,
@@ -27,7 +28,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(layout: Layout, weights: Vec<Aligned>, isa: Isa, profile: bool) -> Self {
+    pub(super) fn new(layout: Layout, weights: Vec<Arc<Aligned>>, isa: Isa, profile: bool) -> Self {
         let profile = profile.then(|| layout.steps.iter().map(|_| AtomicU64::new(0)).collect());
         Self {
             layout,

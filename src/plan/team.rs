@@ -6,14 +6,19 @@
 //!
 //! The job travels as an [`Arc`], which every worker drops before it reports that it is done: between runs the
 //! session holds the only reference, and `Arc::get_mut` gives it back its inputs and outputs without any unsafe.
+//!
+//! Threads that the caller lends (`lent.rs`) are not held: they come for the time of a run, as many as there are, and
+//! the job must be one that any number of threads can finish.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::barrier::spin_then_yield;
+use super::lent::Lent;
 use crate::{Error, Result};
 
-/// What a team works on: each thread calls `work` once per run.
+/// What a team works on: each thread calls `work` once per run; threads that are lent perhaps never, or one after the
+/// other, and the session's own then once more.
 pub(super) trait Job: Send + Sync + 'static {
     /// What a thread keeps between runs.
     type Worker: Send;
@@ -28,13 +33,20 @@ pub(super) trait Job: Send + Sync + 'static {
 /// A session's threads: the caller's own and those of a pool.
 pub(super) struct Team<J: Job> {
     job: Arc<J>,
-    own: J::Worker,
-    helpers: Option<(Arc<Board<J>>, rayon::ThreadPool)>,
+    /// The session's own thread's first, then those of threads that are lent.
+    workers: Vec<Mutex<J::Worker>>,
+    helpers: Helpers<J>,
 }
 
-/// Why there is no pool of `threads` threads.
-pub(super) fn refused(threads: usize, source: rayon::ThreadPoolBuildError) -> Error {
-    Error::Threads { threads, source: Box::new(source) }
+enum Helpers<J> {
+    None,
+    Own(Arc<Board<J>>, rayon::ThreadPool),
+    Lent(Lent),
+}
+
+/// Why there are no `threads` threads.
+pub(super) fn refused(threads: usize, source: impl Into<crate::error::Source>) -> Error {
+    Error::Threads { threads, source: source.into() }
 }
 
 /// Where runs are announced.
@@ -54,13 +66,17 @@ struct Notice<J> {
 }
 
 impl<J: Job> Team<J> {
-    /// A team of `threads`, the caller included; one means no pool at all.
-    pub(super) fn new(job: J, threads: usize) -> Result<Self> {
+    /// A team of `threads`, the caller included; one means no pool at all. If threads are lent, they come from there.
+    pub(super) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
         let job = Arc::new(job);
-        let own = job.worker();
+        let workers = |count: usize| (0..count).map(|_| Mutex::new(job.worker())).collect();
         if threads == 1 {
-            return Ok(Self { job, own, helpers: None });
+            return Ok(Self { workers: workers(1), job, helpers: Helpers::None });
         }
+        if let Some(lent) = lent {
+            return Ok(Self { workers: workers(threads), job, helpers: Helpers::Lent(lent) });
+        }
+        let workers = workers(1);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads - 1)
             .thread_name(|i| format!("googlenet-{}", i + 1))
@@ -74,7 +90,7 @@ impl<J: Job> Team<J> {
         });
         let shared = board.clone();
         pool.spawn_broadcast(move |_| serve(&shared));
-        let mut team = Self { job, own, helpers: Some((board, pool)) };
+        let mut team = Self { job, workers, helpers: Helpers::Own(board, pool) };
         team.wait();
         Ok(team)
     }
@@ -91,7 +107,16 @@ impl<J: Job> Team<J> {
 
     /// One run: every thread works once.
     pub(super) fn run(&mut self) {
-        if let Some((board, pool)) = &self.helpers {
+        if let Helpers::Lent(lent) = &self.helpers {
+            // By order of arrival: an index that is called twice must not share a worker's memory.
+            let arrived = AtomicUsize::new(0);
+            lent.run(self.workers.len(), &|_| {
+                if let Some(worker) = self.workers.get(arrived.fetch_add(1, Ordering::Relaxed)) {
+                    self.job.work(&mut worker.lock().unwrap_or_else(PoisonError::into_inner));
+                }
+            });
+        }
+        if let Helpers::Own(board, pool) = &self.helpers {
             board.busy.store(pool.current_num_threads(), Ordering::Relaxed);
             let mut notice = board.lock();
             notice.run += 1;
@@ -100,13 +125,13 @@ impl<J: Job> Team<J> {
             drop(notice);
             board.changed.notify_all();
         }
-        self.job.work(&mut self.own);
+        self.job.work(self.workers[0].get_mut().unwrap_or_else(PoisonError::into_inner));
         self.wait();
     }
 
     /// Waits until every worker has finished and let go of the job.
     fn wait(&mut self) {
-        let Some((board, _)) = &self.helpers else { return };
+        let Helpers::Own(board, _) = &self.helpers else { return };
         let done = || board.busy.load(Ordering::Acquire) == 0;
         while !spin_then_yield(done) {}
         board.lock().job = None;
@@ -121,7 +146,7 @@ impl<J> Board<J> {
 
 impl<J: Job> Drop for Team<J> {
     fn drop(&mut self) {
-        if let Some((board, _)) = &self.helpers {
+        if let Helpers::Own(board, _) = &self.helpers {
             let mut notice = board.lock();
             notice.quit = true;
             notice.run += 1;
