@@ -174,6 +174,7 @@ impl Arena {
         }
         let others = self.entered.fetch_add(1, Ordering::Acquire);
         assert!(others < self.threads, "{others} threads are in the arena of {}", self.threads);
+        let guard = self.barrier.guard();
         let mut finish = Some(finish);
         for (index, phase) in self.phases.iter().enumerate() {
             if self.threads == 1 {
@@ -208,6 +209,7 @@ impl Arena {
             finish(unsafe { self.slice(0..self.lines.len() * LINE) });
             self.entered.store(0, Ordering::Release);
         }
+        guard.defuse();
     }
 
     fn run_in_crowd(

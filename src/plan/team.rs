@@ -1,8 +1,9 @@
-//! The threads of a session: one resident job on a rayon pool, released once per run.
+//! The threads of a session: they live as long as it does, and are released once per run.
 //!
-//! `ThreadPool::broadcast` would do, but allocates its list of jobs on every call, and a run must not allocate. So
-//! each pool thread enters [`serve`] when the team is made and leaves it when the team is dropped. Between runs it
-//! spins for a moment, in case the next run follows at once, and then sleeps on a condition variable.
+//! A rayon pool would do, but its `broadcast` allocates on every call, and a run must not allocate; and its threads end
+//! some time after it is dropped, while a program that unloads this library, or counts its threads, wants them gone. So
+//! a team has threads of its own, each in [`serve`] from its start to its end. Between runs they spin for a moment, in
+//! case the next run follows at once, and then sleep on a condition variable.
 //!
 //! The job travels as an [`Arc`], which every worker drops before it reports that it is done: between runs the
 //! session holds the only reference, and `Arc::get_mut` gives it back its inputs and outputs without any unsafe.
@@ -10,8 +11,10 @@
 //! Threads that the caller lends (`lent.rs`) are not held: they come for the time of a run, as many as there are, and
 //! the job must be one that any number of threads can finish.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::barrier::spin_then_yield;
 use super::lent::Lent;
@@ -40,7 +43,7 @@ pub(super) struct Team<J: Job> {
 
 enum Helpers<J> {
     None,
-    Own(Arc<Board<J>>, rayon::ThreadPool),
+    Own(Arc<Board<J>>, Vec<JoinHandle<()>>),
     Lent(Lent),
 }
 
@@ -51,6 +54,8 @@ pub(super) fn refused(threads: usize, source: impl Into<crate::error::Source>) -
 
 /// Where runs are announced.
 struct Board<J> {
+    /// Whether a worker panicked.
+    failed: AtomicBool,
     /// Counts runs; what spinning workers watch.
     run: AtomicU64,
     /// Workers that have not finished the current run.
@@ -77,20 +82,21 @@ impl<J: Job> Team<J> {
             return Ok(Self { workers: workers(threads), job, helpers: Helpers::Lent(lent) });
         }
         let workers = workers(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads - 1)
-            .thread_name(|i| format!("googlenet-{}", i + 1))
-            .build()
-            .map_err(|source| refused(threads, source))?;
         let board = Arc::new(Board {
+            failed: AtomicBool::new(false),
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),
             notice: Mutex::new(Notice { run: 0, job: Some(job.clone()), quit: false }),
             changed: Condvar::new(),
         });
-        let shared = board.clone();
-        pool.spawn_broadcast(move |_| serve(&shared));
-        let mut team = Self { job, workers, helpers: Helpers::Own(board, pool) };
+        // A team from the start, so that those who did start are told to quit if one does not.
+        let mut team = Self { job, workers, helpers: Helpers::Own(board.clone(), Vec::with_capacity(threads - 1)) };
+        for i in 1..threads {
+            let Helpers::Own(_, handles) = &mut team.helpers else { unreachable!("made above") };
+            let board = board.clone();
+            let builder = std::thread::Builder::new().name(format!("googlenet-{i}"));
+            handles.push(builder.spawn(move || serve(&*board)).map_err(|source| refused(threads, source))?);
+        }
         team.wait();
         Ok(team)
     }
@@ -106,6 +112,9 @@ impl<J: Job> Team<J> {
     }
 
     /// One run: every thread works once.
+    ///
+    /// # Panics
+    /// If the job does, on whichever thread.
     pub(super) fn run(&mut self) {
         if let Helpers::Lent(lent) = &self.helpers {
             // By order of arrival: an index that is called twice must not share a worker's memory.
@@ -116,8 +125,8 @@ impl<J: Job> Team<J> {
                 }
             });
         }
-        if let Helpers::Own(board, pool) = &self.helpers {
-            board.busy.store(pool.current_num_threads(), Ordering::Relaxed);
+        if let Helpers::Own(board, handles) = &self.helpers {
+            board.busy.store(handles.len(), Ordering::Relaxed);
             let mut notice = board.lock();
             notice.run += 1;
             notice.job = Some(self.job.clone());
@@ -135,6 +144,7 @@ impl<J: Job> Team<J> {
         let done = || board.busy.load(Ordering::Acquire) == 0;
         while !spin_then_yield(done) {}
         board.lock().job = None;
+        assert!(!board.failed.load(Ordering::Relaxed), "a thread of this session panicked");
     }
 }
 
@@ -146,13 +156,15 @@ impl<J> Board<J> {
 
 impl<J: Job> Drop for Team<J> {
     fn drop(&mut self) {
-        if let Helpers::Own(board, _) = &self.helpers {
+        if let Helpers::Own(board, handles) = &mut self.helpers {
             let mut notice = board.lock();
             notice.quit = true;
             notice.run += 1;
             board.run.store(notice.run, Ordering::Release);
             drop(notice);
             board.changed.notify_all();
+            // A worker catches what its job does; if it had panicked itself, there would be nothing left to do about it.
+            handles.drain(..).for_each(|handle| drop(handle.join()));
         }
     }
 }
@@ -177,8 +189,60 @@ fn serve<J: Job>(board: &Board<J>) {
         seen = notice.run;
         let job = notice.job.clone().expect("a run's notice carries the job");
         drop(notice);
-        job.work(&mut own);
+        if catch_unwind(AssertUnwindSafe(|| job.work(&mut own))).is_err() {
+            board.failed.store(true, Ordering::Relaxed);
+        }
         drop(job);
         board.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::barrier::Barrier;
+
+    /// Everybody adds one; the last worker to come panics in the run that it is told to.
+    struct Count {
+        barrier: Barrier,
+        count: AtomicUsize,
+        panic_at: usize,
+    }
+
+    impl Job for Count {
+        type Worker = ();
+
+        fn worker(&self) {}
+
+        fn work(&self, (): &mut ()) {
+            let guard = self.barrier.guard();
+            let arrival = self.count.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(arrival, self.panic_at, "a test's panic");
+            self.barrier.wait(|| ());
+            guard.defuse();
+        }
+    }
+
+    #[test]
+    fn every_thread_works_once_a_run() {
+        let barrier = Barrier::new(4);
+        let mut team =
+            Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at: usize::MAX }, 4, None).expect("threads");
+        for run in 1..100 {
+            team.run();
+            assert_eq!(*team.job_mut().count.get_mut(), 4 * run);
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
+        for panic_at in 4..8 {
+            let barrier = Barrier::new(4);
+            let mut team =
+                Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at }, 4, None).expect("threads");
+            team.run();
+            assert!(catch_unwind(AssertUnwindSafe(|| team.run())).is_err());
+            drop(team); // joins them
+        }
     }
 }
