@@ -95,20 +95,18 @@ impl Model {
         Ok(Self { inner: Arc::new(Inner { weights, network, description, packed: Packed::default() }) })
     }
 
-    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
+    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes, as those of
+    /// [`include_weights!`](crate::include_weights) do.
     ///
     /// # Errors
     /// As [`Model::open`].
     ///
     /// ```
-    /// use googlenet::Model;
+    /// use googlenet::{Model, include_weights};
     ///
-    /// #[repr(C, align(64))]
-    /// struct Aligned<B: ?Sized>(B);
-    /// static WEIGHTS: &Aligned<[u8]> =
-    ///     &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors")));
+    /// static WEIGHTS: &[u8] = include_weights!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors"));
     ///
-    /// assert_eq!(Model::from_static(&WEIGHTS.0)?.side(), 64);
+    /// assert_eq!(Model::from_static(WEIGHTS)?.side(), 64);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {

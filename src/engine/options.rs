@@ -28,6 +28,7 @@ pub struct Options {
     pub(super) side: Option<usize>,
     pub(super) isa: Option<Isa>,
     pub(super) endpoints: Vec<String>,
+    pub(super) class_maps: bool,
     pub(super) profile: bool,
 }
 
@@ -55,7 +56,16 @@ impl Options {
 
     /// One thread, one image, the weights' input side, the best instruction set of this machine.
     pub fn new() -> Self {
-        Self { threads: 1, lent: None, batch: 1, side: None, isa: None, endpoints: Vec::new(), profile: false }
+        Self {
+            threads: 1,
+            lent: None,
+            batch: 1,
+            side: None,
+            isa: None,
+            endpoints: Vec::new(),
+            class_maps: false,
+            profile: false,
+        }
     }
 
     /// How many threads work on a run, 1 to 256. With at least as many images as threads each takes whole images.
@@ -138,8 +148,18 @@ impl Options {
     }
 
     /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; may be called for several.
+    ///
+    /// Layers have the names of the Caffe model, as `googlenet cost` lists them. A module's name stands for its output
+    /// (`inception_4e` for `inception_4e/output`), and what stands before a slash for the layer, where only one begins
+    /// so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoints.push(name.into());
+        self
+    }
+
+    /// Keeps what [`super::Session::class_map`] needs: the map before the last pool, 200 KB for an image of 224x224.
+    pub fn class_maps(mut self, class_maps: bool) -> Self {
+        self.class_maps = class_maps;
         self
     }
 
