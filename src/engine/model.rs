@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Description, Options, Session};
 use crate::image::Rule;
 use crate::model::{Network, googlenet};
+use crate::plan::Cache;
 use crate::weights::{PACKED, PACKING, Weights};
 use crate::{Error, Result};
 
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub weights: Arc<Weights>,
     pub network: Network,
     pub description: Description,
+    /// What sessions share.
+    pub cache: Cache,
 }
 
 impl Model {
@@ -90,23 +93,22 @@ impl Model {
         let network = googlenet(classes(&weights)?);
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
-        Ok(Self { inner: Arc::new(Inner { weights: Arc::new(weights), network, description }) })
+        let (weights, cache) = (Arc::new(weights), Cache::default());
+        Ok(Self { inner: Arc::new(Inner { weights, network, description, cache }) })
     }
 
-    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
+    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes, as those of
+    /// [`include_weights!`](crate::include_weights) do.
     ///
     /// # Errors
     /// As [`Model::open`].
     ///
     /// ```
-    /// use googlenet::Model;
+    /// use googlenet::{Model, include_weights};
     ///
-    /// #[repr(C, align(64))]
-    /// struct Aligned<B: ?Sized>(B);
-    /// static WEIGHTS: &Aligned<[u8]> =
-    ///     &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors")));
+    /// static WEIGHTS: &[u8] = include_weights!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors"));
     ///
-    /// assert_eq!(Model::from_static(&WEIGHTS.0)?.side(), 64);
+    /// assert_eq!(Model::from_static(WEIGHTS)?.side(), 64);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
@@ -139,6 +141,8 @@ impl Model {
     }
 
     /// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads.
+    ///
+    /// Packed weights are shared by all sessions of the model that use the same kernels, as long as one of them lives.
     ///
     /// # Errors
     /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.

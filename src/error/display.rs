@@ -122,6 +122,10 @@ impl fmt::Display for Error {
             Error::InstructionSet { name, known: false, available } => {
                 write!(f, "unknown instruction set {}, this machine has {}", Quoted(name), available.join(", "))
             }
+            Error::NoClassMaps => write!(f, "the session was made without class maps"),
+            Error::MapLength { expected, found } => {
+                write!(f, "class map has {expected} values, found room for {found}")
+            }
             Error::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
             Error::Threads { threads, source: _ } => write!(f, "cannot start {threads} threads"),
         }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use googlenet_kernels::conv::{self, ConvShape};
 use googlenet_kernels::isa::Isa;
-use rayon::prelude::*;
 
 use super::aligned::Aligned;
 use super::build::Layout;
+use super::cache::Cache;
 use super::describe;
 use super::direct::DirectStep;
+use super::lent::{self, Lent};
 use super::step::{Kind, Step};
-use super::team;
 use crate::model::Graph;
 use crate::weights::{PACKED, PACKING, Weights};
 use crate::{Error, Result};
@@ -28,9 +28,10 @@ const VERSION: u32 = 1;
 
 /// One step's packed weights.
 pub(super) enum Packed {
-    Made(Aligned),
+    /// Perhaps shared with other sessions of the model.
+    Made(Arc<Aligned>),
     /// The tensor of that index, of f32 where it lies.
-    Lent(Arc<Weights>, usize),
+    InFile(Arc<Weights>, usize),
 }
 
 impl Deref for Packed {
@@ -39,7 +40,7 @@ impl Deref for Packed {
     fn deref(&self) -> &[f32] {
         match self {
             Packed::Made(values) => values,
-            Packed::Lent(weights, index) => weights.nth(*index).as_f32().expect("asked when it was lent"),
+            Packed::InFile(weights, index) => weights.nth(*index).as_f32().expect("asked when it was found"),
         }
     }
 }
@@ -48,64 +49,64 @@ impl Deref for Packed {
 pub(super) fn packing(graph: &Graph, layout: &Layout, isa: Isa) -> String {
     let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
     for step in layout.steps.iter().filter(|step| len(graph, step) > 0) {
-        // All layers of a stack; of a convolution and its pool, the convolution.
-        let nodes = if let Kind::Direct(_) = step.kind { &step.nodes[..] } else { &step.nodes[..1] };
-        nodes.iter().for_each(|&node| hasher.update(graph.nodes[node].name.as_bytes()));
-        hasher.update(format!(" {} {}\n", describe::kernel(step).0, len(graph, step)).as_bytes());
+        hasher.update(key(graph, step, isa).as_bytes());
     }
     format!("{isa}-{VERSION}-{:016x}", hasher.digest())
 }
 
-/// Every step's packed weights: those of the file, if they are of this packing, or made by `threads` threads.
+/// What the values of a step's packed weights depend on, besides the model.
+fn key(graph: &Graph, step: &Step, isa: Isa) -> String {
+    // All layers of a stack; of a convolution and its pool, the convolution.
+    let nodes = if let Kind::Direct(_) = step.kind { &step.nodes[..] } else { &step.nodes[..1] };
+    let layers: Vec<&str> = nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect();
+    format!("{isa} {} {}: {}\n", describe::kernel(step).0, len(graph, step), layers.join(" + "))
+}
+
+/// Where packed weights come from.
+pub(super) struct Source<'a> {
+    pub weights: &'a Arc<Weights>,
+    pub cache: &'a Cache,
+    /// Threads to pack on, perhaps those that the caller lends.
+    pub threads: usize,
+    pub lent: Option<&'a Lent>,
+}
+
+/// Every step's packed weights: the file's, if it has this packing; else those that another session has, or new ones.
 pub(super) fn weights(
     graph: &Graph,
     layout: &Layout,
+    isa: Isa,
     packing: &str,
-    source: &Arc<Weights>,
-    threads: usize,
+    source: &Source<'_>,
 ) -> Result<Vec<Packed>> {
-    let fits = source.metadata().get(PACKING).is_some_and(|own| own == packing);
-    if let Some(lent) = fits.then(|| lent(graph, layout, source)).flatten() {
-        source.populate_packed();
-        return Ok(lent);
+    let fits = source.weights.metadata().get(PACKING).is_some_and(|own| own == packing);
+    if let Some(found) = fits.then(|| in_file(graph, layout, source.weights)).flatten() {
+        source.weights.populate_packed();
+        return Ok(found);
     }
-    Ok(make(graph, layout, source, threads)?.into_iter().map(Packed::Made).collect())
+    lent::map(layout.steps.len(), source.threads, source.lent, |index| {
+        let step = &layout.steps[index];
+        let pack = || pack(graph, step, source.weights);
+        source.cache.get(key(graph, step, isa), pack).map(Packed::Made)
+    })
 }
 
 /// The file's packed tensors, if all are there, of f32 and of the right length.
-fn lent(graph: &Graph, layout: &Layout, source: &Arc<Weights>) -> Option<Vec<Packed>> {
+fn in_file(graph: &Graph, layout: &Layout, source: &Arc<Weights>) -> Option<Vec<Packed>> {
     let step = |step: &Step| match len(graph, step) {
-        0 => Some(Packed::Made(Aligned::zeroed(0))),
+        0 => Some(Packed::Made(Arc::new(Aligned::zeroed(0)))),
         len => {
             let index = source.index_of(&tensor_name(graph, step))?;
             let values = source.nth(index).as_f32()?;
-            (values.len() == len).then(|| Packed::Lent(source.clone(), index))
+            (values.len() == len).then(|| Packed::InFile(source.clone(), index))
         }
     };
     layout.steps.iter().map(step).collect()
 }
 
-/// Packs every step's weights.
+/// Packs every step's weights, for a file.
 pub(super) fn make(graph: &Graph, layout: &Layout, source: &Weights, threads: usize) -> Result<Vec<Aligned>> {
-    let pack = |step: &Step| pack(graph, step, source);
-    if threads == 1 {
-        return layout.steps.iter().map(pack).collect();
-    }
-    // Threads that are joined before this returns: the threads of a pool that is merely dropped start and end in their
-    // own time, and allocate while they do, perhaps when the session runs already.
-    std::thread::scope(|scope| {
-        let mut packers = Vec::with_capacity(threads);
-        let spawn = |packer: rayon::ThreadBuilder| {
-            packers.push(std::thread::Builder::new().spawn_scoped(scope, || packer.run())?);
-            Ok(())
-        };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(spawn).build();
-        let pool = pool.map_err(|source| team::refused(threads, source))?;
-        let packed = pool.install(|| layout.steps.par_iter().map(pack).collect());
-        drop(pool);
-        packers.into_iter().for_each(|packer| packer.join().expect("a packer has nothing left to fail at"));
-        packed
-    })
+    lent::map(layout.steps.len(), threads, None, |index| pack(graph, &layout.steps[index], source))
 }
 
 /// The name of a step's tensor in a packed file.
@@ -192,7 +193,7 @@ mod tests {
         for values in make(&graph, &layout, &source, 1).expect("packed") {
             values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
         }
-        let known = (1, "portable-1-a84127fa543599f8", 14_146_885_686_193_268_720);
+        let known = (1, "portable-1-ee77c4e20caa3350", 14_146_885_686_193_268_720);
         assert_eq!((VERSION, &packing(&graph, &layout, Isa::Portable)[..], hasher.digest()), known);
     }
 }

@@ -4,16 +4,12 @@ use std::num::NonZero;
 use std::path::Path;
 
 use googlenet::model::{MAX_SIDE, MIN_SIDE};
-use googlenet::{Model, Options, Session};
+use googlenet::{Model, Options, Session, include_weights};
 
 use crate::exit::{Code, OrFail, Outcome};
 use crate::printable::Printable;
 
-/// Bytes that begin at a cache line, as the weights' profile asks.
-#[repr(C, align(64))]
-struct Aligned<B: ?Sized>(B);
-
-static DEMONSTRATION: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../weights/demo.safetensors"));
+static DEMONSTRATION: &[u8] = include_weights!("../../../weights/demo.safetensors");
 
 const NOTE: &str = "\
 note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
@@ -27,7 +23,7 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
         Some(path) => map(path).or_fail(Code::Model, path.display()),
         None => {
             eprintln!("{NOTE}");
-            Model::from_static(&DEMONSTRATION.0).or_fail(Code::Model, "the demonstration weights")
+            Model::from_static(DEMONSTRATION).or_fail(Code::Model, "the demonstration weights")
         }
     }
 }
