@@ -39,6 +39,8 @@ pub struct LayerTime {
     pub nanoseconds: u64,
     /// Multiply-adds by the definition, for one image.
     pub multiply_adds: u64,
+    /// Multiply-adds that its products compute for one image, tiles' edges included: fewer in the transformed domain.
+    pub computed: u64,
 }
 
 fn layers(step: &Step, graph: &Graph) -> String {
@@ -125,6 +127,10 @@ impl Plan {
                 kernel: kernel(step).0,
                 nanoseconds: time.load(Ordering::Relaxed),
                 multiply_adds: multiply_adds(step, &costs),
+                computed: match step.kind {
+                    Kind::Direct(_) | Kind::Winograd(_) | Kind::WinogradOutput(_) => step.multiply_adds(),
+                    _ => multiply_adds(step, &costs),
+                },
             })
             .collect()
     }

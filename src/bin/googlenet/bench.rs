@@ -79,8 +79,8 @@ impl Bench {
         let layers = if self.layers { self.profile(&model, side)? } else { Vec::new() };
         // Per image and, where threads share an image, per thread.
         let layer_ms = |layer: &LayerTime| layer.nanoseconds as f64 / 1e6 / (self.runs * self.batch) as f64;
-        let layer_gmacs = |layer: &LayerTime| layer.multiply_adds as f64 / layer_ms(layer).max(1e-9) / 1e6;
-        let share_of = |layer: &LayerTime| layer_gmacs(layer) * self.threads as f64 / peak;
+        let per_second = |layer: &LayerTime, count: u64| count as f64 / layer_ms(layer).max(1e-9) / 1e6;
+        let share_of = |layer: &LayerTime, count: u64| per_second(layer, count) * self.threads as f64 / peak;
 
         if self.json {
             let mut line = json!({
@@ -109,7 +109,9 @@ impl Bench {
                         "kernel": layer.kernel,
                         "ms": layer_ms(layer),
                         "multiply_adds": layer.multiply_adds,
-                        "share_of_peak": share_of(layer),
+                        "share_of_peak": share_of(layer, layer.multiply_adds),
+                        "computed": layer.computed,
+                        "computed_share_of_peak": share_of(layer, layer.computed),
                     })
                 });
                 line["layers"] = rows.collect();
@@ -133,10 +135,19 @@ impl Bench {
         for layer in &layers {
             let speed = match layer.multiply_adds {
                 0 => String::new(),
-                _ => format!("{:7.1} GMAC/s {:5.1} %", layer_gmacs(layer), 100.0 * share_of(layer)),
+                count => format!(
+                    "{:7.1} GMAC/s {:5.1} % {:5.1} %",
+                    per_second(layer, count),
+                    100.0 * share_of(layer, count),
+                    100.0 * share_of(layer, layer.computed),
+                ),
             };
-            let row = format!("{:8.4} ms  {:<20} {speed:<24} {}", layer_ms(layer), layer.kernel, layer.layers);
+            let row = format!("{:8.4} ms  {:<20} {speed:<32} {}", layer_ms(layer), layer.kernel, layer.layers);
             writeln!(out, "{}", row.trim_end())?;
+        }
+        if self.layers {
+            let sum: f64 = layers.iter().map(layer_ms).sum();
+            writeln!(out, "{:8.4} ms  in all; shares of the peak: by definition, then as computed", sum)?;
         }
         Ok(())
     }
