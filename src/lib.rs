@@ -15,6 +15,7 @@
 //! ```
 #![deny(missing_docs, unsafe_code)]
 
+mod capi;
 mod engine;
 mod error;
 pub mod file;

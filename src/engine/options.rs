@@ -169,6 +169,16 @@ impl Options {
         self
     }
 
+    /// How many threads will work on a run.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads
+    }
+
+    /// Whether a session will have threads of its own.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.threads > 1 && self.lent.is_none()
+    }
+
     /// The instruction set to use: the one given, else what `GOOGLENET_ISA` names, else the best.
     pub(super) fn resolve_isa(&self) -> Result<Isa> {
         match (self.isa, std::env::var_os(ISA_VARIABLE)) {

@@ -8,7 +8,7 @@ use super::Options;
 use super::class_map::{self, Head};
 use super::model::{Inner, check_side};
 use super::names;
-use crate::image::{self, Rgb8};
+use crate::image::{self, Rgb8, Rule};
 use crate::model::{Graph, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
 use crate::{Error, Result};
@@ -220,6 +220,11 @@ impl Session {
     /// The side of its input, in pixels.
     pub fn side(&self) -> usize {
         self.graph.tensors[0].h
+    }
+
+    /// How pictures become its input.
+    pub fn rule(&self) -> &Rule {
+        &self.model.description.rule
     }
 
     /// Images of a run.

@@ -1,0 +1,33 @@
+//! Pictures across the border.
+
+use super::pointers;
+use super::status::Failure;
+use crate::image::Rgb8;
+
+/// A picture of the caller's: rows of pixels, three bytes each, red, green, blue.
+#[repr(C)]
+pub struct Image {
+    /// `sizeof(googlenet_image)`.
+    pub struct_size: usize,
+    /// The first pixel of the first row.
+    pub data: *const u8,
+    /// Bytes at `data`, at least `(height - 1) * stride + 3 * width`.
+    pub length: usize,
+    /// Pixels of a row, at least 1.
+    pub width: usize,
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Bytes from the beginning of a row to that of the next, at least `3 * width`.
+    pub stride: usize,
+}
+
+/// # Safety
+/// `image` is null or valid for `'a`, and so is its `data`.
+pub(super) unsafe fn view<'a>(image: *const Image) -> Result<Rgb8<'a>, Failure> {
+    // SAFETY: the caller's duty.
+    let image = unsafe { pointers::get(image, "image") }?;
+    pointers::check_size::<Image>(image.struct_size, "image")?;
+    // SAFETY: the caller's duty.
+    let data = unsafe { pointers::slice(image.data, image.length, "image->data") }?;
+    Rgb8::new(image.width, image.height, image.stride, data).map_err(Failure::of("image"))
+}

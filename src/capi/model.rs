@@ -1,0 +1,218 @@
+//! Models across the border.
+
+use std::ffi::{CString, c_char, c_void};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::pointers;
+use super::status::{Failure, Outcome, Status, border};
+use crate::weights::Weights;
+use crate::{Model, Result};
+
+/// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
+/// a `const googlenet_model *` may be called from several threads at once.
+pub struct ModelHandle {
+    pub(super) model: Model,
+    /// As C wants them; sessions hold on to them.
+    pub(super) labels: Arc<[CString]>,
+}
+
+/// What is known of a model.
+#[repr(C)]
+pub struct ModelInfo {
+    /// `sizeof(googlenet_model_info)`, set by the caller.
+    pub struct_size: usize,
+    /// Classes that the network tells apart.
+    pub classes: usize,
+    /// The input side that the weights are meant for, in pixels.
+    pub side: usize,
+    /// Names of classes: as many as classes, or 0.
+    pub labels: usize,
+}
+
+fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
+    let model = model?;
+    // A label with a zero in it ends there, as C would read it.
+    let label = |label: &String| {
+        let end = label.find('\0').unwrap_or(label.len());
+        CString::new(&label[..end]).expect("what stands before the first zero has none")
+    };
+    let labels = model.labels().iter().map(label).collect();
+    // SAFETY: `place` found that it is not null, and the caller of the border promised that it may be written.
+    unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
+    Ok(())
+}
+
+#[cfg(unix)]
+fn path(bytes: &std::ffi::CStr) -> std::result::Result<&Path, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(Path::new(std::ffi::OsStr::from_bytes(bytes.to_bytes())))
+}
+
+#[cfg(not(unix))]
+fn path(bytes: &std::ffi::CStr) -> std::result::Result<&Path, Failure> {
+    let text = bytes.to_str();
+    text.map(Path::new).map_err(|_| Failure::new(Status::GOOGLENET_ERR_ARGUMENT, "path is not UTF-8"))
+}
+
+/// # Safety
+/// `pointer` is null or a text that ends in zero, valid for `'a`.
+unsafe fn path_of<'a>(pointer: *const c_char) -> std::result::Result<&'a Path, Failure> {
+    // SAFETY: the caller's duty, checked for null.
+    unsafe { pointers::get(pointer, "path") }?;
+    // SAFETY: not null, and the caller's duty.
+    path(unsafe { std::ffi::CStr::from_ptr(pointer) })
+}
+
+/// Reads a weight file into memory and checks it, its hash included. `path` is in the system's encoding; on Windows it
+/// is UTF-8. The caller frees `*model`, which is not written if this fails.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_MODEL`.
+///
+/// # Safety
+/// `path` ends in zero; `model` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *mut ModelHandle) -> Status {
+    border(|| {
+        // SAFETY: null or a text, as the caller promises.
+        let path = unsafe { path_of(path) }?;
+        hand_out(Model::open(path), pointers::place(model, "model")?)
+    })
+}
+
+/// Maps a weight file instead of reading it: its pages are shared by all processes that map it, and the system may drop
+/// them. Until the model and its sessions are freed, nobody may write to the file or cut it off, or the program may end
+/// (SIGBUS) or compute anything; replacing it by a rename is harmless.
+///
+/// Answers as `googlenet_model_open`.
+///
+/// # Safety
+/// `path` ends in zero, `model` may be written, and nobody changes the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *mut ModelHandle) -> Status {
+    border(|| {
+        // SAFETY: null or a text, as the caller promises.
+        let path = unsafe { path_of(path) }?;
+        let model = pointers::place(model, "model")?;
+        // SAFETY: the caller promises that nobody changes the file.
+        hand_out(unsafe { Model::map(path) }, model)
+    })
+}
+
+/// Copies a weight file that is in memory, `length` bytes at `data`, and checks it.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_MODEL`.
+///
+/// # Safety
+/// `data` has `length` bytes; `model` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_copy(
+    data: *const c_void,
+    length: usize,
+    model: *mut *mut ModelHandle,
+) -> Status {
+    border(|| {
+        // SAFETY: null or so many bytes, as the caller promises.
+        let bytes = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
+        let model = pointers::place(model, "model")?;
+        hand_out(Weights::from_vec(bytes.to_vec()).and_then(Model::new), model)
+    })
+}
+
+/// Uses a weight file where it lies in memory, `length` bytes at `data`, and checks it: an array of the program, aligned
+/// to 64 bytes. If it is not so aligned, it is copied. It must stay as it is until the model and its sessions are freed.
+///
+/// Answers as `googlenet_model_copy`.
+///
+/// # Safety
+/// `data` has `length` bytes, which stay as they are while the model and its sessions live; `model` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_borrow(
+    data: *const c_void,
+    length: usize,
+    model: *mut *mut ModelHandle,
+) -> Status {
+    border(|| {
+        // SAFETY: null or so many bytes, which the caller keeps as long as anything of this model lives.
+        let bytes: &'static [u8] = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
+        hand_out(Model::from_static(bytes), pointers::place(model, "model")?)
+    })
+}
+
+/// Frees `*model` and sets it to null; `model` and `*model` may be null. Sessions of the model live on: they keep what
+/// they need. No other thread may be using the handle.
+///
+/// Answers `GOOGLENET_OK`, always.
+///
+/// # Safety
+/// `model` is null or points to null or a model that was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_free(model: *mut *mut ModelHandle) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let Some(model) = (unsafe { model.as_mut() }) else { return Ok(()) };
+        let handle = std::mem::replace(model, std::ptr::null_mut());
+        if !handle.is_null() {
+            // SAFETY: made by `hand_out` and freed only here, as the caller promises.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+        Ok(())
+    })
+}
+
+/// Describes a model: the caller sets `info->struct_size`, this function all other fields.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_describe(model: *const ModelHandle, info: *mut ModelInfo) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let model = unsafe { pointers::get(model, "model") }?;
+        let info = pointers::place(info, "info")?;
+        // SAFETY: not null; the caller has set this field.
+        let struct_size = unsafe { (*info).struct_size };
+        pointers::check_size::<ModelInfo>(struct_size, "info")?;
+        let network = model.model.network();
+        let described =
+            ModelInfo { struct_size, classes: network.classes, side: model.model.side(), labels: model.labels.len() };
+        // SAFETY: not null, of this size, and may be written.
+        unsafe { info.write(described) };
+        Ok(())
+    })
+}
+
+/// The name of a class, counted from 0, in UTF-8; it lives as long as the model, or any session of it. Where the weights
+/// have no names, `*label` becomes "".
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, or `GOOGLENET_ERR_ARGUMENT` where there is no such class.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_label(
+    model: *const ModelHandle,
+    class_index: usize,
+    label: *mut *const c_char,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let model = unsafe { pointers::get(model, "model") }?;
+        let label = pointers::place(label, "label")?;
+        let classes = model.model.network().classes;
+        if class_index >= classes {
+            let text = format!("class_index {class_index} is not in 0 to {}", classes - 1);
+            return Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text));
+        }
+        // SAFETY: not null, and may be written.
+        unsafe { label.write(label_of(&model.labels, class_index)) };
+        Ok(())
+    })
+}
+
+/// "" where there is none.
+pub(super) fn label_of(labels: &[CString], class: usize) -> *const c_char {
+    labels.get(class).map_or(c"".as_ptr(), |label| label.as_ptr())
+}

@@ -1,0 +1,102 @@
+//! Pointers from C: checked for null, lengths for what Rust allows, texts for UTF-8.
+
+use std::ffi::{CStr, c_char};
+
+use super::status::{Failure, Status};
+
+fn null(name: &str) -> Failure {
+    Failure::new(Status::GOOGLENET_ERR_NULL, format!("{name} is null"))
+}
+
+/// A reference, or a failure that names the argument.
+///
+/// # Safety
+/// `pointer` is null or valid for `'a`.
+pub(super) unsafe fn get<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
+    // SAFETY: the caller's duty.
+    unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
+}
+
+/// The place for a result; what lies there may be uninitialised.
+pub(super) fn place<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
+    if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
+}
+
+/// Writes a result that the caller may not want.
+///
+/// # Safety
+/// `pointer` is null or may be written.
+pub(super) unsafe fn put<T>(pointer: *mut T, value: T) {
+    if !pointer.is_null() {
+        // SAFETY: not null, and the caller's duty.
+        unsafe { pointer.write(value) };
+    }
+}
+
+/// `length` elements.
+///
+/// # Safety
+/// `pointer` is null or valid for `length` elements for `'a`.
+pub(super) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) -> Result<&'a [T], Failure> {
+    check_length::<T>(length, name)?;
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    check_alignment(pointer, name)?;
+    // SAFETY: not null, aligned, within what a slice may have; the rest is the caller's duty.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
+}
+
+/// `length` elements to write.
+///
+/// # Safety
+/// `pointer` is null, or valid for `length` initialised elements for `'a` that nobody else uses meanwhile.
+pub(super) unsafe fn slice_mut<'a, T>(pointer: *mut T, length: usize, name: &str) -> Result<&'a mut [T], Failure> {
+    check_length::<T>(length, name)?;
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    check_alignment(pointer, name)?;
+    // SAFETY: as above.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
+}
+
+fn check_length<T>(length: usize, name: &str) -> Result<(), Failure> {
+    match length.checked_mul(size_of::<T>()) {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        _ => {
+            let text = format!("{name} of {length} elements is larger than any memory");
+            Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text))
+        }
+    }
+}
+
+fn check_alignment<T>(pointer: *const T, name: &str) -> Result<(), Failure> {
+    if pointer.is_aligned() {
+        return Ok(());
+    }
+    let text = format!("{name} does not begin at a multiple of {} bytes", align_of::<T>());
+    Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text))
+}
+
+/// A text that ends in zero.
+///
+/// # Safety
+/// `pointer` is null or such a text, valid for `'a`.
+pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Failure> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    // SAFETY: not null, and the caller's duty.
+    let text = unsafe { CStr::from_ptr(pointer) }.to_str();
+    text.map_err(|_| Failure::new(Status::GOOGLENET_ERR_ARGUMENT, format!("{name} is not UTF-8")))
+}
+
+/// The size that a struct says it has must be the one this library knows; a later version knows older ones, too.
+pub(super) fn check_size<T>(found: usize, name: &str) -> Result<(), Failure> {
+    if found == size_of::<T>() {
+        return Ok(());
+    }
+    let text = format!("{name}->struct_size is {found}, this library knows {}", size_of::<T>());
+    Err(Failure::new(Status::GOOGLENET_ERR_STRUCT_SIZE, text))
+}

@@ -1,0 +1,497 @@
+//! Sessions across the border.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CString, c_char};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::image::{Image, view};
+use super::model::{ModelHandle, label_of};
+use super::options::{SessionOptions, number};
+use super::pointers;
+use super::status::{Failure, Status, border};
+use crate::{Error, Model, Options, Result, Session, image};
+
+/// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
+/// from another thread, answers `GOOGLENET_ERR_BUSY` and changes nothing. Calls on different sessions do not disturb
+/// each other.
+pub struct SessionHandle {
+    /// Whether a call is inside.
+    busy: AtomicBool,
+    /// Whether one panicked.
+    broken: AtomicBool,
+    /// The process in which its threads are; none if it has no threads of its own.
+    process: Option<u32>,
+    labels: Arc<[CString]>,
+    /// Of the caller who set `busy`.
+    session: UnsafeCell<Session>,
+}
+
+// Handles go where the caller takes them: that is sound because `busy` admits one thread at a time to what can be sent.
+const _: () = {
+    const fn sent<T: Send>() {}
+    sent::<Session>();
+};
+
+/// The right to use a session, until it is dropped.
+struct Claim<'a>(&'a SessionHandle);
+
+impl<'a> Claim<'a> {
+    /// # Safety
+    /// `session` is null or a session that was not freed.
+    unsafe fn new(session: *const SessionHandle) -> std::result::Result<Self, Failure> {
+        // SAFETY: the caller's duty.
+        let handle: &'a SessionHandle = unsafe { pointers::get(session, "session") }?;
+        if handle.is_forked() {
+            let text = "session has threads, which a fork leaves behind; after a fork, one thread works";
+            return Err(Failure::new(Status::GOOGLENET_ERR_FORKED, text));
+        }
+        if handle.busy.swap(true, Ordering::Acquire) {
+            return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
+        }
+        let claim = Self(handle);
+        match handle.broken.load(Ordering::Relaxed) {
+            false => Ok(claim),
+            true => {
+                Err(Failure::new(Status::GOOGLENET_ERR_INTERNAL, "session is broken by a fault of the library's own"))
+            }
+        }
+    }
+}
+
+impl SessionHandle {
+    fn is_forked(&self) -> bool {
+        self.process.is_some_and(|process| process != std::process::id())
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+        self.0.busy.store(false, Ordering::Release);
+    }
+}
+
+impl Deref for Claim<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        // SAFETY: `busy` was clear and is set as long as this claim lives: nobody else has the session.
+        unsafe { &*self.0.session.get() }
+    }
+}
+
+impl DerefMut for Claim<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        // SAFETY: as above, and this claim is borrowed exclusively.
+        unsafe { &mut *self.0.session.get() }
+    }
+}
+
+/// What is known of a session.
+#[repr(C)]
+pub struct SessionInfo {
+    /// `sizeof(googlenet_session_info)`, set by the caller.
+    pub struct_size: usize,
+    /// The input side, in pixels.
+    pub side: usize,
+    /// Images of a run.
+    pub batch: usize,
+    /// Threads of a run.
+    pub threads: usize,
+    /// Classes that the network tells apart.
+    pub classes: usize,
+    /// Rows of a class map; 0 if the session has none.
+    pub map_height: usize,
+    /// Columns of a class map; 0 if the session has none.
+    pub map_width: usize,
+    /// Bytes that a run works in. Packed weights come on top, shared by all sessions of the model, and some 60 KiB.
+    pub memory_bytes: usize,
+    /// The instruction set, a `googlenet_isa` other than `GOOGLENET_ISA_BEST`.
+    pub isa: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// One class and how likely it is.
+#[repr(C)]
+pub struct Prediction {
+    /// The class, counted from 0.
+    pub class_index: usize,
+    /// 0 to 1.
+    pub probability: f32,
+    /// Its name, UTF-8, or ""; it lives as long as the session, or its model.
+    pub label: *const c_char,
+}
+
+/// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads. All that can fail
+/// fails here. `options` may be null: one thread, one image. The caller frees `*session`, which is not written if this
+/// fails; the model may be freed before it.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
+/// `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_new(
+    model: *const ModelHandle,
+    options: *const SessionOptions,
+    session: *mut *mut SessionHandle,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let model = unsafe { pointers::get(model, "model") }?;
+        // SAFETY: null or valid, as the caller promises.
+        let options = unsafe { SessionOptions::read(options) }?;
+        let place = pointers::place(session, "session")?;
+        let has_threads = options.has_threads();
+        let made = if has_threads { make_aside(&model.model, options) } else { model.model.session(options) };
+        let made = made.map_err(Failure::of("options"))?;
+        let handle = SessionHandle {
+            busy: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            process: has_threads.then(std::process::id),
+            labels: model.labels.clone(),
+            session: UnsafeCell::new(made),
+        };
+        // SAFETY: not null, and may be written.
+        unsafe { place.write(Box::into_raw(Box::new(handle))) };
+        Ok(())
+    })
+}
+
+/// Frees `*session`, ends its threads, and sets it to null; `session` and `*session` may be null. In a process that was
+/// forked off, a session with threads gives up its handle only: its memory stays.
+///
+/// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
+///
+/// # Safety
+/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it after this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let Some(session) = (unsafe { session.as_mut() }) else { return Ok(()) };
+        // SAFETY: null or a session, as the caller promises.
+        let Some(handle) = (unsafe { session.as_ref() }) else { return Ok(()) };
+        let forked = handle.is_forked();
+        if !forked && handle.busy.swap(true, Ordering::Acquire) {
+            return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
+        }
+        let handle = std::mem::replace(session, std::ptr::null_mut());
+        // Its threads cannot be told to end, and what they left locked stays so.
+        if !forked {
+            // SAFETY: made by `googlenet_session_new`, freed only here, and nobody is inside.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+        Ok(())
+    })
+}
+
+/// Describes a session: the caller sets `info->struct_size`, this function all other fields.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, or any that a busy session answers.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandle, info: *mut SessionInfo) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let session = unsafe { Claim::new(session) }?;
+        let info = pointers::place(info, "info")?;
+        // SAFETY: not null; the caller has set this field.
+        let struct_size = unsafe { (*info).struct_size };
+        pointers::check_size::<SessionInfo>(struct_size, "info")?;
+        let [map_height, map_width] = session.class_map_shape().unwrap_or([0, 0]);
+        let described = SessionInfo {
+            struct_size,
+            side: session.side(),
+            batch: session.batch(),
+            threads: session.threads(),
+            classes: session.logits().len() / session.batch(),
+            map_height,
+            map_width,
+            memory_bytes: session.memory_bytes(),
+            isa: number(session.isa()),
+            reserved: 0,
+        };
+        // SAFETY: not null, of this size, and may be written.
+        unsafe { info.write(described) };
+        Ok(())
+    })
+}
+
+/// Where the next run reads its input: `[batch, 3, side, side]` in f32, preprocessed. `*values` stays where it is as long
+/// as the session lives, and runs leave its values alone; it must not be written during a call on the session.
+/// `length`, unless null, receives how many values it has.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_input(
+    session: *mut SessionHandle,
+    values: *mut *mut f32,
+    length: *mut usize,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let mut session = unsafe { Claim::new(session) }?;
+        let values = pointers::place(values, "values")?;
+        let input = session.input_mut();
+        // SAFETY: not null, and may be written; null or may be written.
+        unsafe {
+            values.write(input.as_mut_ptr());
+            pointers::put(length, input.len());
+        }
+        Ok(())
+    })
+}
+
+/// Copies the next run's input, `[batch, 3, side, side]`, preprocessed: `length` must be just that many values.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid, `values` for `length` values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_set_input(
+    session: *mut SessionHandle,
+    values: *const f32,
+    length: usize,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let mut session = unsafe { Claim::new(session) }?;
+        // SAFETY: null or so many values, as the caller promises.
+        let values = unsafe { pointers::slice(values, length, "values") }?;
+        let input = session.input_mut();
+        if values.len() != input.len() {
+            let text = format!("length is {length}, the input has {} values", input.len());
+            return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
+        }
+        input.copy_from_slice(values);
+        Ok(())
+    })
+}
+
+/// Makes a picture the input of one image of the batch, counted from 0: resized, cropped and normalised as the weights
+/// ask.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_set_image(
+    session: *mut SessionHandle,
+    batch_index: usize,
+    image: *const Image,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let mut session = unsafe { Claim::new(session) }?;
+        // SAFETY: null or valid, as the caller promises.
+        let picture = unsafe { view(image) }?;
+        in_batch(&session, batch_index)?;
+        let (side, rule) = (session.side(), *session.rule());
+        let len = 3 * side * side;
+        let input = &mut session.input_mut()[batch_index * len..][..len];
+        image::prepare(picture, &rule, side, input).map_err(Failure::of("image"))
+    })
+}
+
+/// Runs the network on every image of the batch. It allocates nothing, and gives the same bits for the same input, for
+/// any number of threads.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// `session` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_run(session: *mut SessionHandle) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        unsafe { Claim::new(session) }?.run();
+        Ok(())
+    })
+}
+
+/// The last run's logits, `[batch, classes]`; zeros before the first. `*values` stays where it is as long as the session
+/// lives; its values change with the next run. `length`, unless null, receives how many there are.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_logits(
+    session: *const SessionHandle,
+    values: *mut *const f32,
+    length: *mut usize,
+) -> Status {
+    // SAFETY: as the caller promises.
+    unsafe { output(session, values, length, |session| Ok(session.logits())) }
+}
+
+/// The last run's probabilities, `[batch, classes]`, like `googlenet_session_logits`.
+///
+/// Answers as `googlenet_session_logits`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_probabilities(
+    session: *const SessionHandle,
+    values: *mut *const f32,
+    length: *mut usize,
+) -> Status {
+    // SAFETY: as the caller promises.
+    unsafe { output(session, values, length, |session| Ok(session.probabilities())) }
+}
+
+/// The last run's output of a layer that the options named, `[batch, c, h, w]`, under the name they gave it, like
+/// `googlenet_session_logits`. `shape`, unless null, receives the three numbers `c`, `h`, `w`.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_BUSY`,
+/// `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid, `shape` for three values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_endpoint(
+    session: *const SessionHandle,
+    layer: *const c_char,
+    values: *mut *const f32,
+    length: *mut usize,
+    shape: *mut usize,
+) -> Status {
+    // SAFETY: as the caller promises.
+    unsafe {
+        output(session, values, length, |session| {
+            let layer = pointers::text(layer, "layer")?;
+            let absent = || {
+                let text = format!("layer {layer:.80?} is not kept by this session");
+                Failure::new(Status::GOOGLENET_ERR_LAYER, text)
+            };
+            let (sides, values) = session.endpoint_shape(layer).zip(session.endpoint(layer)).ok_or_else(absent)?;
+            pointers::put(shape.cast::<[usize; 3]>(), sides);
+            Ok(values)
+        })
+    }
+}
+
+/// # Safety
+/// Pointers are null or valid.
+unsafe fn output(
+    session: *const SessionHandle,
+    values: *mut *const f32,
+    length: *mut usize,
+    of: impl FnOnce(&Session) -> std::result::Result<&[f32], Failure>,
+) -> Status {
+    border(|| {
+        // SAFETY: the caller's duty.
+        let session = unsafe { Claim::new(session) }?;
+        let place = pointers::place(values, "values")?;
+        let found = of(&session)?;
+        // SAFETY: not null, and may be written; null or may be written.
+        unsafe {
+            place.write(found.as_ptr());
+            pointers::put(length, found.len());
+        }
+        Ok(())
+    })
+}
+
+/// Classifies one picture: prepares it as the first image of the batch, runs, and writes the `count` likeliest classes
+/// to `predictions`, the likeliest first; `count` is at most the number of classes.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// Pointers are null or valid, `predictions` for `count` values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_classify(
+    session: *mut SessionHandle,
+    image: *const Image,
+    predictions: *mut Prediction,
+    count: usize,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let mut session = unsafe { Claim::new(session) }?;
+        // SAFETY: null or valid, as the caller promises.
+        let picture = unsafe { view(image) }?;
+        let predictions = pointers::place(predictions, "predictions")?;
+        let classes = session.logits().len() / session.batch();
+        if count > classes {
+            let text = format!("count is {count}, there are {classes} classes");
+            return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
+        }
+        for (i, best) in session.classify(picture, count).map_err(Failure::of("image"))?.into_iter().enumerate() {
+            let label = label_of(&session.0.labels, best.index);
+            let prediction = Prediction { class_index: best.index, probability: best.probability, label };
+            // SAFETY: not null, and there is room for `count`, which is at least as many.
+            unsafe { predictions.add(i).write(prediction) };
+        }
+        Ok(())
+    })
+}
+
+/// Where in a picture a class is seen: how much each place speaks for it, `[map_height, map_width]` values for one image
+/// of the last run's batch. Their mean and `*bias` add up to the class's logit. `length` must be
+/// `map_height * map_width`, as `googlenet_session_describe` says; `bias` may be null.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_BUSY`,
+/// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_LAYER` if the session was made without `class_maps`.
+///
+/// # Safety
+/// Pointers are null or valid, `values` for `length` values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_class_map(
+    session: *const SessionHandle,
+    batch_index: usize,
+    class_index: usize,
+    values: *mut f32,
+    length: usize,
+    bias: *mut f32,
+) -> Status {
+    border(|| {
+        // SAFETY: null or valid, as the caller promises.
+        let session = unsafe { Claim::new(session) }?;
+        in_batch(&session, batch_index)?;
+        // SAFETY: null or so many values, as the caller promises.
+        let values = unsafe { pointers::slice_mut(values, length, "values") }?;
+        let own: Result<f32> = session.write_class_map(batch_index, class_index, values);
+        let own = own.map_err(Failure::of("class map"))?;
+        // SAFETY: null or may be written.
+        unsafe { pointers::put(bias, own) };
+        Ok(())
+    })
+}
+
+/// Makes a session that starts threads, on a thread that ends with this call: whoever starts threads in a scope gets a
+/// handle to itself from the standard library, which never frees that of a program's first thread, and leak checkers
+/// would show it to everybody who embeds this.
+fn make_aside(model: &Model, options: Options) -> Result<Session> {
+    let (model, threads) = (model.clone(), options.thread_count());
+    let maker = std::thread::Builder::new().name("googlenet-maker".into()).spawn(move || model.session(options));
+    let maker = maker.map_err(|source| Error::Threads { threads, source: source.into() })?;
+    maker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+}
+
+fn in_batch(session: &Session, index: usize) -> std::result::Result<(), Failure> {
+    if index < session.batch() {
+        return Ok(());
+    }
+    let text = format!("batch_index {index} is not in 0 to {}", session.batch() - 1);
+    Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text))
+}
