@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Description, Options, Session};
 use crate::image::Rule;
-use crate::model::{Network, googlenet};
+use crate::model::{Dialect, Network};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -86,7 +86,7 @@ impl Model {
     /// ```
     pub fn new(weights: Weights) -> Result<Self> {
         let description = Description::read(weights.metadata())?;
-        let network = googlenet(classes(&weights)?);
+        let network = description.dialect.network(classes(&weights)?);
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
         Ok(Self { inner: Arc::new(Inner { weights, network, description }) })
@@ -165,9 +165,9 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     Err(Error::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
 }
 
-/// As many as the classifier's bias has elements.
+/// As many as the classifier's bias, the last tensor of every dialect, has elements.
 fn classes(weights: &Weights) -> Result<usize> {
-    let (tensor, _) = googlenet(1).parameters().pop().expect("the table has tensors");
+    let (tensor, _) = Dialect::Bvlc.network(1).parameters().pop().expect("the table has tensors");
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
         Some(&[classes]) => Ok(classes),
         Some(found) => Err(Error::wrong_shape(tensor, &[None], found)),
@@ -194,6 +194,7 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::googlenet;
     use crate::weights::{Dtype, NewTensor, write};
     use std::collections::BTreeMap;
 
@@ -233,7 +234,7 @@ mod tests {
     fn weights_of_another_network_are_named() {
         type Change = fn(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>);
         model(|_, _| ()).expect("the table's own tensors");
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 11] = [
             (|_, p| bias(p, &[3, 1]), "\"loss3/classifier.bias\" has shape [3, 1], expected [classes]"),
             (|_, p| bias(p, &[]), "\"loss3/classifier.bias\" has shape [], expected [classes]"),
             (|_, p| bias(p, &[4]), "4 classes"),
@@ -246,7 +247,11 @@ mod tests {
             (|_, p| p.truncate(115), "\"loss3/classifier.bias\" is missing"),
             (|_, p| drop(p.remove(7)), "\"inception_3a/1x1.bias\" is missing"),
             (|m, _| drop(m.insert("labels".into(), "[\"a\"]".into())), "1 labels for 3 classes"),
-            (|m, _| drop(m.insert("dialect".into(), "torchvision".into())), "unknown dialect \"torchvision\""),
+            (|m, _| drop(m.insert("dialect".into(), "caffe".into())), "unknown dialect \"caffe\", expected bvlc or"),
+            (
+                |m, _| drop(m.insert("dialect".into(), "torchvision".into())),
+                "\"inception_3a/5x5.weight\" has shape [32, 16, 5, 5], expected [32, 16, 3, 3]",
+            ),
         ];
         for (change, expected) in cases {
             let error = model(change).err().expect(expected);

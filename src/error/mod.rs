@@ -209,12 +209,12 @@ pub enum Error {
         /// The file's, which may be nonsense.
         found: Vec<i64>,
     },
-    /// The weights are for a dialect that this version does not know.
+    /// The weights are for a dialect that nobody knows, or that is not the network's.
     UnknownDialect {
         /// The dialect.
         dialect: String,
-        /// The one that is known.
-        known: &'static str,
+        /// Those that would do.
+        known: Vec<&'static str>,
     },
     /// There are not as many labels as classes.
     LabelCount {

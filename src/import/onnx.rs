@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
     }
 
     fn conv(&mut self, conv: &Conv, at: usize) -> Result<&'a str> {
-        let [kernel, stride, pad] = [conv.kernel, conv.stride, conv.pad].map(|n| n as i64);
+        let [kernel, stride, pad] = [conv.kernel, conv.stride, conv.leading(1)].map(|n| n as i64);
         let node = self.meet(at, &conv.name, &["Conv"], 3)?;
         let known = ["kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"];
         let attributes = Attributes::new(node, &conv.name, &known)?;
@@ -274,7 +274,7 @@ impl<'a> Walk<'a> {
         attributes.no_auto_pad()?;
         let ceil = attributes.int_or("ceil_mode", 0)? != 0;
         let found = attributes.ints_or("pads", &[0; 4])?;
-        let pad = pool.pad as i64;
+        let pad = pool.leading(1) as i64;
         let leads = |pads: &&[i64; 4]| pads[..2] == [pad; 2] && pads.iter().all(|&n| n <= pool.kernel as i64);
         let pads: Option<&[i64; 4]> = found.try_into().ok();
         let Some(&[_, _, bottom, right]) = pads.filter(leads).filter(|pads| pads.iter().all(|&n| n >= 0)) else {
@@ -523,10 +523,10 @@ impl Taken<'_> {
 
 /// The number of windows ONNX gives `pool` over `side >= kernel` pixels with `end` pixels of trailing padding.
 fn windows(pool: &MaxPool, side: usize, end: usize, ceil: bool) -> usize {
-    let span = side + pool.pad + end - pool.kernel;
+    let span = side + pool.leading(1) + end - pool.kernel;
     let n = if ceil { span.div_ceil(pool.stride) } else { span / pool.stride } + 1;
     // A window that would begin in the trailing padding is left out.
-    if ceil && (n - 1) * pool.stride >= side + pool.pad { n - 1 } else { n }
+    if ceil && (n - 1) * pool.stride >= side + pool.leading(1) { n - 1 } else { n }
 }
 
 /// Rows and columns of the image, where they are fixed; `[n, 3, h, w]` is asked for where a shape is given.

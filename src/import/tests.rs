@@ -264,11 +264,11 @@ fn add(graph: &mut GraphProto, layer: &Layer, x: &str) -> String {
     let node = match layer {
         Layer::Conv(conv) => {
             let [pre, w, b] = ["pre", "w", "b"].map(|end| format!("{}_{end}", conv.name));
-            graph.node.push(new_node("Conv", &[x, &w, &b], &pre, window(conv.kernel, conv.stride, conv.pad)));
+            graph.node.push(new_node("Conv", &[x, &w, &b], &pre, window(conv.kernel, conv.stride, conv.leading(1))));
             new_node("Relu", &[&pre], &conv.name, vec![])
         }
         Layer::MaxPool(pool) => {
-            let mut attributes = window(pool.kernel, pool.stride, pool.pad);
+            let mut attributes = window(pool.kernel, pool.stride, pool.leading(1));
             attributes.push(int("ceil_mode", 1));
             new_node("MaxPool", &[x], &pool.name, attributes)
         }

@@ -146,8 +146,8 @@ impl Graph {
                     kw: conv.kernel,
                     stride_h: conv.stride,
                     stride_w: conv.stride,
-                    pad_t: conv.pad,
-                    pad_l: conv.pad,
+                    pad_t: conv.leading(x.h),
+                    pad_l: conv.leading(x.w),
                 };
                 (conv.name.as_str(), Op::Conv(shape), conv.oc, oh, ow)
             }

@@ -20,7 +20,7 @@ use super::place::{Buffer, place};
 use super::step::{Kind, Step, Task};
 use super::tasks::{access, cut};
 use super::winograd::WinogradStep;
-use crate::model::{Graph, Node, Op, Place};
+use crate::model::{Graph, MaxPool, Node, Op, Place};
 
 /// Everything that is decided before the first run.
 #[derive(Debug)]
@@ -143,15 +143,17 @@ fn stack(graph: &Graph, first: usize) -> Vec<usize> {
     (first..graph.nodes.len()).filter(together).take(MAX_WRITES).collect()
 }
 
-/// The 3x3 max pool of stride 2 without padding that alone reads what the convolution `node` makes.
+/// The 3x3 max pool of stride 2 without leading padding that alone reads what the convolution `node` makes.
 fn fused_pool(graph: &Graph, node: usize, keep: &[Place]) -> Option<usize> {
     let output = graph.nodes[node].output;
     let mut readers = (0..graph.nodes.len()).filter(|&reader| graph.nodes[reader].input == output.tensor);
     let (Some(reader), None) = (readers.next(), readers.next()) else { return None };
     let whole = output.channels == graph.tensors[output.tensor].c;
     let kept = keep.iter().any(|place| place.tensor == output.tensor);
+    let (h, w) = (graph.tensors[output.tensor].h, graph.tensors[output.tensor].w);
+    let unpadded = |pool: &MaxPool| (pool.leading(h), pool.leading(w)) == (0, 0);
     match &graph.nodes[reader].op {
-        Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride, pool.pad) == (3, 2, 0) => Some(reader),
+        Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride) == (3, 2) && unpadded(pool) => Some(reader),
         _ => None,
     }
 }
@@ -167,8 +169,8 @@ fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {
             ow: y.w,
             kernel: pool.kernel,
             stride: pool.stride,
-            pad_t: pool.pad,
-            pad_l: pool.pad,
+            pad_t: pool.leading(x.h),
+            pad_l: pool.leading(x.w),
         }),
         Op::Lrn(lrn) => {
             let (c, plane) = (x.c, x.plane());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use googlenet::import::{MAX_BYTES, import_bytes};
-use googlenet::model::googlenet;
+use googlenet::model;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
 use googlenet::{Description, Error, file};
 use serde_json::json;
@@ -116,7 +116,7 @@ impl Convert {
             (None, ..) => side * 256 / 224,
         };
         let dialect = match self.dialect {
-            Dialect::Bvlc => "bvlc",
+            Dialect::Bvlc => model::Dialect::Bvlc.name(),
         };
         let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
         let channels = self.channels.map(|channels| match channels {
@@ -148,7 +148,8 @@ impl Convert {
 
     /// Fails if the engine would refuse a file with these metadata: by the option's fault, or IN's.
     fn check(&self, metadata: &BTreeMap<String, String>, classes: usize) -> Outcome {
-        let checked = Description::read(metadata).and_then(|description| description.fits(&googlenet(classes)));
+        let checked =
+            Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));
         let asked = match &checked {
             Err(Error::MetadataValue { key: "input_side", .. }) => self.side.is_some(),
             Err(Error::MetadataValue { key: "channels", .. }) => self.channels.is_some(),

@@ -3,7 +3,8 @@
 use std::num::NonZero;
 use std::path::Path;
 
-use googlenet::model::{MAX_SIDE, MIN_SIDE};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use googlenet::{Model, Options};
 
 use crate::exit::{Code, OrFail, Outcome};
@@ -34,6 +35,12 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
 /// As many threads as this process may run at once.
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
+}
+
+/// Parses `--dialect`.
+pub fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
+    names.map(|name| Dialect::from_name(&name).expect("one of the names"))
 }
 
 /// Parses `--threads`.
