@@ -64,8 +64,8 @@ fn others(c: &mut Criterion) {
             Op::MaxPool(_) => "pool",
             Op::Lrn(_) => "lrn",
             Op::GlobalAverage => "average",
-            Op::FullyConnected => "dense",
-            Op::Conv(_) | Op::Softmax => continue,
+            Op::FullyConnected { .. } => "dense",
+            Op::Conv(_) | Op::AveragePool(_) | Op::Softmax => continue,
         };
         if !seen.insert((family, input.len(), output.len())) {
             continue;

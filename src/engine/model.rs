@@ -87,6 +87,9 @@ impl Model {
     pub fn new(weights: Weights) -> Result<Self> {
         let description = Description::read(weights.metadata())?;
         let network = description.dialect.network(classes(&weights)?);
+        // A head is part of the network where the file has it; then the whole of it, or tensors are missing.
+        let heads = ["loss1", "loss2"].map(|head| weights.tensor(&format!("{head}/classifier.bias")).map(|_| head));
+        let network = network.with_heads(&heads.into_iter().flatten().collect::<Vec<_>>());
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
         Ok(Self { inner: Arc::new(Inner { weights, network, description }) })

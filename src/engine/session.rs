@@ -7,7 +7,7 @@ use googlenet_kernels::isa::Isa;
 use super::Options;
 use super::model::{Inner, check_side};
 use crate::image::{self, Rgb8};
-use crate::model::{Graph, Place};
+use crate::model::{Graph, Network, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
 use crate::{Error, Result};
 
@@ -56,6 +56,19 @@ pub struct Prediction {
     pub probability: f32,
 }
 
+/// The heads that `endpoints` are of; no other is computed.
+fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'static str>> {
+    let is_of = |endpoint: &String, head: &str| {
+        endpoint.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let asked = |head: &&str| endpoints.iter().any(|endpoint| is_of(endpoint, head));
+    let heads: Vec<_> = network.heads().into_iter().filter(asked).collect();
+    match heads.iter().find(|head| !network.head_fits(head, side)) {
+        Some(head) => Err(Error::HeadSide { head, side }),
+        None => Ok(heads),
+    }
+}
+
 impl Session {
     pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
         let in_range = |option, value, most| match value {
@@ -70,7 +83,7 @@ impl Session {
             return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
         }
         let isa = options.resolve_isa()?;
-        let graph = model.network.graph(side);
+        let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
         let count = graph.nodes.len();
         let (logits, probabilities) = (&graph.nodes[count - 2], &graph.nodes[count - 1]);
         let mut outputs: Vec<(String, Place)> =

@@ -123,6 +123,9 @@ impl fmt::Display for Error {
                 write!(f, "unknown instruction set {}, this machine has {}", Quoted(name), available.join(", "))
             }
             Error::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
+            Error::HeadSide { head, side } => {
+                write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")
+            }
             Error::Threads { threads, source: _ } => write!(f, "cannot start {threads} threads"),
         }
     }

@@ -386,6 +386,13 @@ pub enum Error {
         /// The name asked for.
         layer: String,
     },
+    /// An auxiliary head's matrix is made for another input side.
+    HeadSide {
+        /// The head.
+        head: &'static str,
+        /// The session's input side.
+        side: usize,
+    },
     /// Threads could not be started.
     Threads {
         /// How many were asked for.

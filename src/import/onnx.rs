@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
             Layer::MaxPool(pool) => self.max_pool(pool, at),
             Layer::Lrn(lrn) => self.lrn(lrn, at),
             Layer::GlobalAverage { name } => self.global_average(name, at),
-            Layer::FullyConnected { name } => self.fully_connected(name, at),
+            Layer::FullyConnected(layer) => self.fully_connected(&layer.name, at),
             Layer::Softmax { name } => {
                 let node = self.meet(at, name, &["Softmax"], 1)?;
                 let attributes = Attributes::new(node, name, &["axis"])?;
@@ -236,7 +236,7 @@ impl<'a> Walk<'a> {
                 }
                 Ok(node.output)
             }
-            Layer::Inception(_) => unreachable!("no module stands in a branch"),
+            Layer::Inception(_) | Layer::Head(_) | Layer::AveragePool(_) => unreachable!("not in a branch"),
         }
     }
 
@@ -627,7 +627,10 @@ fn layer_name(layer: &Layer) -> &str {
         Layer::MaxPool(pool) => &pool.name,
         Layer::Inception(module) => &module.name,
         Layer::Lrn(lrn) => lrn.name,
-        Layer::GlobalAverage { name } | Layer::FullyConnected { name } | Layer::Softmax { name } => name,
+        Layer::FullyConnected(layer) => &layer.name,
+        Layer::AveragePool(pool) => &pool.name,
+        Layer::Head(head) => head.name,
+        Layer::GlobalAverage { name } | Layer::Softmax { name } => name,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | response normalisation | yes | no | no | yes |
 //! | third branch | 5x5 | 3x3 | 3x3 | 5x5 |
 //! | last halving pool | 3x3 | 2x2 | 2x2 | 3x3 |
+//! | auxiliary heads' average | 5x5/3 | 4x4 parts | no heads | no heads |
 //!
 //! Sources: Caffe's `models/bvlc_googlenet`; torchvision's `models/googlenet.py`; TensorFlow models' slim
 //! `nets/inception_v1.py` and `preprocessing/inception_preprocessing.py`; `inception_v1` of the ONNX model zoo, which
@@ -14,7 +15,7 @@
 
 use std::fmt;
 
-use super::{Network, Padding, Rounding, googlenet};
+use super::{AverageWindows, Network, Padding, Rounding, googlenet};
 
 /// A published form of the network, as weight files name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ pub struct Form {
     pub third: usize,
     /// Side of the fourth halving pool's windows.
     pub pool4: usize,
+    /// Of the auxiliary heads, where it has any.
+    pub heads: Option<AverageWindows>,
     /// What its authors feed it.
     pub input: Input,
 }
@@ -98,22 +101,31 @@ impl Dialect {
             normalised: true,
             third: 5,
             pool4: 3,
+            heads: Some(AverageWindows::Sliding { kernel: 5, stride: 3 }),
             input: caffe,
         };
         match self {
             Dialect::Bvlc => bvlc,
             // The published weights' authors normalise by ImageNet's statistics, and the network undoes that.
-            Dialect::Torchvision => Form { normalised: false, third: 3, pool4: 2, input: symmetric, ..bvlc },
+            Dialect::Torchvision => Form {
+                normalised: false,
+                third: 3,
+                pool4: 2,
+                heads: Some(AverageWindows::Adaptive(4)),
+                input: symmetric,
+                ..bvlc
+            },
             Dialect::TfSlim => Form {
                 stem: Padding::Same,
                 padding: Padding::Same,
                 normalised: false,
                 third: 3,
                 pool4: 2,
+                heads: None,
                 input: symmetric,
                 ..bvlc
             },
-            Dialect::OnnxZoo => Form { rounding: Rounding::Floor, ..bvlc },
+            Dialect::OnnxZoo => Form { rounding: Rounding::Floor, heads: None, ..bvlc },
         }
     }
 
@@ -128,7 +140,7 @@ impl Dialect {
     /// assert_eq!(sides, [55, 27, 13, 6]);
     /// ```
     pub fn network(self, classes: usize) -> Network {
-        googlenet::table(self, classes)
+        googlenet::table(self, classes, &[])
     }
 }
 

@@ -3,7 +3,8 @@
 //! Names are those of Caffe's reference model in every dialect: they say a layer's place in the table, and of what size
 //! it is there. So the third branch's convolution is `5x5` where a dialect has 3x3 filters, too.
 
-use super::{Conv, Dialect, Form, Inception, Layer, Lrn, MaxPool, Network, Padding, Rounding};
+use super::{AveragePool, AverageWindows, Conv, Dialect, Form, FullyConnected, Head};
+use super::{Inception, Layer, Lrn, MaxPool, Network, Padding, Rounding};
 
 /// Name, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection: the columns of the paper's table.
 type Module = (&'static str, usize, usize, usize, usize, usize, usize);
@@ -18,6 +19,9 @@ const MODULES_4: [Module; 5] = [
 ];
 const MODULES_5: [Module; 2] = [("5a", 256, 160, 320, 32, 128, 128), ("5b", 384, 192, 384, 48, 128, 128)];
 
+/// The auxiliary heads, and the modules behind which they stand.
+const HEADS: [(&str, &str); 2] = [("loss1", "4a"), ("loss2", "4d")];
+
 /// The BVLC GoogLeNet for `classes` classes, without the auxiliary classifiers of its training.
 ///
 /// ```
@@ -26,11 +30,11 @@ const MODULES_5: [Module; 2] = [("5a", 256, 160, 320, 32, 128, 128), ("5b", 384,
 /// assert_eq!((place.channels, graph.tensors[place.tensor].h), (256, 28));
 /// ```
 pub fn googlenet(classes: usize) -> Network {
-    table(Dialect::Bvlc, classes)
+    table(Dialect::Bvlc, classes, &[])
 }
 
-/// The table of `dialect`.
-pub(super) fn table(dialect: Dialect, classes: usize) -> Network {
+/// The table of `dialect`, with those of `heads` that it has.
+pub(super) fn table(dialect: Dialect, classes: usize, heads: &[&str]) -> Network {
     let form = dialect.form();
     let halve = |name: &str, kernel: usize| {
         let Form { padding, rounding, .. } = form;
@@ -51,13 +55,34 @@ pub(super) fn table(dialect: Dialect, classes: usize) -> Network {
     layers.push(halve("pool2/3x3_s2", 3));
     layers.extend(MODULES_3.map(|module| inception(&form, module)));
     layers.push(halve("pool3/3x3_s2", 3));
-    layers.extend(MODULES_4.map(|module| inception(&form, module)));
+    for module in MODULES_4 {
+        layers.push(inception(&form, module));
+        let name = HEADS.iter().find(|(_, after)| *after == module.0).map(|&(name, _)| name);
+        if let (Some(name), Some(windows)) = (name.filter(|name| heads.contains(name)), form.heads) {
+            layers.push(head(name, windows));
+        }
+    }
     layers.push(halve("pool4/3x3_s2", form.pool4));
     layers.extend(MODULES_5.map(|module| inception(&form, module)));
     layers.push(Layer::GlobalAverage { name: "pool5/7x7_s1" });
-    layers.push(Layer::FullyConnected { name: "loss3/classifier" });
+    layers.push(fully_connected("loss3/classifier", None));
     layers.push(Layer::Softmax { name: "prob" });
     Network { name: "googlenet", dialect, channels: 3, classes, layers }
+}
+
+fn fully_connected(name: impl Into<String>, hidden: Option<usize>) -> Layer {
+    Layer::FullyConnected(FullyConnected { name: name.into(), hidden })
+}
+
+fn head(name: &'static str, windows: AverageWindows) -> Layer {
+    let part = |part: &str| format!("{name}/{part}");
+    let layers = vec![
+        Layer::AveragePool(AveragePool { name: part("ave_pool"), windows }),
+        conv(part("conv"), 128, 1),
+        fully_connected(part("fc"), Some(1024)),
+        fully_connected(part("classifier"), None),
+    ];
+    Layer::Head(Head { name, layers })
 }
 
 /// A convolution at stride 1 that keeps the map's size.

@@ -28,6 +28,13 @@ pub struct Network {
     pub layers: Vec<Layer>,
 }
 
+impl Network {
+    /// The same network with those of `heads`, `loss1` and `loss2`, that its dialect has.
+    pub fn with_heads(self, heads: &[&str]) -> Network {
+        googlenet::table(self.dialect, self.classes, heads)
+    }
+}
+
 /// The smallest input side that leaves every layer of the family a pixel.
 pub const MIN_SIDE: usize = 32;
 
@@ -45,16 +52,17 @@ pub enum Layer {
     Lrn(Lrn),
     /// Branches over one input, concatenated by channel.
     Inception(Inception),
+    /// Means of windows.
+    AveragePool(AveragePool),
+    /// An auxiliary classifier over what the layer before it makes; the layer after it has the same input.
+    Head(Head),
     /// The mean of each channel.
     GlobalAverage {
         /// Its name.
         name: &'static str,
     },
-    /// A matrix and a bias; as many outputs as there are classes.
-    FullyConnected {
-        /// Its name.
-        name: &'static str,
-    },
+    /// A matrix and a bias.
+    FullyConnected(FullyConnected),
     /// Probabilities.
     Softmax {
         /// Its name.
@@ -90,6 +98,47 @@ pub struct MaxPool {
     pub padding: Padding,
     /// How a last, incomplete window counts; there is none where the padding is [`Padding::Same`].
     pub rounding: Rounding,
+}
+
+/// An average pool over square windows, or over parts of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AveragePool {
+    /// Its name.
+    pub name: String,
+    /// Where its windows lie.
+    pub windows: AverageWindows,
+}
+
+/// The windows of an average pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AverageWindows {
+    /// `kernel` pixels every `stride`; a last, incomplete window is kept (Caffe's rule).
+    Sliding {
+        /// Side of a window.
+        kernel: usize,
+        /// From one to the next.
+        stride: usize,
+    },
+    /// So many a side, whatever the map's size.
+    Adaptive(usize),
+}
+
+/// A fully connected layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FullyConnected {
+    /// Its name; its tensors are `<name>.weight` and `<name>.bias`.
+    pub name: String,
+    /// Outputs of a hidden layer, followed by ReLU; none of a classifier, with an output a class and no ReLU.
+    pub hidden: Option<usize>,
+}
+
+/// An auxiliary classifier (the paper's section 5), part of a network only where its weights are there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `loss1` or `loss2`, which as an endpoint is its logits.
+    pub name: &'static str,
+    /// Its layers; the last is `<name>/classifier`.
+    pub layers: Vec<Layer>,
 }
 
 /// How much is added around an input before windows are laid over it.
@@ -158,6 +207,16 @@ impl MaxPool {
     /// Padding before the first of `side` pixels.
     pub fn leading(&self, side: usize) -> usize {
         self.padding.leading(side, self.kernel, self.stride)
+    }
+}
+
+impl AveragePool {
+    /// The output side for an input side.
+    pub fn output_side(&self, side: usize) -> usize {
+        match self.windows {
+            AverageWindows::Sliding { kernel, stride } => side.saturating_sub(kernel).div_ceil(stride) + 1,
+            AverageWindows::Adaptive(n) => n,
+        }
     }
 }
 

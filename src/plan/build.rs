@@ -9,6 +9,7 @@
 //! steps -> tasks      cut by pixels or by channels, for the threads there are (`tasks.rs`)
 //! ```
 
+use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::ConvShape;
 use googlenet_kernels::isa::Isa;
 use googlenet_kernels::{lrn, pool};
@@ -20,7 +21,7 @@ use super::place::{Buffer, place};
 use super::step::{Kind, Step, Task};
 use super::tasks::{access, cut};
 use super::winograd::WinogradStep;
-use crate::model::{Graph, MaxPool, Node, Op, Place};
+use crate::model::{AverageWindows, Graph, MaxPool, Node, Op, Place};
 
 /// Everything that is decided before the first run.
 #[derive(Debug)]
@@ -177,8 +178,15 @@ fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {
             let shape = lrn::LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k };
             Kind::Lrn { shape, in_place: false }
         }
+        Op::AveragePool(pool) => {
+            let windows = match pool.windows {
+                AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
+                AverageWindows::Adaptive(_) => Windows::Adaptive,
+            };
+            Kind::AveragePool(AveragePoolShape { ih: x.h, iw: x.w, oh: y.h, ow: y.w, windows })
+        }
         Op::GlobalAverage => Kind::GlobalAverage { plane: x.plane() },
-        Op::FullyConnected => Kind::FullyConnected,
+        Op::FullyConnected { relu } => Kind::FullyConnected { relu: *relu },
         Op::Softmax => Kind::Softmax,
     }
 }

@@ -209,7 +209,7 @@ fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize)
                 conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
                 Ok(packed)
             }
-            Kind::FullyConnected => {
+            Kind::FullyConnected { .. } => {
                 let (w, bias) = tensors(step.nodes[0])?;
                 let mut packed = Aligned::zeroed(w.len() + bias.len());
                 packed[..w.len()].copy_from_slice(&w);

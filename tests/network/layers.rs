@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use googlenet::model::{self, Dialect, Graph, Network, Op};
+use googlenet::model::{self, AverageWindows, Dialect, Graph, Network, Op};
 use googlenet::{Options, isa};
+use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::conv2d_ref;
 use googlenet_kernels::lrn::LrnShape;
 use googlenet_kernels::pool::PoolShape;
-use googlenet_kernels::reference::{dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref};
+use googlenet_kernels::reference::{
+    average_pool_ref, dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref,
+};
 
 /// Runs one layer in f64.
 fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
@@ -34,7 +37,17 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
             lrn_ref(&LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k }, x)
         }
         Op::GlobalAverage => global_average_ref(x, tensor.plane()),
-        Op::FullyConnected => dense_ref(x, w("weight"), w("bias")).0,
+        Op::AveragePool(pool) => {
+            let windows = match pool.windows {
+                AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
+                AverageWindows::Adaptive(_) => Windows::Adaptive,
+            };
+            average_pool_ref(&AveragePoolShape { ih: tensor.h, iw: tensor.w, oh: y.h, ow: y.w, windows }, x)
+        }
+        Op::FullyConnected { relu } => {
+            let floor = if *relu { 0.0 } else { f64::NEG_INFINITY };
+            dense_ref(x, w("weight"), w("bias")).0.into_iter().map(|v| v.max(floor)).collect()
+        }
         Op::Softmax => softmax_ref(x),
     }
 }
@@ -67,7 +80,7 @@ const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 /// Each layer alone, on the engine's own input of it, and the whole network up to it, each layer of the reference
 /// on the reference's own input, rounded to f32 once.
 fn every_layer_is_its_definition(network: &Network, side: usize) {
-    let graph = network.graph(side);
+    let graph = network.graph_with(side, &network.heads());
     let weights: HashMap<_, _> =
         crate::random::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
     let model = crate::random::random_model(network, side);
@@ -117,6 +130,16 @@ fn every_layer_is_its_definition(network: &Network, side: usize) {
 #[test]
 fn every_layer_at_a_small_side_is_its_definition() {
     every_layer_is_its_definition(&model::googlenet(10), 64);
+}
+
+/// Both kinds of heads, at sides where their maps are 4x4.
+#[test]
+fn every_layer_of_the_heads_is_its_definition() {
+    for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
+        if cfg!(target_arch = "x86_64") || side < 100 {
+            every_layer_is_its_definition(&dialect.network(7).with_heads(&["loss1", "loss2"]), side);
+        }
+    }
 }
 
 /// The networks' own size, where the plan chooses other forms; too slow where every instruction is emulated.
