@@ -74,8 +74,12 @@ impl fmt::Display for Error {
                 write!(f, "unknown dialect {}, expected {}", Quoted(dialect), known.join(" or "))
             }
             Error::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
-            Error::NotAModel { source: _ } => write!(f, "not a safetensors file, and no ONNX model"),
+            Error::NotAModel { source: _ } => {
+                write!(f, "neither a safetensors nor an .npz file, and no ONNX model or .caffemodel")
+            }
             Error::Safetensors { source: _ } => write!(f, "damaged safetensors file"),
+            Error::Archive { member, what } if member.is_empty() => write!(f, "damaged .npz archive: {what}"),
+            Error::Archive { member, what } => write!(f, "array {} of the archive {what}", Quoted(member)),
             Error::NodeMismatch { node, layer, what, expected, found } => {
                 let [node, layer] = [node, layer].map(|text| Quoted(text));
                 write!(f, "node {node}, in the place of layer {layer}: {what}: expected ")?;

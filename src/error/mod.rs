@@ -225,7 +225,7 @@ pub enum Error {
     },
 
     // Models to import.
-    /// Neither safetensors nor a readable ONNX model.
+    /// Neither safetensors nor `.npz`, nor a readable ONNX model or `.caffemodel`.
     NotAModel {
         /// What the decoder said; none if the bytes are an empty message.
         source: Option<Source>,
@@ -234,6 +234,13 @@ pub enum Error {
     Safetensors {
         /// What is wrong with it.
         source: Box<Error>,
+    },
+    /// A ZIP archive of arrays to import cannot be read.
+    Archive {
+        /// The array; empty where it is the archive itself.
+        member: String,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// A node is not what the network has in its place.
     NodeMismatch {

@@ -8,7 +8,6 @@ mod cost;
 mod exit;
 mod inspect;
 mod load;
-mod npy;
 mod output;
 mod plan;
 mod printable;
