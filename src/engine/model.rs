@@ -237,7 +237,7 @@ mod tests {
     fn weights_of_another_network_are_named() {
         type Change = fn(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>);
         model(|_, _| ()).expect("the table's own tensors");
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 12] = [
             (|_, p| bias(p, &[3, 1]), "\"loss3/classifier.bias\" has shape [3, 1], expected [classes]"),
             (|_, p| bias(p, &[]), "\"loss3/classifier.bias\" has shape [], expected [classes]"),
             (|_, p| bias(p, &[4]), "4 classes"),
@@ -246,6 +246,7 @@ mod tests {
                 "\"loss3/classifier.weight\" has shape [3, 1024], expected [4, 1024]",
             ),
             (|_, p| p[0].1[2] = 5, "\"conv1/7x7_s2.weight\" has shape [64, 3, 5, 7], expected [64, 3, 7, 7]"),
+            (|_, p| p.push(("loss2/classifier.bias".into(), vec![3])), "\"loss2/conv.weight\" is missing"),
             (|_, p| p.push(("more".into(), vec![1])), "\"more\" is not part of the network"),
             (|_, p| p.truncate(115), "\"loss3/classifier.bias\" is missing"),
             (|_, p| drop(p.remove(7)), "\"inception_3a/1x1.bias\" is missing"),

@@ -1,5 +1,8 @@
 //! The published files; then a graph built from the table, in the published form, and what becomes of it when changed.
 
+mod caffe;
+mod oracle;
+
 use super::onnx::proto::*;
 use super::{Imported, import, onnx};
 use crate::model::{Dialect, Layer, Network, googlenet};

@@ -123,7 +123,9 @@ fn add<'a>(net: &mut Net<'a>, layer: &Layer<'a>) -> Result<()> {
         }
         (_, Some(_)) => {
             let [top] = layer.top else { return wrong(layer.name, "expected one output") };
-            net.push(layer.name, layer.operator.clone(), inputs, top, kind(layer));
+            let averages = layer.pooling.is_some_and(|of| of.pool == Some(1));
+            let operator = if averages { "Pooling (average)".to_owned() } else { layer.operator.clone() };
+            net.push(layer.name, operator, inputs, top, kind(layer));
             Ok(())
         }
         (_, None) => wrong(layer.name, "a layer without an input"),
