@@ -251,7 +251,7 @@ mod tests {
             (|_, p| p.truncate(115), "\"loss3/classifier.bias\" is missing"),
             (|_, p| drop(p.remove(7)), "\"inception_3a/1x1.bias\" is missing"),
             (|m, _| drop(m.insert("labels".into(), "[\"a\"]".into())), "1 labels for 3 classes"),
-            (|m, _| drop(m.insert("dialect".into(), "caffe".into())), "unknown dialect \"caffe\", expected bvlc or"),
+            (|m, _| drop(m.insert("dialect".into(), "caffe".into())), "dialect \"caffe\", expected bvlc or"),
             (
                 |m, _| drop(m.insert("dialect".into(), "torchvision".into())),
                 "\"inception_3a/5x5.weight\" has shape [32, 16, 5, 5], expected [32, 16, 3, 3]",

@@ -71,7 +71,7 @@ impl fmt::Display for Error {
                 write!(f, "{} has shape {found:?}, expected [{expected}]", Named { tensor, source_name })
             }
             Error::UnknownDialect { dialect, known } => {
-                write!(f, "unknown dialect {}, expected {}", Quoted(dialect), known.join(" or "))
+                write!(f, "dialect {}, expected {}", Quoted(dialect), known.join(" or "))
             }
             Error::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
             Error::NotAModel { source: _ } => {

@@ -31,20 +31,20 @@ enum Style {
 const EPSILON: f64 = 1e-3;
 const HEADS: [&str; 2] = ["loss1", "loss2"];
 
-/// What `tensors` hold: the network of `dialect`, or, if Caffe's names leave that open, `own`.
-pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Dialect) -> Result<Imported> {
+/// What `tensors` hold. `dialect` is the one asked for, `own` the one that the file names, if it does.
+pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Option<Dialect>) -> Result<Imported> {
     let style = Style::of(&tensors);
-    let dialect = match (&style, dialect) {
-        (Style::Caffe, dialect) => dialect.unwrap_or(own),
-        (style, dialect) => {
-            let known = if *style == Style::Slim { Dialect::TfSlim } else { Dialect::Torchvision };
-            match dialect.filter(|&dialect| dialect != known) {
-                Some(other) => {
-                    return Err(Error::UnknownDialect { dialect: other.name().into(), known: vec![known.name()] });
-                }
-                None => known,
-            }
+    // Caffe's names leave it open.
+    let found = match style {
+        Style::Caffe => own,
+        Style::Torchvision(_) => Some(Dialect::Torchvision),
+        Style::Slim => Some(Dialect::TfSlim),
+    };
+    let dialect = match (found, dialect) {
+        (Some(found), Some(asked)) if found != asked => {
+            return Err(Error::UnknownDialect { dialect: found.name().into(), known: vec![asked.name()] });
         }
+        (found, asked) => found.or(asked).unwrap_or(Dialect::Bvlc),
     };
     let mut found = Found { tensors: HashMap::with_capacity(tensors.len()) };
     let order: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();

@@ -179,9 +179,10 @@ impl<'a> Net<'a> {
         output: &'a str,
         kind: std::result::Result<Kind<'a>, Odd>,
     ) {
-        for (i, &input) in inputs.iter().enumerate() {
-            if !inputs[..i].contains(&input) {
-                self.readers[input].push(self.nodes.len());
+        for &input in &inputs {
+            let readers = &mut self.readers[input];
+            if readers.last() != Some(&self.nodes.len()) {
+                readers.push(self.nodes.len());
             }
         }
         let value = self.values.len();

@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::DuplicateKey { key: pair[0].to_owned() });
     }
-    names::import(tensors, dialect, Dialect::Bvlc)
+    names::import(tensors, dialect, None)
 }
 
 fn damaged(name: &str, what: &'static str) -> Error {

@@ -21,7 +21,7 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
         }
     });
     let own = header.metadata.get("dialect").and_then(|name| Dialect::from_name(name));
-    names::import(tensors.collect(), dialect, own.unwrap_or(Dialect::Bvlc))
+    names::import(tensors.collect(), dialect, own)
 }
 
 /// The header; a file of our own format is held to it, its hash included, as damage would get a new hash otherwise.

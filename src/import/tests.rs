@@ -81,6 +81,37 @@ fn other_spellings_of_the_same_network_are_read() {
         graph.node[at] = new_node("Add", &["loss3/classifier_b", "product"], "loss3/classifier", vec![]);
         graph.node.insert(at, new_node("MatMul", &["flat", "loss3/classifier_w"], "product", vec![]));
     });
+    reads("the attributes of early versions", |graph| {
+        let gemm = graph.node.iter_mut().find(|node| node.op_type == "Gemm").expect("in the graph");
+        gemm.attribute.push(int("broadcast", 1));
+        let at = graph.node.iter().position(|node| node.op_type == "Flatten").expect("in the graph");
+        let shape = AttributeProto { ints: vec![1, 1024], ..new_attribute("shape", attribute::INTS) };
+        graph.node[at] = new_node("Reshape", &["dropped"], "flat", vec![shape]);
+        let test = vec![float("ratio", 0.4), int("is_test", 1)];
+        graph.node.insert(at, new_node("Dropout", &["pool5/7x7_s1"], "dropped", test));
+        node(graph, "conv2/3x3")
+            .attribute
+            .push(AttributeProto { ints: vec![0], ..new_attribute("consumed_inputs", 7) });
+    });
+    reads("f16 as integers, f64, and what passes weights on", |graph| {
+        let bias = tensor(graph, "conv1/7x7_s2_b");
+        (bias.int32_data, bias.raw_data) = ((0..64).map(|i| element_of(i).to_bits().into()).collect(), vec![]);
+        let bias = tensor(graph, "conv2/3x3_b");
+        (bias.data_type, bias.raw_data) = (element::DOUBLE, vec![]);
+        bias.double_data = (0..192).map(|i| f64::from(element_of(i).to_f32())).collect();
+        let bias = tensor(graph, "conv2/3x3_reduce_b");
+        let raw = (0..64).flat_map(|i| f64::from(element_of(i).to_f32()).to_le_bytes()).collect();
+        (bias.data_type, bias.raw_data) = (element::DOUBLE, raw);
+        node(graph, "inception_3a/1x1_pre").input[2] = "cast".into();
+        graph.node.insert(0, new_node("Cast", &["inception_3a/1x1_b"], "same", vec![int("to", 1)]));
+        graph.node.insert(1, new_node("Identity", &["same"], "cast", vec![]));
+        tensor(graph, "loss3/classifier_w").dims = vec![1024, CLASSES as i64, 1];
+        let gemm = graph.node.iter_mut().find(|node| node.op_type == "Gemm").expect("in the graph");
+        gemm.input[1] = "matrix".into();
+        graph.node.insert(2, new_node("Reshape", &["loss3/classifier_w", "matrix_shape"], "matrix", vec![]));
+        let shape = TensorProto { dims: vec![2], data_type: element::INT64, ..new_tensor("matrix_shape", &[0]) };
+        graph.initializer.push(TensorProto { int64_data: vec![-1, 1024], raw_data: vec![], ..shape });
+    });
     reads("float_data, and initializers among the inputs", |graph| {
         let bias = tensor(graph, "conv1/7x7_s2_b");
         (bias.data_type, bias.raw_data) = (element::FLOAT, vec![]);
@@ -88,6 +119,25 @@ fn other_spellings_of_the_same_network_are_read() {
         let names: Vec<_> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
         graph.input.extend(names.into_iter().map(|name| ValueInfoProto { name, r#type: None }));
     });
+}
+
+#[test]
+fn weights_may_be_one_number() {
+    let imported = changed(|graph| {
+        graph.initializer.retain(|tensor| tensor.name != "conv1/7x7_s2_b");
+        let integers = TensorProto { dims: vec![1], data_type: element::INT64, ..TensorProto::default() };
+        graph.initializer.push(TensorProto { name: "shape".into(), int64_data: vec![64], ..integers });
+        let value = TensorProto { dims: vec![1], data_type: element::FLOAT, ..TensorProto::default() };
+        let value = Some(TensorProto { float_data: vec![2.5], ..value });
+        let value = AttributeProto { t: value, ..new_attribute("value", 4) };
+        graph.node.insert(0, new_node("ConstantOfShape", &["shape"], "conv1/7x7_s2_b", vec![value]));
+        // No bias at all is zeros.
+        node(graph, "conv2/3x3_pre").input.pop();
+        graph.initializer.retain(|tensor| tensor.name != "conv2/3x3_b");
+    });
+    let imported = imported.expect("weights that are made in the graph");
+    let of = |name: &str| &imported.tensors.iter().find(|tensor| tensor.name == name).expect("in the table").values;
+    assert!(of("conv1/7x7_s2.bias").iter().all(|&x| x == 2.5) && of("conv2/3x3.bias").iter().all(|&x| x == 0.0));
 }
 
 #[test]
@@ -267,7 +317,6 @@ fn add(graph: &mut GraphProto, layer: &Layer, x: &str) -> String {
             .map(|(name, ints)| AttributeProto { ints, ..new_attribute(name, attribute::INTS) })
             .to_vec()
     };
-    let int = |name: &str, i| AttributeProto { i, ..new_attribute(name, attribute::INT) };
     let node = match layer {
         Layer::Conv(conv) => {
             let [pre, w, b] = ["pre", "w", "b"].map(|end| format!("{}_{end}", conv.name));
@@ -320,6 +369,10 @@ fn new_node(operator: &str, inputs: &[&str], output: &str, attribute: Vec<Attrib
 
 fn new_attribute(name: &str, kind: i32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: kind, ..AttributeProto::default() }
+}
+
+fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { i, ..new_attribute(name, attribute::INT) }
 }
 
 fn float(name: &str, f: f32) -> AttributeProto {

@@ -68,7 +68,7 @@ enum Channels {
 
 const EXAMPLE: &str = "\
 Example:
-  googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt";
+  googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt";
 
 impl Convert {
     /// Writes the converted file.

@@ -18,7 +18,7 @@ static DEMONSTRATION: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../weight
 const NOTE: &str = "\
 note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
       For ImageNet's 1000 classes fetch the BVLC GoogLeNet, then
-          googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt
+          googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
       and add `--weights googlenet.safetensors`.";
 
 /// The weights at `path`, or the demonstration weights, which say what they are.

@@ -214,7 +214,7 @@ fn state_dicts_are_held_to_their_names() {
     refused(|t| t.retain(|(name, _)| name != "aux1.fc1.bias"), &["\"aux1.fc1.bias\" is missing"]);
     let (tensors, counters) = state_dict("");
     let error = import_bytes(&safetensors(&tensors, &counters), Some(Dialect::Bvlc)).expect_err("another dialect");
-    assert!(error.to_string().contains("\"bvlc\", expected torchvision"), "{error}");
+    assert!(error.to_string().contains("\"torchvision\", expected bvlc"), "{error}");
 }
 
 /// `numpy.savez`: stored arrays. Variables of slim's Inception v1, by its own construction.
