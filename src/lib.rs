@@ -13,7 +13,7 @@
 //! }
 //! # Ok::<(), googlenet::Error>(())
 //! ```
-#![deny(unsafe_code)]
+#![deny(missing_docs, unsafe_code)]
 
 mod engine;
 mod error;
@@ -27,7 +27,9 @@ pub mod npy;
 mod plan;
 pub mod weights;
 
-pub use engine::{Description, Model, Options, Prediction, Session};
+pub use engine::{ClassMap, Description, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};
+/// The version of rayon whose pools [`Options::pool`] takes.
+pub use rayon;

@@ -110,7 +110,7 @@ fn help_teaches_and_documents_the_exit_codes() {
     for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in ["classify", "run", "bench", "convert", "inspect", "cost", "plan"] {
+    for command in ["classify", "run", "bench", "convert", "pack", "inspect", "cost", "plan"] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
             assert!(help.contains(line), "{command}: {line}");
@@ -483,6 +483,26 @@ fn bench_measures_and_names_what_it_measured() {
     }
     assert!(line["isa"].is_string() && !line["layers"].as_array().expect("layers").is_empty());
     assert!(succeed(&["bench", "--runs", "1"]).contains("GMAC/s"));
+}
+
+#[test]
+fn packed_weights_are_used_in_place_and_said_to_be() {
+    let folder = Folder::new();
+    let (packed, portable) = (folder.path("packed"), folder.path("portable"));
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
+    succeed(&["pack", demo, &packed]);
+    fail(&["pack", demo, &packed], 5, "exists");
+    fail(&["pack", demo, &portable, "--isa", "sse9"], 2, "sse9");
+    succeed(&["pack", demo, &portable, "--isa", "portable"]);
+    let said = |file: &str| String::from_utf8(googlenet(&["classify", "--verbose", "--weights", file]).stderr).unwrap();
+    assert!(said(&packed).contains("used where they lie"));
+    assert!(said(demo).contains("packed in memory"));
+    assert!(succeed(&["inspect", &packed]).contains("packed for this machine"));
+    assert_eq!(json(&succeed(&["inspect", "--json", demo]))["packing_fits"], Value::Null);
+    // Where the machine has no more than the portable set, that is its best one.
+    let best = json(&succeed(&["bench", "--json", "--runs", "1", "--weights", &portable]));
+    assert_eq!(best["isa"] == "portable", said(&portable).contains("used where they lie"));
+    assert!(best["open_ms"].as_f64() > Some(0.0));
 }
 
 #[test]

@@ -9,22 +9,27 @@ mod random;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use googlenet::{Model, Options, model};
 
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes that are allocated and not freed.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: forwards to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's duty.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's duty.
         unsafe { System.dealloc(at, layout) }
     }
@@ -38,9 +43,14 @@ fn main() {
     let model: Model = random::random_model(&network, 32);
     let session = model.session(Options::new().side(224)).expect("a session");
     assert!(session.arena_bytes() <= 5 << 20, "arena of {} bytes", session.arena_bytes());
-    drop(session);
-    // Sessions stay until the end: threads of a dropped pool end in their own time, and would be counted too.
-    let mut sessions = Vec::new();
+    // A second session shares the packed weights.
+    let (before, begin) = (LIVE.load(Ordering::Relaxed), Instant::now());
+    let second = model.session(Options::new().side(224)).expect("a session");
+    let (took, more) = (begin.elapsed(), LIVE.load(Ordering::Relaxed) - before);
+    let rest = more - second.memory_bytes();
+    println!("a second session: {} bytes, {rest} beside them, in {took:?}", second.memory_bytes());
+    assert!(rest <= 64 << 10, "{rest} bytes beside input, arena, scratch and outputs");
+    drop((session, second));
     for (threads, batch) in [(1, 1), (2, 1), (3, 2), (2, 4)] {
         let mut session = model.session(Options::new().threads(threads).batch(batch)).expect("a session");
         session.run();
@@ -48,7 +58,6 @@ fn main() {
         (0..1000).for_each(|_| session.run());
         let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
         assert_eq!(count, 0, "{count} allocations in 1,000 runs, {threads} threads, batch {batch}");
-        sessions.push(session);
     }
     println!("arenas are small and runs allocate nothing: ok");
 }

@@ -1,11 +1,25 @@
 //! What a user holds: a [`Model`] and its [`Session`]s.
 
+mod class_map;
 mod description;
 mod model;
+mod names;
 mod options;
+mod pack;
 mod session;
+mod statics;
 
+pub use class_map::ClassMap;
 pub use description::Description;
 pub use model::Model;
 pub use options::Options;
 pub use session::{Prediction, Session};
+
+/// What may cross threads; a change that takes it away does not compile.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn sent<T: Send>() {}
+    shared::<Model>();
+    shared::<Options>();
+    sent::<Session>();
+};

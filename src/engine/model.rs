@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{Description, Options, Session};
 use crate::image::Rule;
 use crate::model::{Dialect, Network};
-use crate::weights::Weights;
+use crate::plan::Cache;
+use crate::weights::{PACKED, PACKING, Weights};
 use crate::{Error, Result};
 
 /// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
@@ -23,9 +24,11 @@ pub struct Model {
 }
 
 pub(super) struct Inner {
-    pub weights: Weights,
+    pub weights: Arc<Weights>,
     pub network: Network,
     pub description: Description,
+    /// What sessions share.
+    pub cache: Cache,
 }
 
 impl Model {
@@ -48,8 +51,9 @@ impl Model {
 
     /// Maps the weight file at `path` instead of reading it, and checks it.
     ///
-    /// Sessions pack weights into memory of their own; what mapping saves is the model's copy of the file: its pages
-    /// are shared by all processes that map it, and the system may drop them.
+    /// Its pages are shared by all processes that map it, and the system may drop them. Of a file that
+    /// [`Model::pack`] wrote for the same plans a session uses the weights where they lie; of any other it packs them
+    /// into memory of its own. Of a packed file only the header is checked: see [`Weights::verify`].
     ///
     /// # Safety
     /// Those of [`Weights::map`]: until the model, its clones and its sessions are dropped, nobody may write to the
@@ -92,23 +96,22 @@ impl Model {
         let network = network.with_heads(&heads.into_iter().flatten().collect::<Vec<_>>());
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
-        Ok(Self { inner: Arc::new(Inner { weights, network, description }) })
+        let (weights, cache) = (Arc::new(weights), Cache::default());
+        Ok(Self { inner: Arc::new(Inner { weights, network, description, cache }) })
     }
 
-    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes.
+    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes, as those of
+    /// [`include_weights!`](crate::include_weights) do.
     ///
     /// # Errors
     /// As [`Model::open`].
     ///
     /// ```
-    /// use googlenet::Model;
+    /// use googlenet::{Model, include_weights};
     ///
-    /// #[repr(C, align(64))]
-    /// struct Aligned<B: ?Sized>(B);
-    /// static WEIGHTS: &Aligned<[u8]> =
-    ///     &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors")));
+    /// static WEIGHTS: &[u8] = include_weights!(concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors"));
     ///
-    /// assert_eq!(Model::from_static(&WEIGHTS.0)?.side(), 64);
+    /// assert_eq!(Model::from_static(WEIGHTS)?.side(), 64);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
@@ -141,6 +144,8 @@ impl Model {
     }
 
     /// Plans and prepares a session: chooses kernels, packs weights, reserves memory, starts threads.
+    ///
+    /// Packed weights are shared by all sessions of the model that use the same kernels, as long as one of them lives.
     ///
     /// # Errors
     /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
@@ -188,7 +193,10 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
             return Err(Error::wrong_shape(name.clone(), &shape, tensor.shape()));
         }
     }
-    match weights.tensors().find(|tensor| !expected.iter().any(|(name, _)| name == tensor.name())) {
+    // What is packed is looked at when a plan wants it.
+    let packed = weights.metadata().contains_key(PACKING);
+    let known = |name: &str| expected.iter().any(|(own, _)| own == name) || (packed && name.starts_with(PACKED));
+    match weights.tensors().find(|tensor| !known(tensor.name())) {
         Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.name().into() }),
         None => Ok(()),
     }

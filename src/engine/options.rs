@@ -1,7 +1,10 @@
 //! What a session is planned for.
 
+use std::sync::Arc;
+
 use googlenet_kernels::isa::{self, Isa};
 
+use crate::plan::Lent;
 use crate::{Error, Result};
 
 /// Options of a session.
@@ -20,10 +23,12 @@ use crate::{Error, Result};
 #[must_use]
 pub struct Options {
     pub(super) threads: usize,
+    pub(super) lent: Option<Lent>,
     pub(super) batch: usize,
     pub(super) side: Option<usize>,
     pub(super) isa: Option<Isa>,
     pub(super) endpoints: Vec<String>,
+    pub(super) class_maps: bool,
     pub(super) profile: bool,
 }
 
@@ -51,12 +56,76 @@ impl Options {
 
     /// One thread, one image, the weights' input side, the best instruction set of this machine.
     pub fn new() -> Self {
-        Self { threads: 1, batch: 1, side: None, isa: None, endpoints: Vec::new(), profile: false }
+        Self {
+            threads: 1,
+            lent: None,
+            batch: 1,
+            side: None,
+            isa: None,
+            endpoints: Vec::new(),
+            class_maps: false,
+            profile: false,
+        }
     }
 
     /// How many threads work on a run, 1 to 256. With at least as many images as threads each takes whole images.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Runs on the threads of `pool` instead of threads of the session's own, as many as it has, or as a later
+    /// [`Options::threads`] says.
+    ///
+    /// The pool is used during runs, and while the session is made, and its threads are never waited for: a pool that
+    /// is busy, or shared by many sessions, delays a run and cannot block it. With one thread the session runs on the
+    /// thread that calls it. rayon itself may allocate when it is called from outside the pool; runs from inside it
+    /// allocate nothing.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options, rayon};
+    /// use std::sync::Arc;
+    ///
+    /// let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build()?);
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut sessions = [0; 3].map(|_| model.session(Options::new().pool(pool.clone())).expect("a session"));
+    /// for session in &mut sessions {
+    ///     session.run();
+    ///     assert_eq!(session.threads(), 2);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
+        self.threads = pool.current_num_threads();
+        self.lent = Some(Lent::pool(pool));
+        self
+    }
+
+    /// Runs on `threads` threads that `parallel_for` provides, instead of threads of the session's own.
+    ///
+    /// `parallel_for(count, body)` should call `body(0)`, ... `body(count - 1)` on as many threads as it can, and
+    /// return when all have returned. It may call fewer, or none, or one after the other: what is left undone the
+    /// calling thread does. It is called once a run, with fewer images than threads once an image, and while the
+    /// session is made; never with one thread.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options};
+    ///
+    /// let scoped = |count: usize, body: &(dyn Fn(usize) + Sync)| {
+    ///     std::thread::scope(|scope| (1..count).for_each(|i| drop(scope.spawn(move || body(i)))));
+    /// };
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut session = model.session(Options::new().parallel_for(2, scoped))?;
+    /// session.run();
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn parallel_for(
+        mut self,
+        threads: usize,
+        parallel_for: impl Fn(usize, &(dyn Fn(usize) + Sync)) + Send + Sync + 'static,
+    ) -> Self {
+        self.threads = threads;
+        self.lent = Some(Lent::new(parallel_for));
         self
     }
 
@@ -79,8 +148,18 @@ impl Options {
     }
 
     /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; may be called for several.
+    ///
+    /// Layers have the names of the Caffe model, as `googlenet cost` lists them. A module's name stands for its output
+    /// (`inception_4e` for `inception_4e/output`), and what stands before a slash for the layer, where only one begins
+    /// so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoints.push(name.into());
+        self
+    }
+
+    /// Keeps what [`super::Session::class_map`] needs: the map before the last pool, 200 KB for an image of 224x224.
+    pub fn class_maps(mut self, class_maps: bool) -> Self {
+        self.class_maps = class_maps;
         self
     }
 

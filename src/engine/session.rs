@@ -5,7 +5,9 @@ use std::sync::Arc;
 use googlenet_kernels::isa::Isa;
 
 use super::Options;
+use super::class_map::{self, Head};
 use super::model::{Inner, check_side};
+use super::names;
 use crate::image::{self, Rgb8};
 use crate::model::{Graph, Network, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
@@ -27,7 +29,7 @@ use crate::{Error, Result};
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub struct Session {
-    model: Arc<Inner>,
+    pub(super) model: Arc<Inner>,
     graph: Graph,
     plan: Plan,
     isa: Isa,
@@ -35,14 +37,19 @@ pub struct Session {
     batch: usize,
     /// Endpoints in the order of the plan's outputs: logits, probabilities, then those asked for.
     outputs: Vec<Output>,
+    /// What class maps are made of, if they were asked for.
+    pub(super) head: Option<Head>,
+    /// Which output is that head's map.
+    map: Option<usize>,
 }
 
 /// One tensor that is copied out after each run.
-struct Output {
-    name: String,
-    shape: [usize; 3],
+pub(super) struct Output {
+    /// As the caller names it; none if it is kept for class maps only.
+    name: Option<String>,
+    pub shape: [usize; 3],
     /// `[batch, c, h, w]`.
-    values: Vec<f32>,
+    pub values: Vec<f32>,
 }
 
 /// One class and how likely it is.
@@ -83,38 +90,44 @@ impl Session {
             return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
         }
         let isa = options.resolve_isa()?;
-        let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
+        let mut graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
+        graph.nodes.shrink_to_fit();
+        graph.tensors.shrink_to_fit();
         let count = graph.nodes.len();
         let (logits, probabilities) = (&graph.nodes[count - 2], &graph.nodes[count - 1]);
-        let mut outputs: Vec<(String, Place)> =
-            [logits, probabilities].map(|node| (node.name.clone(), node.output)).into();
+        let mut outputs: Vec<(Option<String>, Place)> =
+            [logits, probabilities].map(|node| (Some(node.name.clone()), node.output)).into();
         for name in &options.endpoints {
-            let place = graph.find(name).filter(|place| place.tensor != 0);
-            let place = place.ok_or_else(|| Error::UnknownLayer { layer: name.clone() })?;
-            if !outputs.iter().any(|(known, _)| known == name) {
-                outputs.push((name.clone(), place));
+            let place = names::find(&graph, name).ok_or_else(|| Error::UnknownLayer { layer: name.clone() })?;
+            if !outputs.iter().any(|(known, _)| known.as_ref() == Some(name)) {
+                outputs.push((Some(name.clone()), place));
             }
         }
+        let head =
+            options.class_maps.then(|| class_map::head(&graph).expect("every table ends in a mean and a classifier"));
+        let map = head.as_ref().map(|head| {
+            outputs.push((None, head.map));
+            outputs.len() - 1
+        });
         let request = Request {
             graph: &graph,
             isa,
+            weights: &model.weights,
+            cache: &model.cache,
             threads: options.threads,
+            lent: options.lent,
             batch: options.batch,
             outputs: outputs.iter().map(|&(_, place)| place).collect(),
             profile: options.profile,
         };
-        let fetch = |name: &str| {
-            let tensor = model.weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.into() })?;
-            Ok(tensor.to_f32().into_owned())
-        };
-        let plan = Plan::build(request, &fetch)?;
-        let output = |(name, place): (String, Place)| {
+        let plan = Plan::build(request)?;
+        let output = |(name, place): (Option<String>, Place)| {
             let tensor = &graph.tensors[place.tensor];
             let shape = [place.channels, tensor.h, tensor.w];
             Output { name, shape, values: vec![0.0; options.batch * shape.iter().product::<usize>()] }
         };
         let outputs = outputs.into_iter().map(output).collect();
-        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs })
+        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs, head, map })
     }
 
     /// The input of the next run, `[batch, 3, side, side]`, preprocessed; it keeps its values between runs.
@@ -175,12 +188,17 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn endpoint(&self, name: &str) -> Option<&[f32]> {
-        self.outputs.iter().find(|output| output.name == name).map(|output| output.values.as_slice())
+        self.outputs.iter().find(|output| output.name.as_deref() == Some(name)).map(|output| output.values.as_slice())
     }
 
     /// The shape of that output for one image, `[c, h, w]`.
     pub fn endpoint_shape(&self, name: &str) -> Option<[usize; 3]> {
-        self.outputs.iter().find(|output| output.name == name).map(|output| output.shape)
+        self.outputs.iter().find(|output| output.name.as_deref() == Some(name)).map(|output| output.shape)
+    }
+
+    /// The output that class maps are made of.
+    pub(super) fn map_output(&self) -> Option<&Output> {
+        self.map.map(|index| &self.outputs[index])
     }
 
     /// The `top` most likely classes of a picture, most likely first; uses the first place of the batch.
@@ -232,9 +250,34 @@ impl Session {
         self.isa
     }
 
+    /// What a packed weight file must be packed for, to be used by this session where it lies: see
+    /// [`Model::pack`](super::Model::pack).
+    pub fn packing(&self) -> &str {
+        self.plan.packing()
+    }
+
+    /// Whether it uses the file's packed weights where they lie, and has none of its own.
+    pub fn uses_packed_file(&self) -> bool {
+        self.plan.uses_packed_file()
+    }
+
     /// Bytes of the arena that holds one image's activations.
     pub fn arena_bytes(&self) -> usize {
         self.plan.arena_bytes()
+    }
+
+    /// Bytes of what a run works in: input, outputs, and for each thread scratch and, where each takes whole images, an
+    /// arena. Beside these and the packed weights, which sessions share, a session needs some 60 KiB.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// assert!(session.memory_bytes() > session.arena_bytes());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn memory_bytes(&self) -> usize {
+        let outputs: usize = self.outputs.iter().map(|output| output.values.len()).sum();
+        self.plan.memory_bytes(self.threads) + outputs * size_of::<f32>()
     }
 
     /// The plan's steps, phase by phase.

@@ -126,6 +126,10 @@ impl fmt::Display for Error {
             Error::InstructionSet { name, known: false, available } => {
                 write!(f, "unknown instruction set {}, this machine has {}", Quoted(name), available.join(", "))
             }
+            Error::NoClassMaps => write!(f, "the session was made without class maps"),
+            Error::MapLength { expected, found } => {
+                write!(f, "class map has {expected} values, found room for {found}")
+            }
             Error::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
             Error::HeadSide { head, side } => {
                 write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")

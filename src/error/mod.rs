@@ -388,6 +388,15 @@ pub enum Error {
         /// The sets of this machine.
         available: Vec<&'static str>,
     },
+    /// A class map of a session that was made without them.
+    NoClassMaps,
+    /// The buffer for a class map has not as many values as the map.
+    MapLength {
+        /// Values that the map has.
+        expected: usize,
+        /// Values that the buffer has.
+        found: usize,
+    },
     /// A layer that the network does not have.
     UnknownLayer {
         /// The name asked for.

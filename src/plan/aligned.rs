@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut, Range};
 use super::arena::LINE;
 
 /// A fixed number of f32, zero at first.
-pub(super) struct Aligned {
+pub(crate) struct Aligned {
     /// The elements and what lies around them.
     memory: Box<[f32]>,
     elements: Range<usize>,

@@ -4,6 +4,8 @@
 //! writes ([`Access`]). [`Arena::new`] refuses a schedule in which a task of a phase writes what another task of the
 //! same phase reads or writes. [`Arena::run`] admits as many threads as the arena is for, hands every task to exactly
 //! one of them, with slices of exactly what it declared, and lets none into a phase before all have left the one before.
+//! An arena for a crowd admits any number of threads, and lets none into a phase before all tasks of the one before are
+//! done (`crowd.rs`).
 //! So whatever the tasks do, no element is written while somebody else can see it: that is the argument behind every
 //! `unsafe` below.
 
@@ -11,11 +13,13 @@
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use googlenet_kernels::view::RowsMut;
 
 use super::barrier::Barrier;
+use super::crowd::Crowd;
 
 /// `rows` rows of `len` elements, `stride` apart, the first at `offset`; rows do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +60,13 @@ pub(super) const LINE: usize = 16;
 /// The activations, and the checked schedule that may touch them.
 pub(super) struct Arena {
     lines: Box<[Line]>,
-    phases: Vec<Vec<Access>>,
+    phases: Arc<[Vec<Access>]>,
     /// The next unclaimed task of each phase.
     claims: Vec<AtomicUsize>,
     barrier: Barrier,
     threads: usize,
+    /// Instead of the barrier, if nobody knows how many threads will come.
+    crowd: Option<Crowd>,
     /// Threads inside the current run; stays above zero for ever if one of them unwinds.
     entered: AtomicUsize,
 }
@@ -96,7 +102,8 @@ impl Arena {
     /// # Panics
     /// If a task reaches outside, or two tasks of a phase would touch an element that one of them writes: a bug of
     /// whoever built the schedule.
-    pub(super) fn new(len: usize, phases: Vec<Vec<Access>>, threads: usize) -> Self {
+    pub(super) fn new(len: usize, phases: impl Into<Arc<[Vec<Access>]>>, threads: usize) -> Self {
+        let phases = phases.into();
         for (index, phase) in phases.iter().enumerate() {
             for (i, task) in phase.iter().enumerate() {
                 check_bounds(task, len);
@@ -121,7 +128,31 @@ impl Arena {
         }
         let lines = (0..len.div_ceil(LINE)).map(|_| Line(UnsafeCell::new([0.0; LINE]))).collect();
         let claims = phases.iter().map(|_| AtomicUsize::new(0)).collect();
-        Self { lines, phases, claims, barrier: Barrier::new(threads), threads, entered: AtomicUsize::new(0) }
+        let (barrier, entered) = (Barrier::new(threads), AtomicUsize::new(0));
+        Self { lines, phases, claims, barrier, threads, crowd: None, entered }
+    }
+
+    /// An arena of `len` elements for as many threads as come. [`Arena::rewind`] precedes each run.
+    ///
+    /// # Panics
+    /// As [`Arena::new`].
+    pub(super) fn for_crowd(len: usize, phases: impl Into<Arc<[Vec<Access>]>>) -> Self {
+        let phases = phases.into();
+        let crowd = Crowd::new(phases.iter().map(Vec::len).collect());
+        Self { crowd: Some(crowd), ..Self::new(len, phases, 1) }
+    }
+
+    /// Whether it is for as many threads as come.
+    pub(super) fn is_for_crowd(&self) -> bool {
+        self.crowd.is_some()
+    }
+
+    /// Begins a new run, if it is for a crowd; before that, [`Arena::run`] finds every task done.
+    pub(super) fn rewind(&mut self) {
+        if let Some(crowd) = &mut self.crowd {
+            crowd.rewind();
+            self.claims.iter_mut().for_each(|claim| *claim.get_mut() = 0);
+        }
     }
 
     /// Bytes of the activations.
@@ -133,11 +164,17 @@ impl Arena {
     /// run. `task` computes one task, named by phase and index. After the last phase the last thread to leave it
     /// calls `finish` with the whole arena while the others wait.
     ///
+    /// Of a crowd's arena, each thread that comes calls it, and whoever does the last task calls `finish`.
+    ///
     /// # Panics
     /// If more threads come than the arena is for, or a run before this one did not end.
     pub(super) fn run(&self, mut task: impl FnMut(usize, usize, Operands<'_>), finish: impl FnOnce(&[f32])) {
+        if let Some(crowd) = &self.crowd {
+            return self.run_in_crowd(crowd, task, finish);
+        }
         let others = self.entered.fetch_add(1, Ordering::Acquire);
         assert!(others < self.threads, "{others} threads are in the arena of {}", self.threads);
+        let guard = self.barrier.guard();
         let mut finish = Some(finish);
         for (index, phase) in self.phases.iter().enumerate() {
             if self.threads == 1 {
@@ -171,6 +208,34 @@ impl Arena {
             // SAFETY: a single thread, which holds no operands any more.
             finish(unsafe { self.slice(0..self.lines.len() * LINE) });
             self.entered.store(0, Ordering::Release);
+        }
+        guard.defuse();
+    }
+
+    fn run_in_crowd(
+        &self,
+        crowd: &Crowd,
+        mut task: impl FnMut(usize, usize, Operands<'_>),
+        finish: impl FnOnce(&[f32]),
+    ) {
+        let mut finish = Some(finish);
+        for (index, phase) in self.phases.iter().enumerate() {
+            loop {
+                // Claims count on until the next rewind, so that no task is ever claimed twice.
+                let i = self.claims[index].fetch_add(1, Ordering::Relaxed);
+                let Some(access) = phase.get(i) else { break };
+                // SAFETY: this thread alone claimed the task, `new` proved that no other task of the phase touches
+                // what it writes or writes what it reads, and the wait below keeps other phases out.
+                let last = crowd.perform(index, || task(index, i, unsafe { self.operands(access) }));
+                if last
+                    && index + 1 == self.phases.len()
+                    && let Some(finish) = finish.take()
+                {
+                    // SAFETY: all tasks of the last phase are done, so nobody holds operands, and none is left to claim.
+                    finish(unsafe { self.slice(0..self.lines.len() * LINE) });
+                }
+            }
+            crowd.wait(index);
         }
     }
 
@@ -273,23 +338,36 @@ mod tests {
 
     #[test]
     fn every_task_runs_once_and_phases_stay_apart() {
+        let arena = Arena::new(64, three_phases(), 3);
+        for run in 1..50_u8 {
+            std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(|| add_one(&arena, run)))));
+        }
+    }
+
+    #[test]
+    fn a_crowd_of_any_size_does_the_same() {
+        let mut arena = Arena::for_crowd(64, three_phases());
+        for run in 1..50_u8 {
+            arena.rewind();
+            std::thread::scope(|scope| (0..run % 5).for_each(|_| drop(scope.spawn(|| add_one(&arena, run)))));
+            add_one(&arena, run); // alone, or too late
+        }
+    }
+
+    fn three_phases() -> Vec<Vec<Access>> {
         let phase = |shift: usize| -> Vec<Access> {
             let region = |i: usize| Region { offset: (i * 2 + shift) % 64, rows: 1, len: 2, stride: 2 };
             (0..32).map(|i| Access { read: None, writes: vec![region(i)] }).collect()
         };
-        let arena = Arena::new(64, vec![phase(0), phase(2), phase(4)], 3);
-        for run in 1..50_u8 {
-            std::thread::scope(|scope| {
-                for _ in 0..3 {
-                    scope.spawn(|| {
-                        let add = |_, _, mut operands: Operands<'_>| {
-                            let row = operands.writes[0].as_mut().expect("one write").row(0);
-                            row.iter_mut().for_each(|v| *v += 1.0);
-                        };
-                        arena.run(add, |all| assert!(all.iter().all(|&v| v == 3.0 * f32::from(run)), "{all:?}"));
-                    });
-                }
-            });
-        }
+        vec![phase(0), phase(2), phase(4)]
+    }
+
+    /// Every task adds one to what it writes; each element is written once a phase.
+    fn add_one(arena: &Arena, run: u8) {
+        let add = |_, _, mut operands: Operands<'_>| {
+            let row = operands.writes[0].as_mut().expect("one write").row(0);
+            row.iter_mut().for_each(|v| *v += 1.0);
+        };
+        arena.run(add, |all| assert!(all.iter().all(|&v| v == 3.0 * f32::from(run)), "{all:?}"));
     }
 }

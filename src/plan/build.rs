@@ -9,6 +9,8 @@
 //! steps -> tasks      cut by pixels or by channels, for the threads there are (`tasks.rs`)
 //! ```
 
+use std::sync::Arc;
+
 use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::ConvShape;
 use googlenet_kernels::isa::Isa;
@@ -29,7 +31,8 @@ pub(super) struct Layout {
     pub steps: Vec<Step>,
     /// By phase.
     pub tasks: Vec<Vec<Task>>,
-    pub accesses: Vec<Vec<Access>>,
+    /// What each task touches; shared by all arenas.
+    pub accesses: Arc<[Vec<Access>]>,
     /// Offset of each buffer in the arena: tensors of the graph, then those the plan adds; meaningless for the input.
     pub offsets: Vec<usize>,
     pub arena_len: usize,
@@ -84,8 +87,11 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
             tasks[step.phase].push(task);
         }
     }
+    // Every session keeps these.
+    tasks.iter_mut().for_each(Vec::shrink_to_fit);
+    accesses.iter_mut().for_each(Vec::shrink_to_fit);
     let scratch_len = steps.iter().map(Step::scratch_len).max().unwrap_or(0);
-    Layout { steps, tasks, accesses, offsets, arena_len, scratch_len }
+    Layout { steps, tasks, accesses: accesses.into(), offsets, arena_len, scratch_len }
 }
 
 /// All steps, and the lengths of the buffers that they add to the graph's.
@@ -130,6 +136,7 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
         }
         steps.push(Step { nodes, phase, kind, input });
     }
+    steps.shrink_to_fit();
     (steps, added)
 }
 

@@ -66,7 +66,8 @@ fn multiply_adds(step: &Step, costs: &[Cost]) -> u64 {
     }
 }
 
-fn kernel(step: &Step) -> (String, String) {
+/// Kernel and tile, and why.
+pub(super) fn kernel(step: &Step) -> (String, String) {
     let (name, reason) = match &step.kind {
         Kind::Direct(conv) => return (conv.kernel.name().into(), conv.reason.clone()),
         Kind::Winograd(conv) => return (conv.form.name().into(), conv.reason.clone()),

@@ -1,8 +1,10 @@
 //! The static execution plan: all choices made once, then run any number of times.
 //!
 //! `step.rs` says what a schedule is made of, `build.rs` makes it: `choose.rs` picks a convolution's algorithm,
-//! `place.rs` places the buffers, `tasks.rs` cuts the work. `arena.rs` owns the memory and hands out tasks, `run.rs`
-//! computes one, `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the threads together.
+//! `place.rs` places the buffers, `tasks.rs` cuts the work. `packed.rs` packs the weights, or finds them packed in the
+//! file or, by `cache.rs`, with another session. `arena.rs` owns the memory and hands out tasks, `run.rs` computes one,
+//! `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the session's own threads together, `lent.rs`
+//! and `crowd.rs` those that the caller lends.
 //!
 //! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
 //! phase. Otherwise each thread takes whole images, with an arena of its own and no barrier at all. Both compute
@@ -12,9 +14,13 @@ mod aligned;
 mod arena;
 mod barrier;
 mod build;
+mod cache;
 mod choose;
+mod crowd;
 mod describe;
 mod direct;
+mod lent;
+mod packed;
 mod place;
 mod run;
 mod step;
@@ -23,29 +29,33 @@ mod team;
 mod winograd;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use googlenet_kernels::conv;
 use googlenet_kernels::isa::Isa;
 
 use crate::Result;
 use crate::model::{Graph, Place};
-use aligned::Aligned;
+use crate::weights::Weights;
+pub(crate) use aligned::Aligned;
 use arena::Arena;
+use packed::Packed;
 use run::Executor;
-use step::Kind;
 use team::{Job, Team};
 
+pub(crate) use cache::Cache;
 pub use describe::{LayerTime, StepDescription};
-
-/// Where a plan gets a node's weights: `<name>.weight` in the model's layout, and `<name>.bias`, as f32.
-pub(crate) type Fetch<'a> = &'a (dyn Fn(&str) -> Result<Vec<f32>> + Sync);
+pub(crate) use lent::Lent;
 
 /// What a plan is built for.
 pub(crate) struct Request<'a> {
     pub graph: &'a Graph,
     pub isa: Isa,
+    pub weights: &'a Arc<Weights>,
+    /// What sessions of those weights have packed.
+    pub cache: &'a Cache,
     pub threads: usize,
+    /// Where the threads come from, if not from a pool of the plan's own.
+    pub lent: Option<Lent>,
     pub batch: usize,
     /// What is copied out after each image.
     pub outputs: Vec<Place>,
@@ -55,6 +65,7 @@ pub(crate) struct Request<'a> {
 /// A plan with its memory and threads.
 pub(crate) struct Plan {
     team: Team<Work>,
+    packing: String,
 }
 
 /// What the threads share.
@@ -65,7 +76,7 @@ struct Work {
     input: Vec<f32>,
     /// The arena of all threads, if they share each image.
     shared: Option<Arena>,
-    /// The next image, if each thread takes whole ones.
+    /// The next image, if each thread takes whole ones; the image at hand, if a crowd shares each.
     next: AtomicUsize,
     /// Arena ranges to copy out after each image.
     taps: Vec<std::ops::Range<usize>>,
@@ -83,6 +94,17 @@ impl Work {
     fn solo_arena(&self) -> Arena {
         let layout = &self.executor.layout;
         Arena::new(layout.arena_len, layout.accesses.clone(), 1)
+    }
+
+    /// How often the threads are called for a run: once, or once an image if a crowd shares each.
+    fn rounds(&self) -> usize {
+        if self.shared.as_ref().is_some_and(Arena::is_for_crowd) { self.batch } else { 1 }
+    }
+
+    /// Prepares such a call.
+    fn begin(&mut self, round: usize) {
+        *self.next.get_mut() = round;
+        self.shared.iter_mut().for_each(Arena::rewind);
     }
 
     fn image(&self, arena: &Arena, image: usize, scratch: &mut [f32]) {
@@ -111,6 +133,9 @@ impl Job for Work {
 
     fn work(&self, worker: &mut Worker) {
         match (&self.shared, &worker.arena) {
+            (Some(arena), _) if arena.is_for_crowd() => {
+                self.image(arena, self.next.load(Ordering::Relaxed), &mut worker.scratch);
+            }
             (Some(arena), _) => (0..self.batch).for_each(|image| self.image(arena, image, &mut worker.scratch)),
             (None, Some(arena)) => loop {
                 let image = self.next.fetch_add(1, Ordering::Relaxed);
@@ -125,12 +150,14 @@ impl Job for Work {
 }
 
 impl Plan {
-    /// Makes all choices, packs the weights, and starts the threads.
-    pub(crate) fn build(request: Request<'_>, fetch: Fetch<'_>) -> Result<Self> {
-        let Request { graph, isa, threads, batch, outputs, profile } = request;
+    /// Makes all choices, finds or packs the weights, and starts the threads.
+    pub(crate) fn build(request: Request<'_>) -> Result<Self> {
+        let Request { graph, isa, weights, cache, threads, lent, batch, outputs, profile } = request;
         let whole_images = batch >= threads;
         let layout = build::layout(graph, isa, if whole_images { 1 } else { threads }, &outputs);
-        let weights = pack(graph, &layout, fetch, threads)?;
+        let packing = packed::packing(graph, &layout, isa);
+        let source = packed::Source { weights, cache, threads, lent: lent.as_ref() };
+        let weights = packed::weights(graph, &layout, isa, &packing, &source)?;
         let tap = |place: &Place| {
             let plane = graph.tensors[place.tensor].plane();
             let start = layout.offsets[place.tensor] + place.channel * plane;
@@ -139,7 +166,10 @@ impl Plan {
         let taps: Vec<_> = outputs.iter().map(tap).collect();
         let buffers = || taps.iter().map(|tap| vec![0.0; tap.len()]).collect();
         let outputs = (0..batch).map(|_| Mutex::new(buffers())).collect();
-        let shared = (!whole_images).then(|| Arena::new(layout.arena_len, layout.accesses.clone(), threads));
+        let shared = (!whole_images).then(|| match lent {
+            Some(_) => Arena::for_crowd(layout.arena_len, layout.accesses.clone()),
+            None => Arena::new(layout.arena_len, layout.accesses.clone(), threads),
+        });
         let work = Work {
             input: vec![0.0; batch * graph.tensors[0].len()],
             executor: Executor::new(layout, weights, isa, profile),
@@ -149,7 +179,7 @@ impl Plan {
             taps,
             outputs,
         };
-        Ok(Self { team: Team::new(work, threads)? })
+        Ok(Self { team: Team::new(work, threads, lent)?, packing })
     }
 
     /// The input, `[batch, c, h, w]`.
@@ -159,8 +189,10 @@ impl Plan {
 
     /// Runs every image of the batch.
     pub(crate) fn run(&mut self) {
-        self.team.job().next.store(0, Ordering::Relaxed);
-        self.team.run();
+        for round in 0..self.team.job().rounds() {
+            self.team.job_mut().begin(round);
+            self.team.run();
+        }
     }
 
     /// Calls `read(image, output, values)` for every output of every image of the last run.
@@ -171,70 +203,46 @@ impl Plan {
         }
     }
 
+    /// The packing of its weights: in a file of the same packing they are used where they lie.
+    pub(crate) fn packing(&self) -> &str {
+        &self.packing
+    }
+
+    /// Whether the weights lie in the file, none packed in memory.
+    pub(crate) fn uses_packed_file(&self) -> bool {
+        let weights = &self.team.job().executor.weights;
+        weights.iter().all(|weights| weights.is_empty() || matches!(weights, Packed::InFile(..)))
+    }
+
     /// Bytes of one arena of activations.
     pub(crate) fn arena_bytes(&self) -> usize {
         let work = self.team.job();
         work.shared.as_ref().map_or(work.executor.layout.arena_len * size_of::<f32>(), Arena::bytes)
     }
+
+    /// Bytes of everything a run of `threads` threads works in: input, arenas, scratch, outputs.
+    pub(crate) fn memory_bytes(&self, threads: usize) -> usize {
+        let work = self.team.job();
+        let arenas = if work.shared.is_some() { 1 } else { threads };
+        let outputs: usize = work.taps.iter().map(|tap| tap.len()).sum();
+        let elements = work.input.len() + threads * work.executor.layout.scratch_len + work.batch * outputs;
+        arenas * self.arena_bytes() + elements * size_of::<f32>()
+    }
 }
 
-/// The weights of every step, as its kernel wants them.
-fn pack(graph: &Graph, layout: &build::Layout, fetch: Fetch<'_>, threads: usize) -> Result<Vec<Aligned>> {
-    use rayon::prelude::*;
-    let pack_step = |step: &step::Step| -> Result<Aligned> {
-        let tensors = |node: usize| -> Result<(Vec<f32>, Vec<f32>)> {
-            let name = &graph.nodes[node].name;
-            Ok((fetch(&format!("{name}.weight"))?, fetch(&format!("{name}.bias"))?))
-        };
-        match &step.kind {
-            Kind::Direct(step_conv) => {
-                let shape = |node: usize| {
-                    let oc = graph.nodes[node].output.channels;
-                    conv::ConvShape { oc, ..step_conv.shape }
-                };
-                let len = |&node: &usize| conv::packed_len(&step_conv.kernel, shape(node).oc, shape(node).steps());
-                let mut packed = Aligned::zeroed(step.nodes.iter().map(len).sum());
-                let mut rest = &mut packed[..];
-                for &node in &step.nodes {
-                    let (w, bias) = tensors(node)?;
-                    let (own, after) = rest.split_at_mut(len(&node));
-                    step_conv.kernel.pack_weights(&shape(node), &w, &bias, own);
-                    rest = after;
-                }
-                Ok(packed)
-            }
-            Kind::Winograd(conv) | Kind::WinogradOutput(conv) => {
-                let (w, bias) = tensors(step.nodes[0])?;
-                let mut packed = Aligned::zeroed(conv.form.packed_len(&conv.shape));
-                conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
-                Ok(packed)
-            }
-            Kind::FullyConnected { .. } => {
-                let (w, bias) = tensors(step.nodes[0])?;
-                let mut packed = Aligned::zeroed(w.len() + bias.len());
-                packed[..w.len()].copy_from_slice(&w);
-                packed[w.len()..].copy_from_slice(&bias);
-                Ok(packed)
-            }
-            _ => Ok(Aligned::zeroed(0)),
-        }
-    };
-    if threads == 1 {
-        return layout.steps.iter().map(pack_step).collect();
-    }
-    // Threads that are joined before this returns: the threads of a pool that is merely dropped start and end in their
-    // own time, and allocate while they do, perhaps when the session runs already.
-    std::thread::scope(|scope| {
-        let mut packers = Vec::with_capacity(threads);
-        let spawn = |packer: rayon::ThreadBuilder| {
-            packers.push(std::thread::Builder::new().spawn_scoped(scope, || packer.run())?);
-            Ok(())
-        };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).spawn_handler(spawn).build();
-        let pool = pool.map_err(|source| team::refused(threads, source))?;
-        let packed = pool.install(|| layout.steps.par_iter().map(pack_step).collect());
-        drop(pool);
-        packers.into_iter().for_each(|packer| packer.join().expect("a packer has nothing left to fail at"));
-        packed
-    })
+/// What a packed weight file adds for `graph` on `isa`: the packing, and each tensor's name and values.
+pub(crate) fn pack(graph: &Graph, isa: Isa, source: &Weights, threads: usize) -> Result<(String, Vec<PackedTensor>)> {
+    let layout = build::layout(graph, isa, 1, &[]);
+    let packed = packed::make(graph, &layout, source, threads)?;
+    let steps = layout.steps.iter().zip(packed).filter(|(_, values)| !values.is_empty());
+    let tensors = steps.map(|(step, values)| (packed::tensor_name(graph, step), values)).collect();
+    Ok((packed::packing(graph, &layout, isa), tensors))
 }
+
+/// The packing of plans for `graph` on `isa`, whatever their threads, batch and endpoints.
+pub(crate) fn packing(graph: &Graph, isa: Isa) -> String {
+    packed::packing(graph, &build::layout(graph, isa, 1, &[]), isa)
+}
+
+/// A tensor of a packed file.
+pub(crate) type PackedTensor = (String, Aligned);

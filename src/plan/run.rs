@@ -7,17 +7,17 @@ use googlenet_kernels::isa::Isa;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::{average, average_pool, dense, lrn, pool, softmax};
 
-use super::aligned::Aligned;
 use super::arena::Operands;
 use super::build::Layout;
 use super::direct::convolve;
+use super::packed::Packed;
 use super::step::{Kind, Task};
 
 /// The kernels besides convolutions, and the weights as each step wants them.
 pub(super) struct Executor {
     pub layout: Layout,
     /// By step: packed weights and biases of a convolution; weights, then biases, of a fully connected layer.
-    pub weights: Vec<Aligned>,
+    pub weights: Vec<Packed>,
     max_pool: pool::MaxPoolFn,
     lrn: lrn::LrnFn,
     average: average::AverageFn,
@@ -27,7 +27,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(layout: Layout, weights: Vec<Aligned>, isa: Isa, profile: bool) -> Self {
+    pub(super) fn new(layout: Layout, weights: Vec<Packed>, isa: Isa, profile: bool) -> Self {
         let profile = profile.then(|| layout.steps.iter().map(|_| AtomicU64::new(0)).collect());
         Self {
             layout,

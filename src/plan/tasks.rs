@@ -32,9 +32,9 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
         // Windows take a row from the tiles after theirs, so that every cut computes some tiles twice.
         Kind::Winograd(WinogradStep { pool: Some([rows, _]), .. }) => by_part(*rows, threads, 0),
         Kind::Winograd(conv) => {
-            // Whole groups of rows, or weights would be read more often.
-            let groups = conv.tile_rows().div_ceil(conv.rows);
-            by_part(conv.tile_rows(), heavy(conv.multiply_adds()).min(groups), conv.blocks.len())
+            // No more than groups of rows or what the threads need: every part reads all weights.
+            let parts = conv.tile_rows().div_ceil(conv.rows).max(2 * threads);
+            by_part(conv.tile_rows(), heavy(conv.multiply_adds()).min(parts), conv.blocks.len())
         }
         Kind::WinogradInput { conv, .. } => {
             let blocks = conv.form.channel_blocks(&conv.shape);

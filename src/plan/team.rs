@@ -1,19 +1,28 @@
-//! The threads of a session: one resident job on a rayon pool, released once per run.
+//! The threads of a session: they live as long as it does, and are released once per run.
 //!
-//! `ThreadPool::broadcast` would do, but allocates its list of jobs on every call, and a run must not allocate. So
-//! each pool thread enters [`serve`] when the team is made and leaves it when the team is dropped. Between runs it
-//! spins for a moment, in case the next run follows at once, and then sleeps on a condition variable.
+//! They are those of a rayon pool. Its `broadcast` allocates on every call, and a run must not allocate: so each enters
+//! [`serve`] when the team is made and leaves it when the team is dropped. And the threads of a pool end some time after
+//! it is dropped, while a program that unloads this library, or counts its threads, wants them gone: so they are
+//! spawned here, and joined. Between runs they spin for a moment, in case the next run follows at once, and then sleep
+//! on a condition variable.
 //!
 //! The job travels as an [`Arc`], which every worker drops before it reports that it is done: between runs the
 //! session holds the only reference, and `Arc::get_mut` gives it back its inputs and outputs without any unsafe.
+//!
+//! Threads that the caller lends (`lent.rs`) are not held: they come for the time of a run, as many as there are, and
+//! the job must be one that any number of threads can finish.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::barrier::spin_then_yield;
+use super::lent::Lent;
 use crate::{Error, Result};
 
-/// What a team works on: each thread calls `work` once per run.
+/// What a team works on: each thread calls `work` once per run; threads that are lent perhaps never, or one after the
+/// other, and the session's own then once more.
 pub(super) trait Job: Send + Sync + 'static {
     /// What a thread keeps between runs.
     type Worker: Send;
@@ -28,17 +37,55 @@ pub(super) trait Job: Send + Sync + 'static {
 /// A session's threads: the caller's own and those of a pool.
 pub(super) struct Team<J: Job> {
     job: Arc<J>,
-    own: J::Worker,
-    helpers: Option<(Arc<Board<J>>, rayon::ThreadPool)>,
+    /// The session's own thread's first, then those of threads that are lent.
+    workers: Vec<Mutex<J::Worker>>,
+    helpers: Helpers<J>,
 }
 
-/// Why there is no pool of `threads` threads.
-pub(super) fn refused(threads: usize, source: rayon::ThreadPoolBuildError) -> Error {
-    Error::Threads { threads, source: Box::new(source) }
+enum Helpers<J> {
+    None,
+    Own(Arc<Board<J>>, Threads),
+    Lent(Lent),
+}
+
+/// The threads of a pool, which end with it.
+struct Threads {
+    /// Only gone while they are joined.
+    pool: Option<rayon::ThreadPool>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn spawn(count: usize) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
+        // Of one that cannot start, those before it are joined on the way out.
+        let mut threads = Self { pool: None, handles: Vec::with_capacity(count) };
+        let spawn = |thread: rayon::ThreadBuilder| {
+            let builder = std::thread::Builder::new().name(format!("googlenet-{}", thread.index() + 1));
+            threads.handles.push(builder.spawn(move || thread.run())?);
+            Ok(())
+        };
+        threads.pool = Some(rayon::ThreadPoolBuilder::new().num_threads(count).spawn_handler(spawn).build()?);
+        Ok(threads)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        drop(self.pool.take());
+        // A worker catches what its job does; if it had panicked itself, there would be nothing left to do about it.
+        self.handles.drain(..).for_each(|handle| drop(handle.join()));
+    }
+}
+
+/// Why there are no `threads` threads.
+pub(super) fn refused(threads: usize, source: impl Into<crate::error::Source>) -> Error {
+    Error::Threads { threads, source: source.into() }
 }
 
 /// Where runs are announced.
 struct Board<J> {
+    /// Whether a worker panicked.
+    failed: AtomicBool,
     /// Counts runs; what spinning workers watch.
     run: AtomicU64,
     /// Workers that have not finished the current run.
@@ -54,27 +101,28 @@ struct Notice<J> {
 }
 
 impl<J: Job> Team<J> {
-    /// A team of `threads`, the caller included; one means no pool at all.
-    pub(super) fn new(job: J, threads: usize) -> Result<Self> {
+    /// A team of `threads`, the caller included; one means no pool at all. If threads are lent, they come from there.
+    pub(super) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
         let job = Arc::new(job);
-        let own = job.worker();
+        let workers = |count: usize| (0..count).map(|_| Mutex::new(job.worker())).collect();
         if threads == 1 {
-            return Ok(Self { job, own, helpers: None });
+            return Ok(Self { workers: workers(1), job, helpers: Helpers::None });
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads - 1)
-            .thread_name(|i| format!("googlenet-{}", i + 1))
-            .build()
-            .map_err(|source| refused(threads, source))?;
+        if let Some(lent) = lent {
+            return Ok(Self { workers: workers(threads), job, helpers: Helpers::Lent(lent) });
+        }
+        let workers = workers(1);
         let board = Arc::new(Board {
+            failed: AtomicBool::new(false),
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),
             notice: Mutex::new(Notice { run: 0, job: Some(job.clone()), quit: false }),
             changed: Condvar::new(),
         });
+        let helpers = Threads::spawn(threads - 1).map_err(|source| refused(threads, source))?;
         let shared = board.clone();
-        pool.spawn_broadcast(move |_| serve(&shared));
-        let mut team = Self { job, own, helpers: Some((board, pool)) };
+        helpers.pool.as_ref().expect("just made").spawn_broadcast(move |_| serve(&*shared));
+        let mut team = Self { job, workers, helpers: Helpers::Own(board, helpers) };
         team.wait();
         Ok(team)
     }
@@ -90,9 +138,21 @@ impl<J: Job> Team<J> {
     }
 
     /// One run: every thread works once.
+    ///
+    /// # Panics
+    /// If the job does, on whichever thread.
     pub(super) fn run(&mut self) {
-        if let Some((board, pool)) = &self.helpers {
-            board.busy.store(pool.current_num_threads(), Ordering::Relaxed);
+        if let Helpers::Lent(lent) = &self.helpers {
+            // By order of arrival: an index that is called twice must not share a worker's memory.
+            let arrived = AtomicUsize::new(0);
+            lent.run(self.workers.len(), &|_| {
+                if let Some(worker) = self.workers.get(arrived.fetch_add(1, Ordering::Relaxed)) {
+                    self.job.work(&mut worker.lock().unwrap_or_else(PoisonError::into_inner));
+                }
+            });
+        }
+        if let Helpers::Own(board, threads) = &self.helpers {
+            board.busy.store(threads.handles.len(), Ordering::Relaxed);
             let mut notice = board.lock();
             notice.run += 1;
             notice.job = Some(self.job.clone());
@@ -100,16 +160,17 @@ impl<J: Job> Team<J> {
             drop(notice);
             board.changed.notify_all();
         }
-        self.job.work(&mut self.own);
+        self.job.work(self.workers[0].get_mut().unwrap_or_else(PoisonError::into_inner));
         self.wait();
     }
 
     /// Waits until every worker has finished and let go of the job.
     fn wait(&mut self) {
-        let Some((board, _)) = &self.helpers else { return };
+        let Helpers::Own(board, _) = &self.helpers else { return };
         let done = || board.busy.load(Ordering::Acquire) == 0;
         while !spin_then_yield(done) {}
         board.lock().job = None;
+        assert!(!board.failed.load(Ordering::Relaxed), "a thread of this session panicked");
     }
 }
 
@@ -121,7 +182,7 @@ impl<J> Board<J> {
 
 impl<J: Job> Drop for Team<J> {
     fn drop(&mut self) {
-        if let Some((board, _)) = &self.helpers {
+        if let Helpers::Own(board, _) = &self.helpers {
             let mut notice = board.lock();
             notice.quit = true;
             notice.run += 1;
@@ -152,8 +213,60 @@ fn serve<J: Job>(board: &Board<J>) {
         seen = notice.run;
         let job = notice.job.clone().expect("a run's notice carries the job");
         drop(notice);
-        job.work(&mut own);
+        if catch_unwind(AssertUnwindSafe(|| job.work(&mut own))).is_err() {
+            board.failed.store(true, Ordering::Relaxed);
+        }
         drop(job);
         board.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::barrier::Barrier;
+
+    /// Everybody adds one; the last worker to come panics in the run that it is told to.
+    struct Count {
+        barrier: Barrier,
+        count: AtomicUsize,
+        panic_at: usize,
+    }
+
+    impl Job for Count {
+        type Worker = ();
+
+        fn worker(&self) {}
+
+        fn work(&self, (): &mut ()) {
+            let guard = self.barrier.guard();
+            let arrival = self.count.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(arrival, self.panic_at, "a test's panic");
+            self.barrier.wait(|| ());
+            guard.defuse();
+        }
+    }
+
+    #[test]
+    fn every_thread_works_once_a_run() {
+        let barrier = Barrier::new(4);
+        let mut team =
+            Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at: usize::MAX }, 4, None).expect("threads");
+        for run in 1..100 {
+            team.run();
+            assert_eq!(*team.job_mut().count.get_mut(), 4 * run);
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
+        for panic_at in 4..8 {
+            let barrier = Barrier::new(4);
+            let mut team =
+                Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at }, 4, None).expect("threads");
+            team.run();
+            assert!(catch_unwind(AssertUnwindSafe(|| team.run())).is_err());
+            drop(team); // joins them
+        }
     }
 }

@@ -25,13 +25,17 @@ pub(super) struct WinogradStep {
 
 /// Tiles that make a weight, once loaded, worth its way from memory.
 const ENOUGH_TILES: usize = 14;
-/// Bytes of transformed inputs, products and strips at a time: half of a 512 KiB L2 cache.
-const GROUP_BYTES: usize = 256 * 1024;
+
+/// Bytes of transformed inputs, products and strips at a time, for vectors of `lanes`: half of a 512 KiB L2 cache;
+/// CPUs of AVX-512 have 1 MiB and more, and take 0.94 of the time with all of it (`bench`, 1 MiB against 256 KiB).
+const fn group_bytes(lanes: usize) -> usize {
+    if lanes < 16 { 256 * 1024 } else { 1024 * 1024 }
+}
 
 /// Rows of tiles to transform at a time.
 pub(super) fn rows_at_once(form: &Winograd, shape: &ConvShape) -> usize {
     let grid = form.grid(shape);
-    let fit = |rows: &usize| form.scratch_len(shape, *rows) * size_of::<f32>() <= GROUP_BYTES;
+    let fit = |rows: &usize| form.scratch_len(shape, *rows) * size_of::<f32>() <= group_bytes(form.lanes());
     let enough = ENOUGH_TILES.div_ceil(grid.columns);
     (enough..=grid.rows).take_while(fit).last().unwrap_or(enough).clamp(1, grid.rows)
 }
@@ -60,11 +64,10 @@ impl WinogradStep {
         self.form.grid(&self.shape).rows
     }
 
-    /// Whether `threads` threads share the transformed inputs: where there are too few groups of rows of tiles to go
-    /// round, and more blocks of output channels than those.
+    /// Whether `threads` threads share the transformed inputs: where there are too few rows of tiles to go round, and
+    /// blocks of output channels instead.
     pub(super) fn is_shared_by(&self, threads: usize) -> bool {
-        let groups = self.tile_rows().div_ceil(self.rows);
-        threads > 1 && groups < 4 * threads && groups < self.blocks.len()
+        threads > 1 && self.tile_rows() < 4 * threads && self.blocks.len() > 1
     }
 
     /// Elements of one point's transformed inputs, for all tiles.

@@ -10,7 +10,8 @@ use std::fs::File;
 use std::path::Path;
 
 impl Weights {
-    /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included.
+    /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included; of a packed file
+    /// only the header, as reading all of it would cost more than mapping saves: [`Weights::verify`] reads it.
     ///
     /// A page begins at a multiple of 64 bytes, so every tensor does.
     ///

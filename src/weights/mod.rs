@@ -33,6 +33,7 @@ mod write;
 pub use format::{Dtype, Entry, Header, Profile, parse};
 #[cfg(feature = "cli")] // for the importers
 pub(crate) use format::{FORMAT, parse_foreign};
+pub(crate) use format::{PACKED, PACKING};
 #[cfg(feature = "cli")]
 pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};

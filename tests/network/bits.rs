@@ -1,7 +1,9 @@
 //! The same weights on the same instruction set give the same bits, however the work is shared.
 
+use std::sync::Arc;
+
 use googlenet::model::{self, Dialect};
-use googlenet::{Options, isa};
+use googlenet::{Options, Session, isa, rayon};
 
 const SIDE: usize = 64;
 
@@ -84,4 +86,93 @@ fn threads_at_224_give_the_same_bits() {
             assert_eq!(logits(Options::new().threads(threads)), expected, "{isa}: {threads} threads");
         }
     }
+}
+
+/// Threads that the caller lends: all at once, one after the other, one index again and again, or none.
+#[test]
+fn lent_threads_give_the_same_bits() {
+    type Lender = fn(usize, &(dyn Fn(usize) + Sync));
+    let at_once: Lender = |n, body| std::thread::scope(|s| (0..n).for_each(|i| drop(s.spawn(move || body(i)))));
+    let more: Lender = |n, body| std::thread::scope(|s| (0..2 * n).for_each(|_| drop(s.spawn(|| body(0)))));
+    let lenders: [Lender; 5] = [at_once, more, |n, body| (0..n).rev().for_each(body), |_, body| body(9), |_, _| ()];
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    let logits = |options: Options| -> Vec<u32> {
+        let mut session = model.session(options).expect("a session");
+        for (slot, input) in session.input_mut().chunks_exact_mut(3 * SIDE * SIDE).enumerate() {
+            input.iter_mut().zip(picture(slot)).for_each(|(x, value)| *x = value);
+        }
+        let run = |_| {
+            session.run();
+            session.logits().iter().map(|value| value.to_bits()).collect()
+        };
+        let runs: Vec<Vec<u32>> = (0..3).map(run).collect();
+        assert!(runs.windows(2).all(|pair| pair[0] == pair[1]), "a run differs from the one before");
+        runs[0].clone()
+    };
+    for batch in [1, 2, 5] {
+        let expected = logits(Options::new().batch(batch));
+        for (i, lender) in lenders.into_iter().enumerate() {
+            for threads in [1, 2, 4] {
+                let options = Options::new().batch(batch).parallel_for(threads, lender);
+                assert_eq!(logits(options), expected, "lender {i}, {threads} threads, batch {batch}");
+            }
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+        let options = Options::new().batch(batch).pool(pool.into());
+        assert_eq!(logits(options), expected, "a pool, batch {batch}");
+    }
+}
+
+/// A barrier would wait for ever here: several runs at once on a pool that has fewer threads than each is planned for.
+#[test]
+fn sessions_that_share_a_pool_do_not_block_each_other() {
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool"));
+    let session = |_| model.session(Options::new().pool(pool.clone()).threads(4)).expect("a session");
+    let mut sessions: Vec<_> = (0..6).map(session).collect();
+    let mut alone = model.session(Options::new()).expect("a session");
+    alone.input_mut().iter_mut().zip(picture(0)).for_each(|(x, value)| *x = value);
+    alone.run();
+    std::thread::scope(|scope| {
+        for session in &mut sessions {
+            scope.spawn(|| {
+                session.input_mut().iter_mut().zip(picture(0)).for_each(|(x, value)| *x = value);
+                (0..20).for_each(|_| session.run());
+            });
+        }
+        // From inside the pool, too.
+        scope.spawn(|| {
+            let mut session = session(0);
+            pool.install(|| (0..20).for_each(|_| session.run()));
+        });
+    });
+    for session in &sessions {
+        assert_eq!(session.logits(), alone.logits());
+    }
+}
+
+#[test]
+fn thirty_two_sessions_on_eight_threads_give_the_same_bits() {
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    let mut alone = model.session(Options::new()).expect("a session");
+    let expected: Vec<Vec<u32>> = (0..4).map(|index| bits_of(&mut alone, index)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let session = |i: usize| model.session(Options::new().threads(1 + i % 2)).expect("a session");
+                let mut sessions: Vec<_> = (0..4).map(session).collect();
+                for run in 0..3 {
+                    for (i, session) in sessions.iter_mut().enumerate() {
+                        assert_eq!(bits_of(session, (i + run) % 4), expected[(i + run) % 4], "session {i}, run {run}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn bits_of(session: &mut Session, index: usize) -> Vec<u32> {
+    session.input_mut().iter_mut().zip(picture(index)).for_each(|(x, value)| *x = value);
+    session.run();
+    session.logits().iter().map(|value| value.to_bits()).collect()
 }

@@ -45,3 +45,78 @@ fn read_mapped_and_linked_weights_give_the_same_bits() {
         assert!(outputs(&model.expect(way)) == expected, "{way}");
     }
 }
+
+#[test]
+fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("packed");
+    let plain = Model::open(DEMONSTRATION).expect("read");
+    let expected = outputs(&plain);
+    let packing = plain.pack(&path, Options::new().threads(2), false).expect("packed");
+    let read = Model::open(&path).expect("read");
+    // SAFETY: nobody else knows the folder, and this test writes to the file no more.
+    let mapped = unsafe { Model::map(&path) }.expect("mapped");
+    for (way, model) in [("read", &read), ("mapped", &mapped)] {
+        assert_eq!(model.packing(), Some(&packing[..]), "{way}");
+        // Threads, batch and endpoints change what a plan does, not how its weights are packed.
+        let keep = "conv1/7x7_s2";
+        for options in [Options::new(), Options::new().threads(3).batch(2), Options::new().threads(2).endpoint(keep)] {
+            let session = model.session(options).expect("a session");
+            assert!(session.uses_packed_file() && session.packing() == packing, "{way}");
+        }
+        assert!(outputs(model) == expected, "{way}");
+    }
+    mapped.weights().verify().expect("undamaged");
+    // A side at which other kernels are chosen.
+    let other = read.session(Options::new().side(224)).expect("a session");
+    assert!(!other.uses_packed_file() && other.packing() != packing);
+    assert_eq!(read.packing_for(&Options::new().side(224)).expect("planned"), other.packing());
+    assert!(!plain.session(Options::new()).expect("a session").uses_packed_file());
+
+    // Packed again, a file has the new tensors in place of the old.
+    let again = folder.path().join("again");
+    mapped.pack(&again, Options::new(), false).expect("packed");
+    let bytes = |path| std::fs::read(path).expect("read");
+    assert!(bytes(&again) == bytes(&path));
+}
+
+#[test]
+fn packed_tensors_that_do_not_fit_are_packed_in_memory() {
+    use googlenet::weights::{Dtype, NewTensor, write};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, changed) = (folder.path().join("packed"), folder.path().join("changed"));
+    let plain = Model::open(DEMONSTRATION).expect("read");
+    let expected = outputs(&plain);
+    plain.pack(&path, Options::new(), false).expect("packed");
+    let packed = Weights::open(&path).expect("read");
+    let tensors: Vec<_> = packed
+        .tensors()
+        .map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype: t.dtype(), values: t.to_f32() })
+        .collect();
+    let last = tensors.len() - 1;
+    assert!(tensors[last].name.starts_with("packed/"));
+    type Change = fn(&mut NewTensor<'_>);
+    let changes: [(&str, Change); 3] = [
+        ("name", |tensor| tensor.name = "packed/other"),
+        ("length", |tensor| {
+            tensor.values = tensor.values[1..].to_vec().into();
+            tensor.shape = Box::leak(Box::new([tensor.values.len()]));
+        }),
+        ("type", |tensor| tensor.dtype = Dtype::F16),
+    ];
+    for (what, change) in changes {
+        let mut tensors = tensors.clone();
+        change(&mut tensors[last]);
+        write(&changed, packed.metadata(), &tensors, true).expect("written");
+        let model = Model::open(&changed).expect(what);
+        assert!(!model.session(Options::new()).expect(what).uses_packed_file(), "{what}");
+        assert!(outputs(&model) == expected, "{what}");
+    }
+    // Without the metadata key they are tensors that do not belong there.
+    let mut metadata = packed.metadata().clone();
+    metadata.remove("packing");
+    write(&changed, &metadata, &tensors, true).expect("written");
+    let refused = Model::open(&changed).err().expect("unexpected tensors").to_string();
+    assert!(refused.contains("packed/") && refused.contains("not part of the network"), "{refused}");
+}

@@ -4,6 +4,7 @@
 //! What decodes pictures or imports weights needs the feature `cli`.
 
 mod bits;
+mod class_maps;
 mod heads;
 mod layers;
 #[cfg(feature = "cli")]

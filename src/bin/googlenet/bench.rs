@@ -59,9 +59,13 @@ Example:
 impl Bench {
     /// Measures and prints.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let begin = Instant::now();
         let model = load::model(self.weights.as_deref())?;
         let side = self.side.unwrap_or(model.side());
         let mut session = self.session(&model, side, false)?;
+        session.run();
+        let open_ms = begin.elapsed().as_secs_f64() * 1e3;
+        let weights = load::weights(&model, &session);
         let costs = model::cost(&model.network().graph(side));
         let multiply_adds: u64 = costs.iter().map(|layer| layer.multiply_adds).sum();
         let isa = session.isa();
@@ -94,6 +98,8 @@ impl Bench {
                 "fma_peak_gmacs": peak,
                 "share_of_peak": gmacs(times.median) / peak,
                 "arena_bytes": arena_bytes,
+                "open_ms": open_ms,
+                "weights": weights,
                 "host": { "cpu": cpu(), "cores": load::all_threads() },
             });
             if self.layers {
@@ -122,6 +128,8 @@ impl Bench {
         let share = 100.0 * gmacs(times.median) / peak;
         writeln!(out, "peak     {peak:.1} GMAC/s on {} threads, of which {share:.1} %", self.threads)?;
         writeln!(out, "arena    {:.2} MiB", arena_bytes as f64 / (1 << 20) as f64)?;
+        writeln!(out, "weights  {weights}")?;
+        writeln!(out, "open     {open_ms:.1} ms from the file to the first result")?;
         for layer in &layers {
             let speed = match layer.multiply_adds {
                 0 => String::new(),

@@ -31,6 +31,9 @@ pub struct Classify {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
+    /// Say on stderr how the weights came into use
+    #[arg(long)]
+    verbose: bool,
     /// Print a line of JSON for each picture: image, top (index, label, probability), ms
     #[arg(long)]
     json: bool,
@@ -52,7 +55,7 @@ impl Classify {
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let model = load::model(self.weights.as_deref())?;
         let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
-        let mut session = model.session(options).or_fail(Code::Usage, "")?;
+        let mut session = load::session(&model, options, self.verbose)?;
         if self.images.is_empty() {
             return self.one(&mut session, "chelsea.png (built in)", image::decode(PHOTOGRAPH), out);
         }

@@ -1,10 +1,11 @@
 //! `inspect`: what a weight file holds.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use googlenet::weights::{Tensor, Weights};
+use googlenet::{Model, Options};
 use serde_json::{Value, json};
 
 use crate::exit::{Code, OrFail, Outcome};
@@ -39,12 +40,14 @@ impl Inspect {
     /// Prints the file's contents.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let weights = Weights::open(&self.file).or_fail(Code::Model, self.file.display())?;
+        let fits = fits(&self.file, &weights);
         if self.json {
             let tensors: Vec<Value> = weights.tensors().map(|tensor| tensor_json(&tensor)).collect();
             let file = json!({
                 "file": self.file.display().to_string(),
                 "bytes": weights.file_len(),
                 "metadata": weights.metadata(),
+                "packing_fits": fits,
                 "tensors": tensors,
             });
             writeln!(out, "{file}")?;
@@ -53,6 +56,11 @@ impl Inspect {
         writeln!(out, "{}: {} bytes", Printable(&self.file.display().to_string()), weights.file_len())?;
         for (key, value) in weights.metadata() {
             writeln!(out, "{}: {}", short(key), short(value))?;
+        }
+        match fits {
+            Some(true) => writeln!(out, "packed for this machine: sessions use the packed weights where they lie")?,
+            Some(false) => writeln!(out, "packed for other plans than this machine's: sessions pack in memory")?,
+            None => {}
         }
         let mut n_nan = 0;
         for tensor in weights.tensors() {
@@ -74,6 +82,13 @@ impl Inspect {
         writeln!(out, "{} tensors, {n_nan} NaN", weights.tensors().count())?;
         Ok(())
     }
+}
+
+/// Whether a packed file is packed for what sessions ask for on this machine, at the file's own side.
+fn fits(path: &Path, weights: &Weights) -> Option<bool> {
+    weights.metadata().get("packing")?;
+    let model = Model::open(path).ok()?;
+    Some(model.packing() == model.packing_for(&Options::new()).ok().as_deref())
 }
 
 /// The beginning of a text of the file.

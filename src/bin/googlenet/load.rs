@@ -5,15 +5,12 @@ use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
-use googlenet::{Model, Options};
+use googlenet::{Model, Options, Session, include_weights};
 
 use crate::exit::{Code, OrFail, Outcome};
+use crate::printable::Printable;
 
-/// Bytes that begin at a cache line, as the weights' profile asks.
-#[repr(C, align(64))]
-struct Aligned<B: ?Sized>(B);
-
-static DEMONSTRATION: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../weights/demo.safetensors"));
+static DEMONSTRATION: &[u8] = include_weights!("../../../weights/demo.safetensors");
 
 const NOTE: &str = "\
 note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
@@ -21,14 +18,39 @@ note: these are the built-in demonstration weights: ten classes, 64x64 pixels, o
           googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
       and add `--weights googlenet.safetensors`.";
 
-/// The weights at `path`, or the demonstration weights, which say what they are.
+/// The weights at `path`, mapped, or the demonstration weights, which say what they are.
 pub fn model(path: Option<&Path>) -> Outcome<Model> {
     match path {
-        Some(path) => Model::open(path).or_fail(Code::Model, path.display()),
+        Some(path) => map(path).or_fail(Code::Model, path.display()),
         None => {
             eprintln!("{NOTE}");
-            Model::from_static(&DEMONSTRATION.0).or_fail(Code::Model, "the demonstration weights")
+            Model::from_static(DEMONSTRATION).or_fail(Code::Model, "the demonstration weights")
         }
+    }
+}
+
+#[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
+fn map(path: &Path) -> googlenet::Result<Model> {
+    // SAFETY: whoever starts the command is told so, and no part of the command writes to an existing file.
+    unsafe { Model::map(path) }
+}
+
+/// A session; `verbose` says on stderr how its weights came into use.
+pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Session> {
+    let session = model.session(options).or_fail(Code::Usage, "")?;
+    if verbose {
+        eprintln!("weights: {}", weights(model, &session));
+    }
+    Ok(session)
+}
+
+/// How a session's weights came into use.
+pub fn weights(model: &Model, session: &Session) -> String {
+    let packing = session.packing();
+    match model.packing() {
+        _ if session.uses_packed_file() => format!("packed in the file for {packing}, used where they lie"),
+        Some(other) => format!("packed in memory for {packing}; the file's are for {}", Printable(other)),
+        None => format!("packed in memory for {packing}"),
     }
 }
 

@@ -9,6 +9,7 @@ mod exit;
 mod inspect;
 mod load;
 mod output;
+mod pack;
 mod plan;
 mod printable;
 mod progress;
@@ -46,13 +47,14 @@ enum Command {
     Run(run::Run),
     Bench(bench::Bench),
     Convert(convert::Convert),
+    Pack(pack::Pack),
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
     Plan(plan::Plan),
 }
 
 const AFTER_HELP: &str = "\
-Results go to stdout, words to stderr.
+Results go to stdout, words to stderr. Weight files are mapped: nobody may write to one while it is in use.
 
 Exit codes:
   0  done
@@ -98,6 +100,7 @@ impl Command {
             Command::Run(command) => command.run(out),
             Command::Bench(command) => command.run(out),
             Command::Convert(command) => command.run(out),
+            Command::Pack(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
             Command::Plan(command) => command.run(out),

@@ -50,6 +50,7 @@ impl Plan {
             self.batch,
             session.arena_bytes() as f64 / (1 << 20) as f64,
         )?;
+        writeln!(out, "weights {}", load::weights(&model, &session))?;
         let mut phase = None;
         for step in session.describe() {
             if phase != Some(step.phase) {

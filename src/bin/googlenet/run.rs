@@ -39,6 +39,9 @@ pub struct Run {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
+    /// Say on stderr how the weights came into use
+    #[arg(long)]
+    verbose: bool,
     /// Replace the output if it exists
     #[arg(long)]
     force: bool,
@@ -61,7 +64,7 @@ impl Run {
         let batch = images.min(threads).min(Options::MAX_PIXELS / (side * side));
         let endpoint = if self.endpoint == "logits" { LOGITS } else { &self.endpoint };
         let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
-        let mut session = model.session(options).or_fail(Code::Usage, "")?;
+        let mut session = load::session(&model, options, self.verbose)?;
         let [c, h, w] = session.endpoint_shape(endpoint).expect("it was asked for");
         let flat = [LOGITS, "prob"].contains(&endpoint);
         let shape = if flat { vec![images, c] } else { vec![images, c, h, w] };

@@ -1,0 +1,103 @@
+//! Class activation maps: where in the picture a class is seen.
+//!
+//! The classifier is linear and reads the mean of each channel `c` of the last map `x`, so that its logit for a class
+//! `o` is itself a mean over pixels (Zhou et al. 2016, arXiv:1512.04150, section 2):
+//!
+//! ```text
+//! logit[o] = bias[o] + sum_c w[o][c] * mean_p x[c][p] = bias[o] + mean_p map[p],   map[p] = sum_c w[o][c] * x[c][p]
+//! ```
+
+use super::Session;
+use crate::model::{Graph, Op, Place};
+use crate::{Error, Result};
+
+/// How much each place of a picture speaks for a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassMap {
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// `[h, w]`, each the share of one place: their mean and `bias` add up to the class's logit.
+    pub values: Vec<f32>,
+    /// What speaks for the class whatever the picture.
+    pub bias: f32,
+}
+
+/// The layers that a map is made of.
+pub(super) struct Head {
+    /// The map whose channels' means are classified.
+    pub map: Place,
+    /// The classifier's name.
+    classifier: String,
+}
+
+/// The head of a network that ends in a mean and a classifier.
+pub(super) fn head(graph: &Graph) -> Option<Head> {
+    let classifier = graph.nodes.iter().rfind(|node| matches!(node.op, Op::FullyConnected { .. }))?;
+    let mean = graph.nodes.iter().find(|node| node.output.tensor == classifier.input)?;
+    matches!(mean.op, Op::GlobalAverage).then(|| Head {
+        map: Place { tensor: mean.input, channel: 0, channels: graph.tensors[mean.input].c },
+        classifier: classifier.name.clone(),
+    })
+}
+
+impl Session {
+    /// The map of `class` for an image of the last run's batch; the session has to be made with
+    /// [`super::Options::class_maps`].
+    ///
+    /// At the input side 224 a map has 7x7 places, each 32 pixels of the input from the next.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] if there is no such image or class, [`Error::NoClassMaps`] if they were not asked for.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut session = model.session(Options::new().class_maps(true))?;
+    /// session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.3).sin());
+    /// session.run();
+    /// let map = session.class_map(0, 3)?;
+    /// let mean = map.values.iter().sum::<f32>() / map.values.len() as f32;
+    /// assert_eq!(map.shape, [2, 2]);
+    /// assert!((mean + map.bias - session.logits()[3]).abs() < 1e-4);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn class_map(&self, image: usize, class: usize) -> Result<ClassMap> {
+        let [h, w] = self.class_map_shape().ok_or(Error::NoClassMaps)?;
+        let mut values = vec![0.0; h * w];
+        let bias = self.write_class_map(image, class, &mut values)?;
+        Ok(ClassMap { shape: [h, w], values, bias })
+    }
+
+    /// Rows and columns of a map; none if they were not asked for.
+    pub fn class_map_shape(&self) -> Option<[usize; 2]> {
+        let [_, h, w] = self.map_output()?.shape;
+        Some([h, w])
+    }
+
+    /// Writes the map to `values` and returns the bias.
+    pub(crate) fn write_class_map(&self, image: usize, class: usize, values: &mut [f32]) -> Result<f32> {
+        let below = |option, value, count: usize| match value < count {
+            true => Ok(()),
+            false => Err(Error::OutOfRange { option, value, least: 0, most: count - 1 }),
+        };
+        let (output, head) = self.map_output().zip(self.head.as_ref()).ok_or(Error::NoClassMaps)?;
+        below("image", image, self.batch())?;
+        below("class", class, self.model.network.classes)?;
+        let tensor = |kind: &str| {
+            let name = format!("{}.{kind}", head.classifier);
+            let tensor = self.model.weights.tensor(&name);
+            Ok(tensor.ok_or(Error::MissingTensor { tensor: name })?.to_f32())
+        };
+        let (weights, biases) = (tensor("weight")?, tensor("bias")?);
+        let [c, h, w] = output.shape;
+        if values.len() != h * w {
+            return Err(Error::MapLength { expected: h * w, found: values.len() });
+        }
+        values.fill(0.0);
+        let x = &output.values[image * c * h * w..][..c * h * w];
+        for (x, &weight) in x.chunks_exact(h * w).zip(&weights[class * c..][..c]) {
+            values.iter_mut().zip(x).for_each(|(value, x)| *value += weight * x);
+        }
+        Ok(biases[class])
+    }
+}

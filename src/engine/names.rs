@@ -1,0 +1,41 @@
+//! How callers name layers: as the network does, or shorter where that is clear.
+
+use crate::model::{Graph, Place};
+
+/// The output that `name` stands for: a layer's whole name, a module's, or as much of one as stands before the slash
+/// where only one layer begins so. The input has no name here: it is not computed.
+pub(super) fn find(graph: &Graph, name: &str) -> Option<Place> {
+    let module = || graph.find(&format!("{name}/output"));
+    let alone = || {
+        let begins = |layer: &str| layer.split_once('/').is_some_and(|(first, _)| first == name);
+        let mut layers = graph.nodes.iter().filter(|node| begins(&node.name));
+        let place = layers.next()?.output;
+        layers.next().is_none().then_some(place)
+    };
+    graph.find(name).or_else(module).or_else(alone).filter(|place| place.tensor != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_stand_for_one_layer_or_none() {
+        let graph = crate::model::googlenet(10).graph(64);
+        let pairs = [
+            ("conv1", "conv1/7x7_s2"),
+            ("pool5", "pool5/7x7_s1"),
+            ("inception_4e", "inception_4e/output"),
+            ("inception_3a/1x1", "inception_3a/1x1"),
+            ("prob", "prob"),
+        ];
+        for (short, whole) in pairs {
+            let place = find(&graph, short);
+            assert!(place.is_some() && place == graph.find(whole), "{short}");
+        }
+        // Two layers each; none; the input.
+        for name in ["pool1", "conv2", "inception_9z", "", "/", "data"] {
+            assert_eq!(find(&graph, name), None, "{name}");
+        }
+    }
+}

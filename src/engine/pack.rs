@@ -1,0 +1,71 @@
+//! Weight files that also hold the weights as the kernels want them.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::model::check_side;
+use super::{Model, Options};
+use crate::plan;
+use crate::weights::{Dtype, NewTensor, PACKED, PACKING, write};
+use crate::{Error, Result};
+
+impl Model {
+    /// Writes a packed weight file to `path`: these weights, and again as sessions of `options` want them, so that
+    /// opening it packs nothing, and mapping it copies nothing. Returns what it is packed for, as
+    /// [`Session::packing`](super::Session::packing) names it; any other session packs the weights in memory, as
+    /// from any file. Of the options the instruction set and the side count.
+    ///
+    /// A reader sees the old file or the new one, never a part. Without `force` an existing file is an error.
+    ///
+    /// # Errors
+    /// If an option is out of range, or the file exists or cannot be written.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options};
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("packed.safetensors");
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let packing = model.pack(&path, Options::new(), false)?;
+    /// let session = Model::open(&path)?.session(Options::new().threads(2))?;
+    /// assert!(session.uses_packed_file() && session.packing() == packing);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn pack(&self, path: impl AsRef<Path>, options: Options, force: bool) -> Result<String> {
+        let side = options.side.unwrap_or(self.side());
+        check_side(side)?;
+        if !(1..=Options::MAX_THREADS).contains(&options.threads) {
+            let (value, most) = (options.threads, Options::MAX_THREADS);
+            return Err(Error::OutOfRange { option: "threads", value, least: 1, most });
+        }
+        let graph = self.network().graph(side);
+        let (packing, packed) = plan::pack(&graph, options.resolve_isa()?, self.weights(), options.threads)?;
+        let shapes: Vec<[usize; 1]> = packed.iter().map(|(_, values)| [values.len()]).collect();
+        let own = self.weights().tensors().filter(|tensor| !tensor.name().starts_with(PACKED)).map(|tensor| {
+            NewTensor { name: tensor.name(), shape: tensor.shape(), dtype: tensor.dtype(), values: tensor.to_f32() }
+        });
+        let packed = packed.iter().zip(&shapes).map(|((name, values), shape)| {
+            let values = Cow::Borrowed(&values[..]);
+            NewTensor { name, shape, dtype: Dtype::F32, values }
+        });
+        let mut metadata = self.weights().metadata().clone();
+        metadata.insert(PACKING.to_owned(), packing.clone());
+        write(path, &metadata, &own.chain(packed).collect::<Vec<_>>(), force)?;
+        Ok(packing)
+    }
+
+    /// What the weight file is packed for; `None` if it is not packed.
+    pub fn packing(&self) -> Option<&str> {
+        self.weights().metadata().get(PACKING).map(String::as_str)
+    }
+
+    /// What a file would have to be packed for, for sessions of `options` to use it where it lies; costs no packing.
+    ///
+    /// # Errors
+    /// If an option is out of range.
+    pub fn packing_for(&self, options: &Options) -> Result<String> {
+        let side = options.side.unwrap_or(self.side());
+        check_side(side)?;
+        Ok(plan::packing(&self.network().graph(side), options.resolve_isa()?))
+    }
+}

@@ -1,0 +1,199 @@
+//! Packed weights: every step's as its kernel wants them, made here or used where they lie in a weight file.
+//!
+//! A packed file holds, besides the network's own tensors, one tensor `packed/<layer>` for each step that has
+//! weights, `<layer>` being the step's first, and in its metadata the *packing*: the instruction set and a hash of
+//! every step's name, kernel and length. A plan whose own packing is the same uses those tensors in place; any other
+//! packs the network's tensors itself. The packing knows neither threads nor endpoints, which change no layout.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use googlenet_kernels::conv::{self, ConvShape};
+use googlenet_kernels::isa::Isa;
+
+use super::aligned::Aligned;
+use super::build::Layout;
+use super::cache::Cache;
+use super::describe;
+use super::direct::DirectStep;
+use super::lent::{self, Lent};
+use super::step::{Kind, Step};
+use crate::model::Graph;
+use crate::weights::{PACKED, PACKING, Weights};
+use crate::{Error, Result};
+
+/// Goes into every packing: raise it when a kernel's layout changes and its name does not.
+/// `packed_values_change_only_with_the_version` holds it to that.
+const VERSION: u32 = 1;
+
+/// One step's packed weights.
+pub(super) enum Packed {
+    /// Perhaps shared with other sessions of the model.
+    Made(Arc<Aligned>),
+    /// The tensor of that index, of f32 where it lies.
+    InFile(Arc<Weights>, usize),
+}
+
+impl Deref for Packed {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Packed::Made(values) => values,
+            Packed::InFile(weights, index) => weights.nth(*index).as_f32().expect("asked when it was found"),
+        }
+    }
+}
+
+/// The packing of a plan.
+pub(super) fn packing(graph: &Graph, layout: &Layout, isa: Isa) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    for step in layout.steps.iter().filter(|step| len(graph, step) > 0) {
+        hasher.update(key(graph, step, isa).as_bytes());
+    }
+    format!("{isa}-{VERSION}-{:016x}", hasher.digest())
+}
+
+/// What the values of a step's packed weights depend on, besides the model.
+fn key(graph: &Graph, step: &Step, isa: Isa) -> String {
+    // All layers of a stack; of a convolution and its pool, the convolution.
+    let nodes = if let Kind::Direct(_) = step.kind { &step.nodes[..] } else { &step.nodes[..1] };
+    let layers: Vec<&str> = nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect();
+    format!("{isa} {} {}: {}\n", describe::kernel(step).0, len(graph, step), layers.join(" + "))
+}
+
+/// Where packed weights come from.
+pub(super) struct Source<'a> {
+    pub weights: &'a Arc<Weights>,
+    pub cache: &'a Cache,
+    /// Threads to pack on, perhaps those that the caller lends.
+    pub threads: usize,
+    pub lent: Option<&'a Lent>,
+}
+
+/// Every step's packed weights: the file's, if it has this packing; else those that another session has, or new ones.
+pub(super) fn weights(
+    graph: &Graph,
+    layout: &Layout,
+    isa: Isa,
+    packing: &str,
+    source: &Source<'_>,
+) -> Result<Vec<Packed>> {
+    let fits = source.weights.metadata().get(PACKING).is_some_and(|own| own == packing);
+    if let Some(found) = fits.then(|| in_file(graph, layout, source.weights)).flatten() {
+        source.weights.populate_packed();
+        return Ok(found);
+    }
+    lent::map(layout.steps.len(), source.threads, source.lent, |index| {
+        let step = &layout.steps[index];
+        let pack = || pack(graph, step, source.weights);
+        source.cache.get(key(graph, step, isa), pack).map(Packed::Made)
+    })
+}
+
+/// The file's packed tensors, if all are there, of f32 and of the right length.
+fn in_file(graph: &Graph, layout: &Layout, source: &Arc<Weights>) -> Option<Vec<Packed>> {
+    let step = |step: &Step| match len(graph, step) {
+        0 => Some(Packed::Made(Arc::new(Aligned::zeroed(0)))),
+        len => {
+            let index = source.index_of(&tensor_name(graph, step))?;
+            let values = source.nth(index).as_f32()?;
+            (values.len() == len).then(|| Packed::InFile(source.clone(), index))
+        }
+    };
+    layout.steps.iter().map(step).collect()
+}
+
+/// Packs every step's weights, for a file.
+pub(super) fn make(graph: &Graph, layout: &Layout, source: &Weights, threads: usize) -> Result<Vec<Aligned>> {
+    lent::map(layout.steps.len(), threads, None, |index| pack(graph, &layout.steps[index], source))
+}
+
+/// The name of a step's tensor in a packed file.
+pub(super) fn tensor_name(graph: &Graph, step: &Step) -> String {
+    format!("{PACKED}{}", layer(graph, step))
+}
+
+/// The layer a step's weights are called after.
+fn layer<'a>(graph: &'a Graph, step: &Step) -> &'a str {
+    &graph.nodes[step.nodes[0]].name
+}
+
+/// Elements of a step's packed weights; 0 if it has none.
+pub(super) fn len(graph: &Graph, step: &Step) -> usize {
+    match &step.kind {
+        Kind::Direct(conv) => step.nodes.iter().map(|&node| part_len(conv, &part_shape(graph, conv, node))).sum(),
+        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.form.packed_len(&conv.shape),
+        Kind::FullyConnected { .. } => {
+            let oc = graph.nodes[step.nodes[0]].output.channels;
+            oc * (graph.tensors[step.input].len() + 1)
+        }
+        Kind::WinogradInput { .. } | Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::Lrn { .. } => 0,
+        Kind::GlobalAverage { .. } | Kind::Softmax => 0,
+    }
+}
+
+/// The convolution of one node of a stack.
+fn part_shape(graph: &Graph, conv: &DirectStep, node: usize) -> ConvShape {
+    ConvShape { oc: graph.nodes[node].output.channels, ..conv.shape }
+}
+
+fn part_len(conv: &DirectStep, shape: &ConvShape) -> usize {
+    conv::packed_len(&conv.kernel, shape.oc, shape.steps())
+}
+
+fn pack(graph: &Graph, step: &Step, source: &Weights) -> Result<Aligned> {
+    let mut packed = Aligned::zeroed(len(graph, step));
+    if packed.is_empty() {
+        return Ok(packed);
+    }
+    let tensors = |node: usize| -> Result<_> {
+        let name = &graph.nodes[node].name;
+        let tensor = |tensor: String| source.tensor(&tensor).ok_or(Error::MissingTensor { tensor });
+        Ok((tensor(format!("{name}.weight"))?.to_f32(), tensor(format!("{name}.bias"))?.to_f32()))
+    };
+    match &step.kind {
+        Kind::Direct(conv) => {
+            let mut rest = &mut packed[..];
+            for &node in &step.nodes {
+                let (w, bias) = tensors(node)?;
+                let shape = part_shape(graph, conv, node);
+                let (own, after) = rest.split_at_mut(part_len(conv, &shape));
+                conv.kernel.pack_weights(&shape, &w, &bias, own);
+                rest = after;
+            }
+        }
+        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => {
+            let (w, bias) = tensors(step.nodes[0])?;
+            conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
+        }
+        _ => {
+            let (w, bias) = tensors(step.nodes[0])?;
+            packed[..w.len()].copy_from_slice(&w);
+            packed[w.len()..].copy_from_slice(&bias);
+        }
+    }
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::googlenet;
+    use crate::plan::build;
+
+    /// A file is packed by one version of this crate and used by another: where values move, the version must too.
+    #[test]
+    fn packed_values_change_only_with_the_version() {
+        let bytes: &[u8] = include_bytes!("../../weights/demo.safetensors");
+        let source = Weights::from_vec(bytes.to_vec()).expect("valid");
+        let graph = googlenet(10).graph(64);
+        let layout = build::layout(&graph, Isa::Portable, 1, &[]);
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        for values in make(&graph, &layout, &source, 1).expect("packed") {
+            values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+        }
+        let known = (1, "portable-1-ee77c4e20caa3350", 14_146_885_686_193_268_720);
+        assert_eq!((VERSION, &packing(&graph, &layout, Isa::Portable)[..], hasher.digest()), known);
+    }
+}
