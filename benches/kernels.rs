@@ -64,8 +64,8 @@ fn others(c: &mut Criterion) {
             Op::MaxPool(_) => "pool",
             Op::Lrn(_) => "lrn",
             Op::GlobalAverage => "average",
-            Op::FullyConnected => "dense",
-            Op::Conv(_) | Op::Softmax => continue,
+            Op::FullyConnected { .. } => "dense",
+            Op::Conv(_) | Op::AveragePool(_) | Op::Softmax => continue,
         };
         if !seen.insert((family, input.len(), output.len())) {
             continue;
@@ -78,7 +78,8 @@ fn others(c: &mut Criterion) {
                 Op::MaxPool(p) => {
                     let (ih, iw, oh, ow) = (input.h, input.w, output.h, output.w);
                     let (kernel, stride) = (p.kernel, p.stride);
-                    let shape = pool::PoolShape { ih, iw, oh, ow, kernel, stride, pad_t: p.pad, pad_l: p.pad };
+                    let shape =
+                        pool::PoolShape { ih, iw, oh, ow, kernel, stride, pad_t: p.leading(ih), pad_l: p.leading(iw) };
                     group.bench_function(name, |b| b.iter(|| pool::select(isa)(&shape, black_box(&x), &mut y)));
                 }
                 Op::Lrn(l) => {

@@ -23,6 +23,8 @@ pub mod image;
 #[cfg(feature = "cli")]
 pub mod import;
 pub mod model;
+#[cfg(feature = "cli")]
+pub mod npy;
 mod plan;
 pub mod weights;
 

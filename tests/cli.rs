@@ -435,6 +435,21 @@ fn weights_that_f16_cannot_hold_are_not_converted() {
 }
 
 #[test]
+fn convert_says_which_network_it_found_and_what_is_not_finite() {
+    let folder = Folder::new();
+    let (odd, output) = (folder.path("odd.safetensors"), folder.path("out.safetensors"));
+    write_weights(&odd, &[], f32::NAN);
+    let ended = googlenet(&["convert", &odd, &output]);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && stderr.contains("warning: 1 values are NaN or infinite"), "{stderr}");
+    assert!(stderr.contains(": bvlc, 116 tensors, "), "{stderr}");
+    let arguments = ["convert", DEMONSTRATION, &output, "--force", "--dialect", "torchvision"];
+    fail(&arguments, 3, "dialect \"bvlc\", expected torchvision");
+    fail(&["convert", "a", "b", "--dialect", "caffe"], 2, "onnx-zoo");
+    assert!(succeed(&["cost", "--dialect", "torchvision"]).contains("6.62 M parameters"));
+}
+
+#[test]
 fn inspect_counts_nan_in_any_valid_file() {
     use googlenet::weights::{Dtype, NewTensor, write};
     let folder = Folder::new();

@@ -9,9 +9,9 @@ use googlenet::import::import_bytes;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    match import_bytes(bytes) {
+    match import_bytes(bytes, None) {
         Ok(imported) => {
-            assert!(imported.classes > 0 && imported.tensors.len() == 116);
+            assert!(imported.classes > 0 && imported.tensors.len() == 116 + 6 * imported.heads.len());
             for tensor in &imported.tensors {
                 assert_eq!(tensor.shape.iter().product::<usize>(), tensor.values.len(), "{}", tensor.name);
             }

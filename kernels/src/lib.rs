@@ -5,6 +5,7 @@
 //! instruction set into function pointers: by a `select`, or by a table of kernels among which the caller chooses.
 
 pub mod average;
+pub mod average_pool;
 pub mod conv;
 pub mod dense;
 pub mod isa;

@@ -1,6 +1,7 @@
 //! The small kernels from their definitions, in f64: what every variant is tested against. The convolution's
 //! reference is [`crate::conv::conv2d_ref`].
 
+use crate::average_pool::{AveragePoolShape, Windows};
 use crate::lrn::LrnShape;
 use crate::pool::PoolShape;
 
@@ -41,6 +42,34 @@ pub fn lrn_ref(shape: &LrnShape, x: &[f32]) -> Vec<f64> {
 /// The mean of each channel of `[c, plane]`.
 pub fn global_average_ref(x: &[f32], plane: usize) -> Vec<f64> {
     x.chunks_exact(plane).map(|x| x.iter().map(|&v| f64::from(v)).sum::<f64>() / plane as f64).collect()
+}
+
+/// Average pooling of `[c, ih, iw]`, element by element of the padded input.
+pub fn average_pool_ref(shape: &AveragePoolShape, x: &[f32]) -> Vec<f64> {
+    let s = shape;
+    let holds = |o: usize, outputs: usize, side: usize, i: usize| match s.windows {
+        // Of the padded input, where `i` counts from the padding's first.
+        Windows::Sliding { kernel, stride, .. } => i >= o * stride && i < o * stride + kernel,
+        // Part `i` of `side` and part `o` of `outputs` overlap.
+        Windows::Adaptive => i * outputs < (o + 1) * side && (i + 1) * outputs > o * side,
+    };
+    let pad = if let Windows::Sliding { pad, .. } = s.windows { pad } else { 0 };
+    let mut out = Vec::new();
+    for x in x.chunks_exact(s.ih * s.iw) {
+        for (oy, ox) in (0..s.oh).flat_map(|oy| (0..s.ow).map(move |ox| (oy, ox))) {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for (iy, ix) in (0..s.ih + 2 * pad).flat_map(|iy| (0..s.iw + 2 * pad).map(move |ix| (iy, ix))) {
+                if holds(oy, s.oh, s.ih, iy) && holds(ox, s.ow, s.iw, ix) {
+                    count += 1.0;
+                    if (pad..pad + s.ih).contains(&iy) && (pad..pad + s.iw).contains(&ix) {
+                        sum += f64::from(x[(iy - pad) * s.iw + ix - pad]);
+                    }
+                }
+            }
+            out.push(sum / count);
+        }
+    }
+    out
 }
 
 /// `bias + w x` of `w` `[oc, ic]`, and the sum of the terms' absolute values, which error bounds are made of.

@@ -32,7 +32,7 @@ pub(super) struct Head {
 
 /// The head of a network that ends in a mean and a classifier.
 pub(super) fn head(graph: &Graph) -> Option<Head> {
-    let classifier = graph.nodes.iter().rfind(|node| matches!(node.op, Op::FullyConnected))?;
+    let classifier = graph.nodes.iter().rfind(|node| matches!(node.op, Op::FullyConnected { .. }))?;
     let mean = graph.nodes.iter().find(|node| node.output.tensor == classifier.input)?;
     matches!(mean.op, Op::GlobalAverage).then(|| Head {
         map: Place { tensor: mean.input, channel: 0, channels: graph.tensors[mean.input].c },

@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 
 use crate::image::{Channels, Rule};
-use crate::model::{MAX_SIDE, MIN_SIDE, Network};
+use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
 use crate::{Error, Result};
 
 /// Which network the weights are of, and how pictures become its input.
 ///
 /// ```
-/// use googlenet::{Description, image::Channels, weights::Weights};
+/// use googlenet::{Description, image::Channels, model::Dialect, weights::Weights};
 ///
 /// let weights = Weights::open("weights/demo.safetensors")?;
 /// let description = Description::read(weights.metadata())?;
-/// assert_eq!((description.dialect.as_str(), description.side), ("bvlc", 64));
+/// assert_eq!((description.dialect, description.side), (Dialect::Bvlc, 64));
 /// assert_eq!((description.rule.channels, description.rule.mean), (Channels::Rgb, [127.5; 3]));
 /// assert_eq!(description.labels[3], "cat");
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
-    /// The form of the network, as in "bvlc".
-    pub dialect: String,
+    /// The form of the network.
+    pub dialect: Dialect,
     /// Side of the square input, in pixels.
     pub side: usize,
     /// How pictures become input.
@@ -35,11 +35,11 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `dialect`, `input_side`, `channels`,
-    /// `mean`, `std`, `resize`, `labels` that is missing, `labels` aside, or cannot be used.
+    /// [`Error::UnknownDialect`]; [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `dialect`,
+    /// `input_side`, `channels`, `mean`, `std`, `resize`, `labels` that is missing, `labels` aside, or cannot be used.
     pub fn read(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let metadata = Metadata(metadata);
-        let dialect = metadata.value("dialect")?.to_owned();
+        let dialect = metadata.dialect()?;
         let side = metadata.pixels("input_side", MIN_SIDE, MAX_SIDE, "a whole number of 32 to 4096")?;
         let channels = match metadata.value("channels")? {
             "bgr" => Channels::Bgr,
@@ -66,7 +66,8 @@ impl Description {
     /// [`Error::UnknownDialect`], or [`Error::LabelCount`] where there are labels, but not one for each class.
     pub fn fits(&self, network: &Network) -> Result<()> {
         if self.dialect != network.dialect {
-            return Err(Error::UnknownDialect { dialect: self.dialect.clone(), known: network.dialect });
+            let dialect = self.dialect.name().to_owned();
+            return Err(Error::UnknownDialect { dialect, known: vec![network.dialect.name()] });
         }
         match (self.labels.len(), network.classes) {
             (labels, classes) if labels != 0 && labels != classes => Err(Error::LabelCount { labels, classes }),
@@ -80,6 +81,12 @@ struct Metadata<'a>(&'a BTreeMap<String, String>);
 impl<'a> Metadata<'a> {
     fn value(&self, key: &'static str) -> Result<&'a str> {
         self.0.get(key).map(String::as_str).ok_or(Error::MetadataMissing { key })
+    }
+
+    fn dialect(&self) -> Result<Dialect> {
+        let name = self.value("dialect")?;
+        let known = || Dialect::ALL.map(Dialect::name).to_vec();
+        Dialect::from_name(name).ok_or_else(|| Error::UnknownDialect { dialect: name.to_owned(), known: known() })
     }
 
     fn unusable(&self, key: &'static str, expected: &'static str) -> Error {
@@ -122,7 +129,7 @@ mod tests {
     #[test]
     fn metadata_are_parsed_or_named() {
         let expected = Description {
-            dialect: "bvlc".into(),
+            dialect: Dialect::Bvlc,
             side: 224,
             rule: Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 },
             labels: vec!["tench".into(), "goldfish, \"Carassius\"".into()],
@@ -165,8 +172,9 @@ mod tests {
         assert!(matches!(fits, Err(Error::LabelCount { labels: 2, classes: 3 })), "{fits:?}");
         description.labels.clear();
         assert!(description.fits(&googlenet(3)).is_ok());
-        description.dialect = "torchvision".into();
+        description.dialect = Dialect::Torchvision;
+        assert!(description.fits(&Dialect::Torchvision.network(3)).is_ok());
         let fits = description.fits(&googlenet(3));
-        assert!(matches!(fits, Err(Error::UnknownDialect { known: "bvlc", .. })), "{fits:?}");
+        assert!(matches!(fits, Err(Error::UnknownDialect { known, .. }) if known == ["bvlc"]));
     }
 }

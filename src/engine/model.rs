@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Description, Options, Session};
 use crate::image::Rule;
-use crate::model::{Network, googlenet};
+use crate::model::{Dialect, Network};
 use crate::plan::Cache;
 use crate::weights::{PACKED, PACKING, Weights};
 use crate::{Error, Result};
@@ -90,7 +90,10 @@ impl Model {
     /// ```
     pub fn new(weights: Weights) -> Result<Self> {
         let description = Description::read(weights.metadata())?;
-        let network = googlenet(classes(&weights)?);
+        let network = description.dialect.network(classes(&weights)?);
+        // A head is part of the network where the file has it; then the whole of it, or tensors are missing.
+        let heads = ["loss1", "loss2"].map(|head| weights.tensor(&format!("{head}/classifier.bias")).map(|_| head));
+        let network = network.with_heads(&heads.into_iter().flatten().collect::<Vec<_>>());
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
         let (weights, cache) = (Arc::new(weights), Cache::default());
@@ -170,9 +173,9 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     Err(Error::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
 }
 
-/// As many as the classifier's bias has elements.
+/// As many as the classifier's bias, the last tensor of every dialect, has elements.
 fn classes(weights: &Weights) -> Result<usize> {
-    let (tensor, _) = googlenet(1).parameters().pop().expect("the table has tensors");
+    let (tensor, _) = Dialect::Bvlc.network(1).parameters().pop().expect("the table has tensors");
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
         Some(&[classes]) => Ok(classes),
         Some(found) => Err(Error::wrong_shape(tensor, &[None], found)),
@@ -202,6 +205,7 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::googlenet;
     use crate::weights::{Dtype, NewTensor, write};
     use std::collections::BTreeMap;
 
@@ -241,7 +245,7 @@ mod tests {
     fn weights_of_another_network_are_named() {
         type Change = fn(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>);
         model(|_, _| ()).expect("the table's own tensors");
-        let cases: [(Change, &str); 10] = [
+        let cases: [(Change, &str); 12] = [
             (|_, p| bias(p, &[3, 1]), "\"loss3/classifier.bias\" has shape [3, 1], expected [classes]"),
             (|_, p| bias(p, &[]), "\"loss3/classifier.bias\" has shape [], expected [classes]"),
             (|_, p| bias(p, &[4]), "4 classes"),
@@ -250,11 +254,16 @@ mod tests {
                 "\"loss3/classifier.weight\" has shape [3, 1024], expected [4, 1024]",
             ),
             (|_, p| p[0].1[2] = 5, "\"conv1/7x7_s2.weight\" has shape [64, 3, 5, 7], expected [64, 3, 7, 7]"),
+            (|_, p| p.push(("loss2/classifier.bias".into(), vec![3])), "\"loss2/conv.weight\" is missing"),
             (|_, p| p.push(("more".into(), vec![1])), "\"more\" is not part of the network"),
             (|_, p| p.truncate(115), "\"loss3/classifier.bias\" is missing"),
             (|_, p| drop(p.remove(7)), "\"inception_3a/1x1.bias\" is missing"),
             (|m, _| drop(m.insert("labels".into(), "[\"a\"]".into())), "1 labels for 3 classes"),
-            (|m, _| drop(m.insert("dialect".into(), "torchvision".into())), "unknown dialect \"torchvision\""),
+            (|m, _| drop(m.insert("dialect".into(), "caffe".into())), "dialect \"caffe\", expected bvlc or"),
+            (
+                |m, _| drop(m.insert("dialect".into(), "torchvision".into())),
+                "\"inception_3a/5x5.weight\" has shape [32, 16, 5, 5], expected [32, 16, 3, 3]",
+            ),
         ];
         for (change, expected) in cases {
             let error = model(change).err().expect(expected);

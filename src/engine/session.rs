@@ -9,7 +9,7 @@ use super::class_map::{self, Head};
 use super::model::{Inner, check_side};
 use super::names;
 use crate::image::{self, Rgb8, Rule};
-use crate::model::{Graph, Place};
+use crate::model::{Graph, Network, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
 use crate::{Error, Result};
 
@@ -63,6 +63,19 @@ pub struct Prediction {
     pub probability: f32,
 }
 
+/// The heads that `endpoints` are of; no other is computed.
+fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'static str>> {
+    let is_of = |endpoint: &String, head: &str| {
+        endpoint.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let asked = |head: &&str| endpoints.iter().any(|endpoint| is_of(endpoint, head));
+    let heads: Vec<_> = network.heads().into_iter().filter(asked).collect();
+    match heads.iter().find(|head| !network.head_fits(head, side)) {
+        Some(head) => Err(Error::HeadSide { head, side }),
+        None => Ok(heads),
+    }
+}
+
 impl Session {
     pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
         let in_range = |option, value, most| match value {
@@ -77,7 +90,7 @@ impl Session {
             return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
         }
         let isa = options.resolve_isa()?;
-        let mut graph = model.network.graph(side);
+        let mut graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
         graph.nodes.shrink_to_fit();
         graph.tensors.shrink_to_fit();
         let count = graph.nodes.len();

@@ -71,11 +71,15 @@ impl fmt::Display for Error {
                 write!(f, "{} has shape {found:?}, expected [{expected}]", Named { tensor, source_name })
             }
             Error::UnknownDialect { dialect, known } => {
-                write!(f, "unknown dialect {}, expected {known}", Quoted(dialect))
+                write!(f, "dialect {}, expected {}", Quoted(dialect), known.join(" or "))
             }
             Error::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
-            Error::NotAModel { source: _ } => write!(f, "not a safetensors file, and no ONNX model"),
+            Error::NotAModel { source: _ } => {
+                write!(f, "neither a safetensors nor an .npz file, and no ONNX model or .caffemodel")
+            }
             Error::Safetensors { source: _ } => write!(f, "damaged safetensors file"),
+            Error::Archive { member, what } if member.is_empty() => write!(f, "damaged .npz archive: {what}"),
+            Error::Archive { member, what } => write!(f, "array {} of the archive {what}", Quoted(member)),
             Error::NodeMismatch { node, layer, what, expected, found } => {
                 let [node, layer] = [node, layer].map(|text| Quoted(text));
                 write!(f, "node {node}, in the place of layer {layer}: {what}: expected ")?;
@@ -127,6 +131,9 @@ impl fmt::Display for Error {
                 write!(f, "class map has {expected} values, found room for {found}")
             }
             Error::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
+            Error::HeadSide { head, side } => {
+                write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")
+            }
             Error::Threads { threads, source: _ } => write!(f, "cannot start {threads} threads"),
         }
     }

@@ -209,12 +209,12 @@ pub enum Error {
         /// The file's, which may be nonsense.
         found: Vec<i64>,
     },
-    /// The weights are for a dialect that this version does not know.
+    /// The weights are for a dialect that nobody knows, or that is not the network's.
     UnknownDialect {
         /// The dialect.
         dialect: String,
-        /// The one that is known.
-        known: &'static str,
+        /// Those that would do.
+        known: Vec<&'static str>,
     },
     /// There are not as many labels as classes.
     LabelCount {
@@ -225,7 +225,7 @@ pub enum Error {
     },
 
     // Models to import.
-    /// Neither safetensors nor a readable ONNX model.
+    /// Neither safetensors nor `.npz`, nor a readable ONNX model or `.caffemodel`.
     NotAModel {
         /// What the decoder said; none if the bytes are an empty message.
         source: Option<Source>,
@@ -234,6 +234,13 @@ pub enum Error {
     Safetensors {
         /// What is wrong with it.
         source: Box<Error>,
+    },
+    /// A ZIP archive of arrays to import cannot be read.
+    Archive {
+        /// The array; empty where it is the archive itself.
+        member: String,
+        /// What is wrong with it.
+        what: &'static str,
     },
     /// A node is not what the network has in its place.
     NodeMismatch {
@@ -394,6 +401,13 @@ pub enum Error {
     UnknownLayer {
         /// The name asked for.
         layer: String,
+    },
+    /// An auxiliary head's matrix is made for another input side.
+    HeadSide {
+        /// The head.
+        head: &'static str,
+        /// The session's input side.
+        side: usize,
     },
     /// Threads could not be started.
     Threads {

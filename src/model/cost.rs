@@ -34,7 +34,7 @@ pub fn cost(graph: &Graph) -> Vec<Cost> {
             let channels = node.output.channels;
             let (multiply_adds, parameters) = match &node.op {
                 Op::Conv(shape) => (shape.multiply_adds(), (shape.steps() + 1) * shape.oc),
-                Op::FullyConnected => ((x.len() * channels) as u64, (x.len() + 1) * channels),
+                Op::FullyConnected { .. } => ((x.len() * channels) as u64, (x.len() + 1) * channels),
                 _ => (0, 0),
             };
             Cost { name: node.name.clone(), shape: [channels, y.h, y.w], multiply_adds, parameters: parameters as u64 }

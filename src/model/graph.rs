@@ -5,7 +5,7 @@
 
 use googlenet_kernels::conv::ConvShape;
 
-use super::{Layer, Lrn, MaxPool, Network};
+use super::{AveragePool, Layer, Lrn, MaxPool, Network};
 
 /// A network at one input side.
 #[derive(Clone, Debug)]
@@ -79,32 +79,73 @@ pub enum Op {
     MaxPool(MaxPool),
     /// Local response normalisation.
     Lrn(Lrn),
+    /// Means of windows.
+    AveragePool(AveragePool),
     /// The mean of each channel.
     GlobalAverage,
     /// Matrix and bias.
-    FullyConnected,
+    FullyConnected {
+        /// Whether ReLU follows.
+        relu: bool,
+    },
     /// Probabilities.
     Softmax,
 }
 
 impl Network {
-    /// Lowers the table for images of `side` by `side` pixels.
+    /// Lowers the table for images of `side` by `side` pixels, without auxiliary heads.
     ///
     /// # Panics
     /// If `side` is not in [`super::MIN_SIDE`]`..=`[`super::MAX_SIDE`].
     pub fn graph(&self, side: usize) -> Graph {
+        self.graph_with(side, &[])
+    }
+
+    /// The same with those heads of the network whose names are in `heads`, each after the module that it reads.
+    ///
+    /// # Panics
+    /// As [`Network::graph`].
+    pub fn graph_with(&self, side: usize, heads: &[&str]) -> Graph {
         assert!((super::MIN_SIDE..=super::MAX_SIDE).contains(&side), "input side {side}");
         let input = Tensor { name: "data".into(), c: self.channels, h: side, w: side };
         let mut graph = Graph { tensors: vec![input], nodes: Vec::new() };
         let mut last = 0;
         for layer in &self.layers {
-            last = graph.lower(layer, last, None, self.classes);
+            match layer {
+                Layer::Head(head) if heads.contains(&head.name) => {
+                    let lower = |last, layer| graph.lower(layer, last, None, self.classes);
+                    head.layers.iter().fold(last, lower);
+                }
+                Layer::Head(_) => {}
+                layer => last = graph.lower(layer, last, None, self.classes),
+            }
         }
         graph
     }
-}
 
-impl Network {
+    /// The names of its auxiliary heads, in order.
+    pub fn heads(&self) -> Vec<&'static str> {
+        let name = |layer: &Layer| if let Layer::Head(head) = layer { Some(head.name) } else { None };
+        self.layers.iter().filter_map(name).collect()
+    }
+
+    /// Whether its head `name` can run at `side`: its matrix is made for one size of the map before it.
+    ///
+    /// ```
+    /// use googlenet::model::Dialect;
+    ///
+    /// let network = Dialect::Bvlc.network(1000).with_heads(&["loss1"]);
+    /// assert!(network.head_fits("loss1", 224) && !network.head_fits("loss1", 256));
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Network::graph`].
+    pub fn head_fits(&self, name: &str, side: usize) -> bool {
+        let graph = self.graph_with(side, &[name]);
+        let first = graph.nodes.iter().find(|node| matches!(node.op, Op::FullyConnected { relu: true }));
+        first.is_some_and(|node| graph.tensors[node.input].plane() == HEAD_MAP * HEAD_MAP)
+    }
+
     /// Name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic, kh, kw]` or, of the
     /// classifier, `[classes, channels]`, then `<layer>.bias`, `[oc]`.
     ///
@@ -114,11 +155,11 @@ impl Network {
     /// assert_eq!(parameters[115], ("loss3/classifier.bias".to_owned(), vec![1000]));
     /// ```
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let graph = self.graph(super::MIN_SIDE); // no shape depends on it
+        let graph = self.graph_with(SIDE, &self.heads());
         let tensors = graph.nodes.iter().filter_map(|node| {
             let shape = match &node.op {
                 Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
-                Op::FullyConnected => vec![node.output.channels, graph.tensors[node.input].len()],
+                Op::FullyConnected { .. } => vec![node.output.channels, graph.tensors[node.input].len()],
                 _ => return None,
             };
             let bias = vec![shape[0]];
@@ -146,8 +187,8 @@ impl Graph {
                     kw: conv.kernel,
                     stride_h: conv.stride,
                     stride_w: conv.stride,
-                    pad_t: conv.pad,
-                    pad_l: conv.pad,
+                    pad_t: conv.leading(x.h),
+                    pad_l: conv.leading(x.w),
                 };
                 (conv.name.as_str(), Op::Conv(shape), conv.oc, oh, ow)
             }
@@ -156,8 +197,16 @@ impl Graph {
                 (pool.name.as_str(), Op::MaxPool(pool.clone()), x.c, oh, ow)
             }
             Layer::Lrn(lrn) => (lrn.name, Op::Lrn(lrn.clone()), x.c, x.h, x.w),
+            Layer::AveragePool(pool) => {
+                let (oh, ow) = (pool.output_side(x.h), pool.output_side(x.w));
+                (pool.name.as_str(), Op::AveragePool(pool.clone()), x.c, oh, ow)
+            }
             Layer::GlobalAverage { name } => (*name, Op::GlobalAverage, x.c, 1, 1),
-            Layer::FullyConnected { name } => (*name, Op::FullyConnected, classes, 1, 1),
+            Layer::FullyConnected(layer) => {
+                let op = Op::FullyConnected { relu: layer.hidden.is_some() };
+                (layer.name.as_str(), op, layer.hidden.unwrap_or(classes), 1, 1)
+            }
+            Layer::Head(_) => unreachable!("heads stand between the layers of a network"),
             Layer::Softmax { name } => (*name, Op::Softmax, x.c, 1, 1),
             Layer::Inception(module) => {
                 let channels = |branch: &Vec<Layer>| match branch.last() {
@@ -192,10 +241,51 @@ impl Graph {
         self.tensors.len() - 1
     }
 
-    /// The channels of the tensor that `name`, a layer's or a module's output's, stands for.
+    /// The channels of the tensor that `name`, a layer's, a head's or a module's output's, stands for.
     pub fn find(&self, name: &str) -> Option<Place> {
-        let node = self.nodes.iter().find(|node| node.name == name).map(|node| node.output);
+        let classifier = |node: &Node| node.name.strip_suffix("/classifier") == Some(name);
+        let node = self.nodes.iter().find(|node| node.name == name || classifier(node)).map(|node| node.output);
         let whole = |tensor: usize| Place { tensor, channel: 0, channels: self.tensors[tensor].c };
         node.or_else(|| self.tensors.iter().position(|tensor| tensor.name == name).map(whole))
+    }
+}
+
+/// The input side that shapes of weights are read at; only heads' depend on it, which are made for it.
+const SIDE: usize = 224;
+/// Side of the map that a head's first matrix is made for.
+const HEAD_MAP: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Dialect;
+
+    #[test]
+    fn heads_are_there_when_asked_for_and_change_nothing_else() {
+        for dialect in [Dialect::Bvlc, Dialect::Torchvision] {
+            let network = dialect.network(1000).with_heads(&["loss1", "loss2"]);
+            let plain = dialect.network(1000);
+            assert_eq!((network.heads(), plain.heads().len()), (vec!["loss1", "loss2"], 0));
+            let names =
+                |graph: crate::model::Graph| -> Vec<String> { graph.nodes.into_iter().map(|n| n.name).collect() };
+            assert_eq!(names(network.graph(224)), names(plain.graph(224)));
+            let graph = network.graph_with(224, &["loss2"]);
+            assert!(graph.find("loss1").is_none());
+            let conv = graph.nodes.iter().find(|node| node.name == "loss2/conv").expect("asked for");
+            assert_eq!(graph.tensors[conv.input].c, 528, "behind 4d");
+            let last: Vec<_> = graph.nodes[graph.nodes.len() - 2..].iter().map(|node| node.name.as_str()).collect();
+            assert_eq!(last, ["loss3/classifier", "prob"]);
+            // The published Caffe model has 13,378,280 values.
+            let count: usize = network.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+            let plain: usize = plain.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+            assert_eq!(count - plain, 13_378_280 - 6_998_552);
+        }
+    }
+
+    #[test]
+    fn a_head_fits_where_its_map_has_four_pixels_a_side() {
+        let fits = |dialect: Dialect, side| dialect.network(10).with_heads(&["loss1"]).head_fits("loss1", side);
+        let sides = [190, 191, 192, 224, 238, 239];
+        assert_eq!(sides.map(|side| fits(Dialect::Bvlc, side)), [false, true, true, true, true, false]);
+        assert_eq!(sides.map(|side| fits(Dialect::Torchvision, side)), [true; 6]);
     }
 }

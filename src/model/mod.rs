@@ -4,10 +4,12 @@
 //! GoogLeNet's); [`Network::graph`] lowers it for one input side to nodes and tensors in execution order.
 
 mod cost;
+mod dialect;
 mod googlenet;
 mod graph;
 
 pub use cost::{Cost, cost};
+pub use dialect::{Dialect, Form, Input};
 pub use googlenet::googlenet;
 pub use graph::{Graph, Node, Op, Place, Tensor};
 
@@ -16,14 +18,21 @@ pub use graph::{Graph, Node, Op, Place, Tensor};
 pub struct Network {
     /// `googlenet`.
     pub name: &'static str,
-    /// Which of its published forms the table describes, as weight files name it: `bvlc`.
-    pub dialect: &'static str,
+    /// Which of its published forms the table describes.
+    pub dialect: Dialect,
     /// Channels of the input image.
     pub channels: usize,
     /// How many classes it tells apart.
     pub classes: usize,
     /// The layers, in order.
     pub layers: Vec<Layer>,
+}
+
+impl Network {
+    /// The same network with those of `heads`, `loss1` and `loss2`, that its dialect has.
+    pub fn with_heads(self, heads: &[&str]) -> Network {
+        googlenet::table(self.dialect, self.classes, heads)
+    }
 }
 
 /// The smallest input side that leaves every layer of the family a pixel.
@@ -43,16 +52,17 @@ pub enum Layer {
     Lrn(Lrn),
     /// Branches over one input, concatenated by channel.
     Inception(Inception),
+    /// Means of windows.
+    AveragePool(AveragePool),
+    /// An auxiliary classifier over what the layer before it makes; the layer after it has the same input.
+    Head(Head),
     /// The mean of each channel.
     GlobalAverage {
         /// Its name.
         name: &'static str,
     },
-    /// A matrix and a bias; as many outputs as there are classes.
-    FullyConnected {
-        /// Its name.
-        name: &'static str,
-    },
+    /// A matrix and a bias.
+    FullyConnected(FullyConnected),
     /// Probabilities.
     Softmax {
         /// Its name.
@@ -72,7 +82,7 @@ pub struct Conv {
     /// Step between two outputs.
     pub stride: usize,
     /// Zeros around the input.
-    pub pad: usize,
+    pub padding: Padding,
 }
 
 /// A square max pool.
@@ -85,9 +95,59 @@ pub struct MaxPool {
     /// Step between two windows.
     pub stride: usize,
     /// Padding around the input, which never wins.
-    pub pad: usize,
-    /// How a last, incomplete window counts.
+    pub padding: Padding,
+    /// How a last, incomplete window counts; there is none where the padding is [`Padding::Same`].
     pub rounding: Rounding,
+}
+
+/// An average pool over square windows, or over parts of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AveragePool {
+    /// Its name.
+    pub name: String,
+    /// Where its windows lie.
+    pub windows: AverageWindows,
+}
+
+/// The windows of an average pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AverageWindows {
+    /// `kernel` pixels every `stride`; a last, incomplete window is kept (Caffe's rule).
+    Sliding {
+        /// Side of a window.
+        kernel: usize,
+        /// From one to the next.
+        stride: usize,
+    },
+    /// So many a side, whatever the map's size.
+    Adaptive(usize),
+}
+
+/// A fully connected layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FullyConnected {
+    /// Its name; its tensors are `<name>.weight` and `<name>.bias`.
+    pub name: String,
+    /// Outputs of a hidden layer, followed by ReLU; none of a classifier, with an output a class and no ReLU.
+    pub hidden: Option<usize>,
+}
+
+/// An auxiliary classifier (the paper's section 5), part of a network only where its weights are there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `loss1` or `loss2`, which as an endpoint is its logits.
+    pub name: &'static str,
+    /// Its layers; the last is `<name>/classifier`.
+    pub layers: Vec<Layer>,
+}
+
+/// How much is added around an input before windows are laid over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// So much at each edge.
+    Around(usize),
+    /// As much as `side / stride` windows, rounded up, take; the odd one at the end (TensorFlow's `SAME`).
+    Same,
 }
 
 /// What a pool does with a last window that reaches past the padded input.
@@ -119,17 +179,43 @@ pub struct Inception {
     pub branches: Vec<Vec<Layer>>,
 }
 
+impl Padding {
+    /// How much lies before the first of `side` pixels, under windows of `kernel` every `stride`.
+    fn leading(self, side: usize, kernel: usize, stride: usize) -> usize {
+        match self {
+            Padding::Around(pad) => pad,
+            Padding::Same => ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side) / 2,
+        }
+    }
+}
+
 impl MaxPool {
     /// The output side for an input side.
     pub fn output_side(&self, side: usize) -> usize {
+        let Padding::Around(pad) = self.padding else { return side.div_ceil(self.stride) };
         // A window larger than its input still counts as one (Caffe rounds a negative span up to 0).
-        let span = (side + 2 * self.pad).saturating_sub(self.kernel);
+        let span = (side + 2 * pad).saturating_sub(self.kernel);
         match self.rounding {
             Rounding::Floor => span / self.stride + 1,
             Rounding::Ceil => {
                 let out = span.div_ceil(self.stride) + 1;
-                if (out - 1) * self.stride >= side + self.pad { out - 1 } else { out }
+                if (out - 1) * self.stride >= side + pad { out - 1 } else { out }
             }
+        }
+    }
+
+    /// Padding before the first of `side` pixels.
+    pub fn leading(&self, side: usize) -> usize {
+        self.padding.leading(side, self.kernel, self.stride)
+    }
+}
+
+impl AveragePool {
+    /// The output side for an input side.
+    pub fn output_side(&self, side: usize) -> usize {
+        match self.windows {
+            AverageWindows::Sliding { kernel, stride } => side.saturating_sub(kernel).div_ceil(stride) + 1,
+            AverageWindows::Adaptive(n) => n,
         }
     }
 }
@@ -137,6 +223,40 @@ impl MaxPool {
 impl Conv {
     /// The output side for an input side.
     pub fn output_side(&self, side: usize) -> usize {
-        (side + 2 * self.pad - self.kernel) / self.stride + 1
+        match self.padding {
+            Padding::Around(pad) => (side + 2 * pad - self.kernel) / self.stride + 1,
+            Padding::Same => side.div_ceil(self.stride),
+        }
+    }
+
+    /// Zeros before the first of `side` pixels.
+    pub fn leading(&self, side: usize) -> usize {
+        self.padding.leading(side, self.kernel, self.stride)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_is_tensorflows() {
+        // Side, kernel, stride: outputs, padding before. By hand from TensorFlow's "Notes on padding".
+        for (side, kernel, stride, outputs, before) in [
+            (224, 7, 2, 112, 2), // 5 in all
+            (225, 7, 2, 113, 3), // 6 in all
+            (112, 3, 2, 56, 0),  // 1 in all
+            (113, 3, 2, 57, 1),  // 2 in all
+            (14, 2, 2, 7, 0),
+            (15, 2, 2, 8, 0), // 1 in all
+            (7, 3, 1, 7, 1),
+            (1, 3, 2, 1, 1),
+        ] {
+            let (name, padding) = (String::new(), Padding::Same);
+            let pool = MaxPool { name: name.clone(), kernel, stride, padding, rounding: Rounding::Floor };
+            let conv = Conv { name, oc: 1, kernel, stride, padding };
+            let sides = [pool.output_side(side), conv.output_side(side)];
+            assert_eq!((sides, [pool.leading(side), conv.leading(side)]), ([outputs; 2], [before; 2]), "{side}");
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::ConvShape;
 use googlenet_kernels::isa::Isa;
 use googlenet_kernels::{lrn, pool};
@@ -22,7 +23,7 @@ use super::place::{Buffer, place};
 use super::step::{Kind, Step, Task};
 use super::tasks::{access, cut};
 use super::winograd::WinogradStep;
-use crate::model::{Graph, Node, Op, Place};
+use crate::model::{AverageWindows, Graph, MaxPool, Node, Op, Place};
 
 /// Everything that is decided before the first run.
 #[derive(Debug)]
@@ -150,15 +151,17 @@ fn stack(graph: &Graph, first: usize) -> Vec<usize> {
     (first..graph.nodes.len()).filter(together).take(MAX_WRITES).collect()
 }
 
-/// The 3x3 max pool of stride 2 without padding that alone reads what the convolution `node` makes.
+/// The 3x3 max pool of stride 2 without leading padding that alone reads what the convolution `node` makes.
 fn fused_pool(graph: &Graph, node: usize, keep: &[Place]) -> Option<usize> {
     let output = graph.nodes[node].output;
     let mut readers = (0..graph.nodes.len()).filter(|&reader| graph.nodes[reader].input == output.tensor);
     let (Some(reader), None) = (readers.next(), readers.next()) else { return None };
     let whole = output.channels == graph.tensors[output.tensor].c;
     let kept = keep.iter().any(|place| place.tensor == output.tensor);
+    let (h, w) = (graph.tensors[output.tensor].h, graph.tensors[output.tensor].w);
+    let unpadded = |pool: &MaxPool| (pool.leading(h), pool.leading(w)) == (0, 0);
     match &graph.nodes[reader].op {
-        Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride, pool.pad) == (3, 2, 0) => Some(reader),
+        Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride) == (3, 2) && unpadded(pool) => Some(reader),
         _ => None,
     }
 }
@@ -174,16 +177,23 @@ fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {
             ow: y.w,
             kernel: pool.kernel,
             stride: pool.stride,
-            pad_t: pool.pad,
-            pad_l: pool.pad,
+            pad_t: pool.leading(x.h),
+            pad_l: pool.leading(x.w),
         }),
         Op::Lrn(lrn) => {
             let (c, plane) = (x.c, x.plane());
             let shape = lrn::LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k };
             Kind::Lrn { shape, in_place: false }
         }
+        Op::AveragePool(pool) => {
+            let windows = match pool.windows {
+                AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
+                AverageWindows::Adaptive(_) => Windows::Adaptive,
+            };
+            Kind::AveragePool(AveragePoolShape { ih: x.h, iw: x.w, oh: y.h, ow: y.w, windows })
+        }
         Op::GlobalAverage => Kind::GlobalAverage { plane: x.plane() },
-        Op::FullyConnected => Kind::FullyConnected,
+        Op::FullyConnected { relu } => Kind::FullyConnected { relu: *relu },
         Op::Softmax => Kind::Softmax,
     }
 }

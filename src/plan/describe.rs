@@ -77,8 +77,9 @@ pub(super) fn kernel(step: &Step) -> (String, String) {
         Kind::WinogradOutput(conv) => return (conv.form.name().into(), conv.reason.clone()),
         Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
         Kind::Lrn { shape, .. } => ("local response normalisation", format!("{} channels", shape.size)),
+        Kind::AveragePool(shape) => ("average pool", format!("{:?}", shape.windows)),
         Kind::GlobalAverage { plane } => ("average", format!("{plane} pixels")),
-        Kind::FullyConnected => ("dot products", String::new()),
+        Kind::FullyConnected { .. } => ("dot products", String::new()),
         Kind::Softmax => ("softmax", String::new()),
     };
     (name.into(), reason)

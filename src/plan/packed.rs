@@ -124,12 +124,12 @@ pub(super) fn len(graph: &Graph, step: &Step) -> usize {
     match &step.kind {
         Kind::Direct(conv) => step.nodes.iter().map(|&node| part_len(conv, &part_shape(graph, conv, node))).sum(),
         Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.form.packed_len(&conv.shape),
-        Kind::FullyConnected => {
+        Kind::FullyConnected { .. } => {
             let oc = graph.nodes[step.nodes[0]].output.channels;
             oc * (graph.tensors[step.input].len() + 1)
         }
-        Kind::WinogradInput { .. } | Kind::MaxPool(_) | Kind::Lrn { .. } | Kind::GlobalAverage { .. } => 0,
-        Kind::Softmax => 0,
+        Kind::WinogradInput { .. } | Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::Lrn { .. } => 0,
+        Kind::GlobalAverage { .. } | Kind::Softmax => 0,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use googlenet_kernels::isa::Isa;
 use googlenet_kernels::view::RowsMut;
-use googlenet_kernels::{average, dense, lrn, pool, softmax};
+use googlenet_kernels::{average, average_pool, dense, lrn, pool, softmax};
 
 use super::arena::Operands;
 use super::build::Layout;
@@ -85,13 +85,18 @@ impl Executor {
                 }
                 (self.lrn)(shape, y);
             }
+            Kind::AveragePool(shape) => average_pool::average_pool(shape, x, first(&mut operands).row(0)),
             Kind::GlobalAverage { plane } => (self.average)(x, *plane, first(&mut operands).row(0)),
-            Kind::FullyConnected => {
+            Kind::FullyConnected { relu } => {
                 let (ic, part) = (x.len(), &task.part);
                 let weights = &self.weights[task.step];
                 let oc = weights.len() / (ic + 1);
                 let rows = &weights[part.start * ic..part.end * ic];
-                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], first(&mut operands).row(0));
+                let y = first(&mut operands).row(0);
+                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], y);
+                if *relu {
+                    y.iter_mut().for_each(|y| *y = y.max(0.0));
+                }
             }
             Kind::Softmax => softmax::softmax(x, first(&mut operands).row(0)),
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use googlenet_kernels::{lrn, pool};
+use googlenet_kernels::{average_pool, lrn, pool};
 
 use super::direct::DirectStep;
 use super::winograd::WinogradStep;
@@ -37,10 +37,13 @@ pub(super) enum Kind {
         shape: lrn::LrnShape,
         in_place: bool,
     },
+    AveragePool(average_pool::AveragePoolShape),
     GlobalAverage {
         plane: usize,
     },
-    FullyConnected,
+    FullyConnected {
+        relu: bool,
+    },
     Softmax,
 }
 

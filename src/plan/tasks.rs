@@ -44,8 +44,8 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
             .map(|blocks| Task { step: index, part: 0..conv.tile_rows(), blocks })
             .collect(),
         Kind::Lrn { shape, .. } => by_part(shape.plane, light(y.len()), 0),
-        Kind::MaxPool(_) | Kind::GlobalAverage { .. } => by_part(y.c, light(4 * y.len()), 0),
-        Kind::FullyConnected => by_part(y.c, light(y.c * graph.tensors[step.input].len() / 8), 0),
+        Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::GlobalAverage { .. } => by_part(y.c, light(4 * y.len()), 0),
+        Kind::FullyConnected { .. } => by_part(y.c, light(y.c * graph.tensors[step.input].len() / 8), 0),
         Kind::Softmax => by_part(y.c, 1, 0),
     }
 }
@@ -122,14 +122,14 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
             let read = if *in_place { None } else { input };
             Access { read, writes: vec![region(output(0), 0..shape.c, part)] }
         }
-        Kind::MaxPool(_) | Kind::GlobalAverage { .. } => {
+        Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::GlobalAverage { .. } => {
             let (plane, out) = (graph.tensors[step.input].plane(), graph.tensors[output(0).tensor].plane());
             let planes = offsets[step.input] + part.start * plane..offsets[step.input] + part.end * plane;
             let y = region(output(0), part, 0..out);
             // Whole planes are one row: the kernel takes a slice.
             Access { read: input.map(|_| planes), writes: vec![row(y.offset, y.rows * out)] }
         }
-        Kind::FullyConnected | Kind::Softmax => {
+        Kind::FullyConnected { .. } | Kind::Softmax => {
             Access { read: input, writes: vec![row(offsets[output(0).tensor] + part.start, part.len())] }
         }
     }

@@ -101,6 +101,17 @@ pub struct Entry {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
+    parse_as(bytes, profile, false)
+}
+
+/// The same for another program's file, in which integers (I64) may stand between the weights, as PyTorch's counters
+/// do: they are held to the same layout, and left out of what is returned.
+#[cfg(feature = "cli")]
+pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<Header> {
+    parse_as(bytes, Profile::Plain, true)
+}
+
+fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
     let raw: RawHeader = serde_json::from_slice(json).map_err(|source| Error::header_syntax(&source))?;
@@ -117,8 +128,14 @@ pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
         }
         metadata.insert(key, value);
     }
-    let mut tensors = raw
-        .tensors
+    let (mut raw_tensors, mut left_out) = (raw.tensors, Vec::new());
+    for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| integers && entry.dtype == "I64") {
+        // As long as two f32.
+        entry.dtype = Dtype::F32.name().to_owned();
+        entry.shape.push(2);
+        left_out.push(name.clone());
+    }
+    let mut tensors = raw_tensors
         .into_iter()
         .map(|(name, raw)| entry(name, raw, data_start, data.len()))
         .collect::<Result<Vec<_>>>()?;
@@ -131,6 +148,7 @@ pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
     if profile == Profile::Strict {
         check_strict(data_start, &metadata, &tensors)?;
     }
+    tensors.retain(|tensor| !left_out.contains(&tensor.name));
     Ok(Header { data_start, metadata, tensors })
 }
 

@@ -30,9 +30,9 @@ mod tests;
 mod view;
 mod write;
 
-#[cfg(feature = "cli")] // for the importers
-pub(crate) use format::FORMAT;
 pub use format::{Dtype, Entry, Header, Profile, parse};
+#[cfg(feature = "cli")] // for the importers
+pub(crate) use format::{FORMAT, parse_foreign};
 pub(crate) use format::{PACKED, PACKING};
 #[cfg(feature = "cli")]
 pub(crate) use view::check_hash;

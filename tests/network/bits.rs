@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use googlenet::{Options, Session, isa, model, rayon};
+use googlenet::model::{self, Dialect};
+use googlenet::{Options, Session, isa, rayon};
 
 const SIDE: usize = 64;
 
@@ -41,8 +42,8 @@ fn threads_slots_and_runs_give_the_same_bits() {
 
 #[test]
 fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
-    let model = crate::random::random_model(&model::googlenet(10), SIDE);
-    for isa in isa::detected() {
+    for (dialect, isa) in Dialect::ALL.into_iter().flat_map(|dialect| isa::detected().map(move |isa| (dialect, isa))) {
+        let model = crate::random::random_model(&dialect.network(10), SIDE);
         let logits = |options: Options| -> Vec<u32> {
             let mut session = model.session(options.isa(isa)).expect("a session");
             session.input_mut().iter_mut().zip(picture(1)).for_each(|(x, value)| *x = value);
@@ -53,7 +54,7 @@ fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
         for layer in ["conv1/7x7_s2", "pool1/3x3_s2", "conv2/3x3", "inception_3a/3x3_reduce"] {
             for threads in [1, 2, 9] {
                 let options = Options::new().threads(threads).endpoint(layer);
-                assert_eq!(logits(options), expected, "{isa}: {layer} kept, {threads} threads");
+                assert_eq!(logits(options), expected, "{dialect}, {isa}: {layer} kept, {threads} threads");
             }
         }
     }

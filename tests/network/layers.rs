@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use googlenet::model::{self, Graph, Op};
+use googlenet::model::{self, AverageWindows, Dialect, Graph, Network, Op};
 use googlenet::{Options, isa};
+use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::conv2d_ref;
 use googlenet_kernels::lrn::LrnShape;
 use googlenet_kernels::pool::PoolShape;
-use googlenet_kernels::reference::{dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref};
+use googlenet_kernels::reference::{
+    average_pool_ref, dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref,
+};
 
 /// Runs one layer in f64.
 fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
@@ -24,8 +27,8 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
                 ow: y.w,
                 kernel: pool.kernel,
                 stride: pool.stride,
-                pad_t: pool.pad,
-                pad_l: pool.pad,
+                pad_t: pool.leading(tensor.h),
+                pad_l: pool.leading(tensor.w),
             };
             max_pool_ref(&shape, x).into_iter().map(f64::from).collect()
         }
@@ -34,7 +37,17 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
             lrn_ref(&LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k }, x)
         }
         Op::GlobalAverage => global_average_ref(x, tensor.plane()),
-        Op::FullyConnected => dense_ref(x, w("weight"), w("bias")).0,
+        Op::AveragePool(pool) => {
+            let windows = match pool.windows {
+                AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
+                AverageWindows::Adaptive(_) => Windows::Adaptive,
+            };
+            average_pool_ref(&AveragePoolShape { ih: tensor.h, iw: tensor.w, oh: y.h, ow: y.w, windows }, x)
+        }
+        Op::FullyConnected { relu } => {
+            let floor = if *relu { 0.0 } else { f64::NEG_INFINITY };
+            dense_ref(x, w("weight"), w("bias")).0.into_iter().map(|v| v.max(floor)).collect()
+        }
         Op::Softmax => softmax_ref(x),
     }
 }
@@ -66,12 +79,11 @@ const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 
 /// Each layer alone, on the engine's own input of it, and the whole network up to it, each layer of the reference
 /// on the reference's own input, rounded to f32 once.
-fn every_layer_is_its_definition(side: usize) {
-    let network = model::googlenet(10);
-    let graph = network.graph(side);
+fn every_layer_is_its_definition(network: &Network, side: usize) {
+    let graph = network.graph_with(side, &network.heads());
     let weights: HashMap<_, _> =
-        crate::random::random_tensors(&network).into_iter().map(|(name, _, v)| (name, v)).collect();
-    let model = crate::random::random_model(&network, side);
+        crate::random::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
+    let model = crate::random::random_model(network, side);
     let input: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.731).sin() * 100.0).collect();
 
     let mut tensors: Vec<Vec<f32>> = graph.tensors.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
@@ -108,19 +120,42 @@ fn every_layer_is_its_definition(side: usize) {
             assert!(max <= max_bound && rms <= rms_bound, "{isa}: up to {}: max {max:e}, rms {rms:e}", node.name);
             worst = (worst.0.max(max), worst.1.max(rms));
         }
-        println!("{isa} at side {side}: up to any layer within {:.1e} of the largest, rms {:.1e}", worst.0, worst.1);
+        println!(
+            "{isa}, {} at side {side}: up to any layer within {:.1e} of the largest, rms {:.1e}",
+            network.dialect, worst.0, worst.1
+        );
     }
 }
 
 #[test]
 fn every_layer_at_a_small_side_is_its_definition() {
-    every_layer_is_its_definition(64);
+    every_layer_is_its_definition(&model::googlenet(10), 64);
+}
+
+/// Both kinds of heads, at sides where their maps are 4x4.
+#[test]
+fn every_layer_of_the_heads_is_its_definition() {
+    for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
+        if cfg!(target_arch = "x86_64") || side < 100 {
+            every_layer_is_its_definition(&dialect.network(7).with_heads(&["loss1", "loss2"]), side);
+        }
+    }
 }
 
 /// The networks' own size, where the plan chooses other forms; too slow where every instruction is emulated.
 #[test]
 fn every_layer_at_224_is_its_definition() {
     if cfg!(target_arch = "x86_64") {
-        every_layer_is_its_definition(224);
+        every_layer_is_its_definition(&model::googlenet(10), 224);
+    }
+}
+
+/// Sides that are odd here and there on the way down, where dialects differ most.
+#[test]
+fn every_layer_of_other_dialects_is_its_definition() {
+    for (dialect, side) in
+        [(Dialect::Torchvision, 64), (Dialect::TfSlim, 71), (Dialect::TfSlim, 64), (Dialect::OnnxZoo, 95)]
+    {
+        every_layer_is_its_definition(&dialect.network(7), side);
     }
 }

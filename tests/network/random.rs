@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use googlenet::Model;
-use googlenet::model::Network;
+use googlenet::model::{Dialect, Network};
 use googlenet::weights::{Dtype, NewTensor, write};
 
-/// Tensors as a weight file of the BVLC preprocessing, in memory.
-pub fn model_of(tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
+/// Tensors of `dialect` as a weight file of the BVLC preprocessing, in memory.
+pub fn model_of(dialect: Dialect, tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
     let keys = [
-        ("dialect", "bvlc"),
+        ("dialect", dialect.name()),
         ("channels", "bgr"),
         ("mean", "104,117,123"),
         ("std", "1,1,1"),
@@ -53,5 +53,5 @@ pub fn random_model(network: &Network, side: usize) -> Model {
         .iter()
         .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F32, values: values.into() })
         .collect();
-    model_of(&tensors, side, "random")
+    model_of(network.dialect, &tensors, side, "random")
 }

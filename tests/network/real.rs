@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use googlenet::model::Dialect;
 use googlenet::weights::{Dtype, NewTensor};
 use googlenet::{Model, import};
 
@@ -25,7 +26,7 @@ pub fn real_model() -> Option<Model> {
         .iter()
         .map(|t| NewTensor { name: &t.name, shape: &t.shape, dtype: Dtype::F32, values: (&t.values).into() })
         .collect();
-    Some(model_of(&tensors, 224, "real"))
+    Some(model_of(Dialect::Bvlc, &tensors, 224, "real"))
 }
 
 /// The reference inputs and outputs: 16 images as i16, logits and probabilities of ONNX Runtime.

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use googlenet::import::{MAX_BYTES, import_bytes};
-use googlenet::model::googlenet;
+use googlenet::import::{Imported, MAX_BYTES, import_bytes};
+use googlenet::model::Dialect;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
 use googlenet::{Description, Error, file};
 use serde_json::json;
@@ -15,7 +15,8 @@ use serde_json::json;
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::{load, output};
 
-/// Convert weights: an ONNX graph of GoogLeNet, or a safetensors file with Caffe's names.
+/// Convert weights: GoogLeNet as an ONNX graph, as a .caffemodel, or as safetensors or .npz under the names of Caffe,
+/// torchvision or TensorFlow's slim.
 ///
 /// Every node or tensor is checked against the network's table. How pictures become input is stored with the weights:
 /// what an option says, else what IN's own metadata say, else what the dialect's authors did.
@@ -28,25 +29,25 @@ pub struct Convert {
     /// What to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Which GoogLeNet it is
-    #[arg(long, value_enum, default_value = "bvlc")]
-    dialect: Dialect,
+    /// Which GoogLeNet it has to be [default: what IN says; of bare tensors under Caffe's names, bvlc]
+    #[arg(long, value_parser = load::dialect())]
+    dialect: Option<Dialect>,
     /// A text file with a label a line, in the order of the classes; a synset id in front is left out
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Order of the colour channels [default of bvlc: bgr]
+    /// Order of the colour channels [default: the dialect's]
     #[arg(long, value_enum)]
     channels: Option<Channels>,
-    /// Subtracted from each channel's 0 to 255, in their order [default of bvlc: 104,117,123]
+    /// Subtracted from each channel's 0 to 255, in their order [default: the dialect's]
     #[arg(long, value_name = "A,B,C", value_parser = triple, allow_hyphen_values = true)]
     mean: Option<[f32; 3]>,
-    /// What each channel is divided by, in their order [default of bvlc: 1,1,1]
+    /// What each channel is divided by, in their order [default: the dialect's]
     #[arg(long, value_name = "A,B,C", value_parser = positive_triple)]
     std: Option<[f32; 3]>,
-    /// A picture's short side before the crop, in pixels [default of bvlc: 256; with --side, 8/7 of it]
+    /// A picture's short side before the crop, in pixels [default: 256; with --side, 8/7 of it]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     resize: Option<usize>,
-    /// Side of the input, in pixels [default of bvlc: 224]
+    /// Side of the input, in pixels [default: 224]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
     /// Store 16-bit floats: half the size
@@ -55,12 +56,6 @@ pub struct Convert {
     /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Dialect {
-    /// Caffe's reference model
-    Bvlc,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -73,17 +68,17 @@ enum Channels {
 
 const EXAMPLE: &str = "\
 Example:
-  googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt";
+  googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt";
 
 impl Convert {
     /// Writes the converted file.
     pub fn run(self, _out: &mut dyn Write) -> Outcome {
         output::check(&self.output, self.force)?;
         let bytes = file::read(&self.input, MAX_BYTES).or_fail(Code::Model, self.input.display())?;
-        let imported = import_bytes(&bytes).or_fail(Code::Model, self.input.display())?;
+        let imported = import_bytes(&bytes, self.dialect).or_fail(Code::Model, self.input.display())?;
         // An ONNX file is none, and says nothing of pictures.
         let own = parse(&bytes, Profile::Plain).map(|header| header.metadata).unwrap_or_default();
-        let metadata = self.metadata(&own, imported.classes)?;
+        let metadata = self.metadata(&own, &imported)?;
         self.check(&metadata, imported.classes)?;
         let dtype = if self.f16 { Dtype::F16 } else { Dtype::F32 };
         let tensors: Vec<_> = imported
@@ -97,12 +92,18 @@ impl Convert {
             })
             .collect();
         write(&self.output, &metadata, &tensors, self.force).or_fail(Code::System, self.input.display())?;
-        eprintln!("{}: {} tensors, {} classes", self.output.display(), tensors.len(), imported.classes);
+        if imported.non_finite > 0 {
+            eprintln!("warning: {} values are NaN or infinite", imported.non_finite);
+        }
+        let heads =
+            if imported.heads.is_empty() { String::new() } else { format!(", with {}", imported.heads.join(", ")) };
+        let (dialect, classes) = (imported.dialect, imported.classes);
+        eprintln!("{}: {dialect}{heads}, {} tensors, {classes} classes", self.output.display(), tensors.len());
         Ok(())
     }
 
     /// The metadata of the file to write; `own` are those of the file that was read.
-    fn metadata(&self, own: &BTreeMap<String, String>, classes: usize) -> Outcome<BTreeMap<String, String>> {
+    fn metadata(&self, own: &BTreeMap<String, String>, imported: &Imported) -> Outcome<BTreeMap<String, String>> {
         let side = match (self.side, own.get("input_side")) {
             (Some(side), _) => side,
             (None, Some(side)) => load::side(side).map_err(|why| {
@@ -115,9 +116,7 @@ impl Convert {
             (None, None, true) => side, // said nothing of a margin
             (None, ..) => side * 256 / 224,
         };
-        let dialect = match self.dialect {
-            Dialect::Bvlc => "bvlc",
-        };
+        let input = imported.input.unwrap_or(imported.dialect.form().input);
         let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
         let channels = self.channels.map(|channels| match channels {
             Channels::Bgr => "bgr".to_owned(),
@@ -131,15 +130,15 @@ impl Convert {
             None => own_or("resize", None, &resize.to_string()),
         };
         let mut metadata = BTreeMap::from([
-            ("dialect".into(), dialect.into()),
+            ("dialect".into(), imported.dialect.name().into()),
             ("input_side".into(), side.to_string()),
-            ("channels".into(), own_or("channels", channels, "bgr")),
-            ("mean".into(), own_or("mean", self.mean.map(list), "104,117,123")),
-            ("std".into(), own_or("std", self.std.map(list), "1,1,1")),
+            ("channels".into(), own_or("channels", channels, input.channels)),
+            ("mean".into(), own_or("mean", self.mean.map(list), &list(input.mean))),
+            ("std".into(), own_or("std", self.std.map(list), &list(input.std))),
             ("resize".into(), resize),
         ]);
         let labels = match &self.labels {
-            Some(path) => Some(json!(read_labels(path, classes)?).to_string()),
+            Some(path) => Some(json!(read_labels(path, imported.classes)?).to_string()),
             None => own.get("labels").cloned(),
         };
         metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
@@ -148,7 +147,8 @@ impl Convert {
 
     /// Fails if the engine would refuse a file with these metadata: by the option's fault, or IN's.
     fn check(&self, metadata: &BTreeMap<String, String>, classes: usize) -> Outcome {
-        let checked = Description::read(metadata).and_then(|description| description.fits(&googlenet(classes)));
+        let checked =
+            Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));
         let asked = match &checked {
             Err(Error::MetadataValue { key: "input_side", .. }) => self.side.is_some(),
             Err(Error::MetadataValue { key: "channels", .. }) => self.channels.is_some(),

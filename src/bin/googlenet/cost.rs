@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use googlenet::model::{self, googlenet};
+use googlenet::model::{self, Dialect};
 use serde_json::json;
 
 use crate::exit::Outcome;
@@ -13,6 +13,9 @@ use crate::load;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Cost {
+    /// Which GoogLeNet it is
+    #[arg(long, default_value = "bvlc", value_parser = load::dialect())]
+    dialect: Dialect,
     /// Side of the input, in pixels
     #[arg(long, value_name = "PIXELS", default_value = "224", value_parser = load::side)]
     side: usize,
@@ -31,7 +34,7 @@ Example:
 impl Cost {
     /// Prints the table.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
-        let network = googlenet(self.classes);
+        let network = self.dialect.network(self.classes);
         let layers = model::cost(&network.graph(self.side));
         let multiply_adds: u64 = layers.iter().map(|layer| layer.multiply_adds).sum();
         let parameters: u64 = layers.iter().map(|layer| layer.parameters).sum();
@@ -49,7 +52,7 @@ impl Cost {
                 .collect();
             let table = json!({
                 "network": network.name,
-                "dialect": network.dialect,
+                "dialect": network.dialect.name(),
                 "side": self.side,
                 "classes": self.classes,
                 "multiply_adds": multiply_adds,

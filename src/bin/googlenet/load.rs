@@ -3,7 +3,8 @@
 use std::num::NonZero;
 use std::path::Path;
 
-use googlenet::model::{MAX_SIDE, MIN_SIDE};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use googlenet::{Model, Options, Session, include_weights};
 
 use crate::exit::{Code, OrFail, Outcome};
@@ -14,7 +15,7 @@ static DEMONSTRATION: &[u8] = include_weights!("../../../weights/demo.safetensor
 const NOTE: &str = "\
 note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
       For ImageNet's 1000 classes fetch the BVLC GoogLeNet, then
-          googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt
+          googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
       and add `--weights googlenet.safetensors`.";
 
 /// The weights at `path`, mapped, or the demonstration weights, which say what they are.
@@ -56,6 +57,12 @@ pub fn weights(model: &Model, session: &Session) -> String {
 /// As many threads as this process may run at once.
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
+}
+
+/// Parses `--dialect`.
+pub fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
+    names.map(|name| Dialect::from_name(&name).expect("one of the names"))
 }
 
 /// Parses `--threads`.

@@ -8,7 +8,6 @@ mod cost;
 mod exit;
 mod inspect;
 mod load;
-mod npy;
 mod output;
 mod pack;
 mod plan;
@@ -33,7 +32,7 @@ use printable::Printable;
 /// classifies a built-in photograph with built-in demonstration weights. For ImageNet's 1000 classes, convert the BVLC
 /// weights once and name them:
 ///
-///     googlenet convert bvlc_googlenet.onnx googlenet.safetensors --labels synset_words.txt
+///     googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
 ///     googlenet classify --weights googlenet.safetensors cat.jpg
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment, after_help = AFTER_HELP, subcommand_required = true)]

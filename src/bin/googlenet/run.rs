@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use googlenet::Options;
 use googlenet::file::NewFile;
+use googlenet::npy::{Header, write_header};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::load;
-use crate::npy::{Header, write_header};
 use crate::output;
 use crate::progress::Progress;
 

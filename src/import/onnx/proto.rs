@@ -4,10 +4,8 @@
 //! named here keeps its number in all versions. Types are chosen for hostile input: a repeated field whose elements
 //! are not looked at (`external_data`) is one optional message, into which the decoder merges every element.
 
-use crate::{Error, Result};
-
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ModelProto {
+pub(in crate::import) struct ModelProto {
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
@@ -15,7 +13,7 @@ pub(super) struct ModelProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct OperatorSetIdProto {
+pub(in crate::import) struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
     pub domain: String,
     #[prost(int64, tag = "2")]
@@ -23,7 +21,7 @@ pub(super) struct OperatorSetIdProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct GraphProto {
+pub(in crate::import) struct GraphProto {
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<NodeProto>,
     #[prost(message, repeated, tag = "5")]
@@ -35,7 +33,7 @@ pub(super) struct GraphProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct NodeProto {
+pub(in crate::import) struct NodeProto {
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
@@ -51,7 +49,7 @@ pub(super) struct NodeProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct AttributeProto {
+pub(in crate::import) struct AttributeProto {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(float, tag = "2")]
@@ -70,7 +68,7 @@ pub(super) struct AttributeProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct TensorProto {
+pub(in crate::import) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
     /// One of [`element`]'s numbers.
@@ -78,10 +76,16 @@ pub(super) struct TensorProto {
     pub data_type: i32,
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
     #[prost(message, optional, tag = "13")]
     pub external_data: Option<StringStringEntryProto>,
     /// 0: in the file; 1: in another one.
@@ -90,7 +94,7 @@ pub(super) struct TensorProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct StringStringEntryProto {
+pub(in crate::import) struct StringStringEntryProto {
     #[prost(string, tag = "1")]
     pub key: String,
     #[prost(string, tag = "2")]
@@ -98,7 +102,7 @@ pub(super) struct StringStringEntryProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ValueInfoProto {
+pub(in crate::import) struct ValueInfoProto {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(message, optional, tag = "2")]
@@ -106,32 +110,32 @@ pub(super) struct ValueInfoProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct TypeProto {
+pub(in crate::import) struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorTypeProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct TensorTypeProto {
+pub(in crate::import) struct TensorTypeProto {
     #[prost(message, optional, tag = "2")]
     pub shape: Option<TensorShapeProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct TensorShapeProto {
+pub(in crate::import) struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<DimensionProto>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct DimensionProto {
+pub(in crate::import) struct DimensionProto {
     /// Absent where the dimension is a name.
     #[prost(int64, optional, tag = "1")]
     pub dim_value: Option<i64>,
 }
 
 /// `AttributeProto.AttributeType`; 0 where an old writer left it out.
-pub(super) mod attribute {
+pub(in crate::import) mod attribute {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;
     pub const STRING: i32 = 3;
@@ -139,91 +143,16 @@ pub(super) mod attribute {
 }
 
 /// `TensorProto.DataType`.
-pub(super) mod element {
+pub(in crate::import) mod element {
     pub const FLOAT: i32 = 1;
+    pub const INT64: i32 = 7;
     pub const FLOAT16: i32 = 10;
+    pub const DOUBLE: i32 = 11;
 }
 
-/// Bounds what decoding may allocate: small messages grow about a hundredfold in memory, so all that is not an
-/// initializer has a limit in bytes, and initializers, which hold the weights, one in number.
-pub(super) fn check_amounts(model: &[u8]) -> Result<()> {
-    let (mut structure_bytes, mut initializers) = (0, 0);
-    for field in Fields(model) {
-        if field.tag != MODEL_GRAPH {
-            structure_bytes += field.whole_len;
-            continue;
-        }
-        for field in Fields(field.content) {
-            if field.tag == GRAPH_INITIALIZER {
-                initializers += 1;
-            } else {
-                structure_bytes += field.whole_len;
-            }
-        }
-    }
-    for (what, limit, found) in
-        [("bytes beside the tensors", MAX_STRUCTURE_BYTES, structure_bytes), ("tensors", MAX_TENSORS, initializers)]
-    {
-        if found > limit {
-            return Err(Error::TooMany { what, limit, found });
-        }
-    }
-    Ok(())
-}
+/// Fields that hold tensors' numbers, those of initializers and of the tensors in nodes' attributes: raw bytes, f32, f64.
+pub(in crate::import) const NUMBERS: [&[u64]; 6] =
+    [&[7, 5, 9], &[7, 5, 4], &[7, 5, 10], &[7, 1, 5, 5, 9], &[7, 1, 5, 5, 4], &[7, 1, 5, 5, 10]];
 
-/// The fields of a protobuf message.
-///
-/// Ends early where the message is damaged; the decoder says so later.
-struct Fields<'a>(&'a [u8]);
-
-struct Field<'a> {
-    tag: u64,
-    /// What a delimited field delimits; empty for a number.
-    content: &'a [u8],
-    /// Bytes it takes in the message, its key included.
-    whole_len: usize,
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
-        let n = self.0.len();
-        let key = self.varint()?;
-        let len = match key & 7 {
-            0 => self.varint().map(|_| 0)?,
-            1 => 8,
-            2 => usize::try_from(self.varint()?).ok()?,
-            5 => 4,
-            3 | 4 => 0, // the decoder skips groups; what they hold is counted as if it stood here
-            _ => return None,
-        };
-        let (content, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(Field { tag: key >> 3, content: if key & 7 == 2 { content } else { &[] }, whole_len: n - rest.len() })
-    }
-}
-
-impl Fields<'_> {
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..70).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 127).checked_shl(shift).unwrap_or(0);
-            if byte < 128 {
-                return Some(value);
-            }
-        }
-        None
-    }
-}
-
-/// `ModelProto.graph`.
-const MODEL_GRAPH: u64 = 7;
-/// `GraphProto.initializer`.
-const GRAPH_INITIALIZER: u64 = 5;
-/// The published graph takes some 20 KiB; exporters add a stack trace to every node.
-const MAX_STRUCTURE_BYTES: usize = 1 << 20;
-/// GoogLeNet has 116 tensors.
-const MAX_TENSORS: usize = 4096;
+/// Those that hold them as integers: the bits of f16.
+pub(in crate::import) const PACKED: [&[u64]; 2] = [&[7, 5, 5], &[7, 1, 5, 5, 5]];

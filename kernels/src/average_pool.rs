@@ -1,0 +1,151 @@
+//! Average pooling: `y[c, oy, ox]` is the mean of a window of channel `c`.
+//!
+//! Planes are NCHW, at any alignment. There is one form, without vectors: the auxiliary heads alone have such a layer,
+//! 16 outputs a channel.
+//!
+//! ```text
+//! for c: for oy: for ox: sum = 0;  for iy, ix of the window: sum += x[c, iy, ix];  y[c, oy, ox] = sum / count
+//! ```
+//!
+//! Sources: Caffe's `pooling_layer.cpp`, where `count` is the window's elements in the padded input, but not beyond it;
+//! PyTorch's `AdaptiveAveragePooling.cpp`.
+
+use core::ops::Range;
+
+/// The shape of one average pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the field's own, see the file's text")]
+pub struct AveragePoolShape {
+    pub ih: usize,
+    pub iw: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub windows: Windows,
+}
+
+/// Where the windows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Windows {
+    /// `kernel` elements every `stride`, the first `pad` before the input.
+    Sliding {
+        /// Side of a window.
+        kernel: usize,
+        /// From one to the next.
+        stride: usize,
+        /// Zeros on every side, which count as elements.
+        pad: usize,
+    },
+    /// As many as there are outputs, over all of the input, each as large as another or by one larger.
+    Adaptive,
+}
+
+impl Windows {
+    /// The elements of window `o` of `outputs` over `side` elements, and how many count.
+    #[inline]
+    fn window(self, o: usize, outputs: usize, side: usize) -> (Range<usize>, usize) {
+        match self {
+            Windows::Sliding { kernel, stride, pad } => {
+                let (first, end) = (o * stride, (o * stride + kernel).min(side + 2 * pad));
+                (first.saturating_sub(pad)..end.saturating_sub(pad).min(side), end.saturating_sub(first))
+            }
+            Windows::Adaptive => {
+                let range = o * side / outputs..((o + 1) * side).div_ceil(outputs);
+                (range.clone(), range.len())
+            }
+        }
+    }
+}
+
+/// Averages `x`, `[c, ih, iw]`, into `y`, `[c, oh, ow]`.
+///
+/// # Panics
+/// If a side or a stride is 0, the lengths disagree about `c`, or a window lies wholly behind the padded input.
+pub fn average_pool(shape: &AveragePoolShape, x: &[f32], y: &mut [f32]) {
+    let (in_plane, out_plane) = (shape.ih * shape.iw, shape.oh * shape.ow);
+    assert!(in_plane > 0 && out_plane > 0, "empty {shape:?}");
+    assert!(x.len().is_multiple_of(in_plane) && y.len().is_multiple_of(out_plane), "lengths for {shape:?}");
+    assert_eq!(x.len() / in_plane, y.len() / out_plane, "channels of input and output");
+    for (x, y) in x.chunks_exact(in_plane).zip(y.chunks_exact_mut(out_plane)) {
+        for (oy, y) in y.chunks_exact_mut(shape.ow).enumerate() {
+            let (rows, height) = shape.windows.window(oy, shape.oh, shape.ih);
+            for (ox, y) in y.iter_mut().enumerate() {
+                let (columns, width) = shape.windows.window(ox, shape.ow, shape.iw);
+                assert!(height * width > 0, "window {oy}, {ox} of {shape:?} is empty");
+                let mut sum = 0.0;
+                for iy in rows.clone() {
+                    let row = &x[iy * shape.iw..][..shape.iw];
+                    sum += row.get(columns.clone()).unwrap_or_default().iter().sum::<f32>();
+                }
+                *y = sum / (height * width) as f32;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reference::average_pool_ref;
+
+    fn check(shape: AveragePoolShape, c: usize, value: impl Fn(usize) -> f32) {
+        let x: Vec<f32> = (0..c * shape.ih * shape.iw).map(value).collect();
+        let magnitude = x.iter().fold(0.0_f64, |most, v| most.max(f64::from(v.abs())));
+        let expected = average_pool_ref(&shape, &x);
+        let mut y = vec![f32::NAN; expected.len()];
+        average_pool(&shape, &x, &mut y);
+        for (got, expected) in y.iter().zip(expected) {
+            // At most ih * iw additions and a quotient, of EPSILON / 2 each, over terms of at most the magnitude.
+            let bound = (shape.ih * shape.iw) as f64 * f64::from(f32::EPSILON) * magnitude;
+            assert!((f64::from(*got) - expected).abs() <= bound, "{shape:?}: {got} for {expected}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_windows_are_their_definition(
+            ih in 1_usize..20, iw in 1_usize..20, kernel in 1_usize..6, stride in 1_usize..4, pad in 0_usize..3,
+            oh in 1_usize..8, ow in 1_usize..8, c in 0_usize..3, shift in -10.0_f32..10.0,
+        ) {
+            let value = |i: usize| (i as f32 * 0.7).sin() + shift;
+            check(AveragePoolShape { ih, iw, oh, ow, windows: Windows::Adaptive }, c, value);
+            // Rounding up; the last window begins before the trailing padding.
+            let outputs = |side: usize| {
+                let n = (side + 2 * pad).saturating_sub(kernel).div_ceil(stride) + 1;
+                n.min((side + pad - 1) / stride + 1)
+            };
+            let (oh, ow) = (outputs(ih), outputs(iw));
+            check(AveragePoolShape { ih, iw, oh, ow, windows: Windows::Sliding { kernel, stride, pad } }, c, value);
+        }
+    }
+
+    #[test]
+    fn the_heads_windows_are_by_hand() {
+        // 14 columns in one row: 5 every 3, and in four parts that overlap.
+        let x: Vec<f32> = (0..14).map(|i| (i * i) as f32).collect();
+        for (windows, expected) in [
+            (Windows::Sliding { kernel: 5, stride: 3, pad: 0 }, [6.0, 27.0, 66.0, 123.0]),
+            (Windows::Adaptive, [3.5, 21.5, 73.5, 133.5]),
+        ] {
+            let mut y = [f32::NAN; 4];
+            average_pool(&AveragePoolShape { ih: 1, iw: 14, oh: 1, ow: 4, windows }, &x, &mut y);
+            assert_eq!(y, expected, "{windows:?}");
+        }
+    }
+
+    #[test]
+    fn padding_counts_and_what_lies_behind_it_does_not() {
+        let windows = Windows::Sliding { kernel: 2, stride: 2, pad: 1 };
+        let mut y = [f32::NAN; 2];
+        average_pool(&AveragePoolShape { ih: 1, iw: 3, oh: 1, ow: 2, windows }, &[6.0, 9.0, 12.0], &mut y);
+        // Rows: padding and the one row. Columns: padding and 6; 9 and 12.
+        assert_eq!(y, [1.5, 5.25]);
+        let mut y = [f32::NAN; 2];
+        let windows = Windows::Sliding { kernel: 3, stride: 2, pad: 0 };
+        average_pool(&AveragePoolShape { ih: 1, iw: 4, oh: 1, ow: 2, windows }, &[3.0, 6.0, 9.0, 12.0], &mut y);
+        assert_eq!(y, [6.0, 10.5]);
+    }
+}

@@ -1,0 +1,122 @@
+//! An `.npz` file: a ZIP archive of `.npy` arrays, stored or deflated, as `numpy.savez` and `savez_compressed` write.
+//!
+//! ```text
+//! | local header, data | ... | central directory: name, sizes, place of each | end: place of the directory |
+//! ```
+//!
+//! Sizes are believed of the directory only, and only if the data are there; unpacked, all members together may not be
+//! longer than any file to import. Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3.
+
+use super::tensor::{Data, Tensor};
+use super::{Imported, MAX_BYTES, names};
+use crate::model::Dialect;
+use crate::npy::Header;
+use crate::{Error, Result};
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+use std::borrow::Cow;
+use std::io::Read;
+
+/// Reads an archive and checks its arrays against the table.
+pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
+    let members = members(bytes)?;
+    let tensors = members.iter().map(|(name, data)| array(name, data)).collect::<Result<Vec<_>>>()?;
+    let mut sorted: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::DuplicateKey { key: pair[0].to_owned() });
+    }
+    names::import(tensors, dialect, None)
+}
+
+fn damaged(name: &str, what: &'static str) -> Error {
+    Error::Archive { member: name.to_owned(), what }
+}
+
+/// Every member by its name, without `.npy`.
+fn members(bytes: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>> {
+    let end = end_of_directory(bytes).ok_or_else(|| damaged("", "no end of a ZIP archive"))?;
+    let (count, offset) = (u16_at(end, 10), u32_at(end, 16));
+    let mut directory = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+    let (mut members, mut total) = (Vec::new(), 0_u64);
+    for _ in 0..count {
+        let Some((header, rest)) =
+            directory.split_at_checked(46).filter(|(header, _)| header.starts_with(b"PK\x01\x02"))
+        else {
+            return Err(damaged("", "its directory ends early"));
+        };
+        let [name_len, extra_len, comment_len] = [28, 30, 32].map(|at| usize::from(u16_at(header, at)));
+        let Some((name, rest)) = rest.split_at_checked(name_len) else {
+            return Err(damaged("", "its directory ends early"));
+        };
+        directory = rest.get(extra_len + comment_len..).unwrap_or_default();
+        let name = String::from_utf8_lossy(name);
+        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        total += u64::from(u32_at(header, 24));
+        if total > MAX_BYTES {
+            return Err(damaged(&name, "longer, unpacked, than any weights"));
+        }
+        let data = unpack(bytes, header, &name)?;
+        members.push((name, data));
+    }
+    Ok(members)
+}
+
+/// The data of the member that `header`, of the directory, describes.
+fn unpack<'a>(bytes: &'a [u8], header: &[u8], name: &str) -> Result<Cow<'a, [u8]>> {
+    let [crc, packed_len, len, offset] = [16, 20, 24, 42].map(|at| u32_at(header, at));
+    let local = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+    let Some((start, rest)) = local.split_at_checked(30).filter(|(start, _)| start.starts_with(b"PK\x03\x04")) else {
+        return Err(damaged(name, "is not where the directory says"));
+    };
+    let skip = usize::from(u16_at(start, 26)) + usize::from(u16_at(start, 28));
+    let packed = rest.get(skip..).and_then(|rest| rest.get(..usize::try_from(packed_len).ok()?));
+    let packed = packed.ok_or_else(|| damaged(name, "is cut off"))?;
+    let data = match u16_at(header, 10) {
+        0 => Cow::Borrowed(packed),
+        8 => {
+            let mut data = Vec::new();
+            let unpacked = DeflateDecoder::new(packed).take(u64::from(len) + 1).read_to_end(&mut data);
+            unpacked.map_err(|_| damaged(name, "cannot be unpacked"))?;
+            Cow::Owned(data)
+        }
+        _ => return Err(damaged(name, "is neither stored nor deflated")),
+    };
+    if data.len() as u64 != u64::from(len) {
+        return Err(damaged(name, "is not as long as the directory says"));
+    }
+    let mut sum = Crc::new();
+    sum.update(&data);
+    if sum.sum() != crc { Err(damaged(name, "is damaged: its checksum differs")) } else { Ok(data) }
+}
+
+/// The record at the archive's end, which a comment may follow.
+fn end_of_directory(bytes: &[u8]) -> Option<&[u8]> {
+    let last = bytes.len().checked_sub(22)?;
+    let first = last.saturating_sub(usize::from(u16::MAX));
+    (first..=last).rev().map(|at| &bytes[at..]).find(|end| end.starts_with(b"PK\x05\x06"))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
+}
+
+/// A member as a tensor. Integers, which counters are, have a type that no weight may have.
+fn array<'a>(name: &str, mut data: &'a [u8]) -> Result<Tensor<'a>> {
+    let header = Header::read(&mut data).map_err(|_| damaged(name, "is no .npy array"))?;
+    if header.fortran_order && header.shape.len() > 1 {
+        return Err(damaged(name, "has its first dimension fastest, expected the last"));
+    }
+    let dims = header.shape.iter().take(8).map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect();
+    let data = match header.descr.as_str() {
+        "<f2" => Data::F16(data),
+        "<f4" => Data::F32(data),
+        "<f8" => Data::F64(data),
+        _ => Data::Type(0),
+    };
+    Ok(Tensor { name: name.to_owned(), dims, data })
+}

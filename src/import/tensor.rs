@@ -1,0 +1,242 @@
+//! Numbers of a foreign file, where they lie, and what they become: a layer's weight and bias, normalisation folded in.
+
+use super::ImportedTensor;
+use crate::{Error, Result};
+use half::f16;
+
+/// A tensor of a file. Its numbers are looked at once the whole file is known to fit.
+#[derive(Clone, Debug)]
+pub(super) struct Tensor<'a> {
+    pub name: String,
+    pub dims: Vec<i64>,
+    pub data: Data<'a>,
+}
+
+/// How its numbers stand in the file; bytes are little endian.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Data<'a> {
+    F16(&'a [u8]),
+    F32(&'a [u8]),
+    F64(&'a [u8]),
+    Floats(&'a [f32]),
+    Doubles(&'a [f64]),
+    /// The bits of an f16 in each.
+    HalfBits(&'a [i32]),
+    /// All are this one.
+    Fill(f32),
+    /// In both the raw and a typed field, so many bytes.
+    Twice(usize),
+    /// In another file.
+    External,
+    /// Of a type, by the format's number, that no weight has.
+    Type(i32),
+}
+
+/// How a weight's dimensions are ordered in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As in the table: outputs first.
+    Table,
+    /// Of a matrix: `[inputs, outputs]`.
+    Transposed,
+    /// Of a convolution: `[kh, kw, ic, oc]`, TensorFlow's.
+    Hwio,
+}
+
+/// A normalisation by stored statistics: `(x - mean) / sqrt(variance + epsilon) * gamma + beta`.
+#[derive(Clone, Debug)]
+pub(super) struct Norm<'a> {
+    pub gamma: Option<Tensor<'a>>,
+    pub beta: Tensor<'a>,
+    pub mean: Tensor<'a>,
+    pub variance: Tensor<'a>,
+    pub epsilon: f64,
+}
+
+/// What a layer's weight and bias are made of; all shapes are those that the table asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Parts<'a> {
+    pub layer: String,
+    /// The weight's, as the table has it.
+    pub shape: Vec<usize>,
+    pub weight: Tensor<'a>,
+    pub order: Order,
+    /// Zero where there is none.
+    pub bias: Option<Tensor<'a>>,
+    pub norm: Option<Norm<'a>>,
+}
+
+impl<'a> Tensor<'a> {
+    /// Checks that it is a vector of `n` elements for `tensor` of the table, dimensions of 1 aside.
+    pub(super) fn vector(self, tensor: &str, n: usize) -> Result<Tensor<'a>> {
+        let len = i64::try_from(n).unwrap_or(i64::MAX);
+        let others_are_one = self.dims.iter().filter(|&&dim| dim != 1).count() <= 1;
+        if !self.dims.is_empty() && others_are_one && self.dims.iter().all(|&dim| dim == 1 || dim == len) {
+            let found = self.dims.iter().copied().max().unwrap_or(0);
+            if found == len {
+                return Ok(self);
+            }
+        }
+        Err(self.wrong_shape(tensor, &[Some(n)]))
+    }
+
+    pub(super) fn wrong_shape(&self, tensor: &str, expected: &[Option<usize>]) -> Error {
+        let found = self.dims.iter().copied().take(8).collect();
+        Error::WrongShape { tensor: tensor.into(), source_name: self.name.clone(), expected: expected.to_vec(), found }
+    }
+
+    /// The elements, `n` of them; that there are as many is seen before any is copied.
+    fn values(&self, tensor: &str, n: usize) -> Result<Vec<f32>> {
+        let names = || (tensor.to_owned(), self.name.clone());
+        let n_bytes = match self.data {
+            Data::F16(bytes) if bytes.len() == 2 * n => return Ok(bytes.as_chunks().0.iter().map(half).collect()),
+            Data::F32(bytes) if bytes.len() == 4 * n => {
+                return Ok(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect());
+            }
+            Data::F64(bytes) if bytes.len() == 8 * n => {
+                return Ok(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect());
+            }
+            Data::Floats(values) if values.len() == n => return Ok(values.to_vec()),
+            Data::Doubles(values) if values.len() == n => return Ok(values.iter().map(|&x| x as f32).collect()),
+            Data::HalfBits(bits) if bits.len() == n => {
+                return Ok(bits.iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect());
+            }
+            Data::Fill(value) => return Ok(vec![value; n]),
+            Data::F16(bytes) | Data::F32(bytes) | Data::F64(bytes) => bytes.len(),
+            Data::Floats(values) => 4 * values.len(),
+            Data::HalfBits(bits) => 2 * bits.len(),
+            Data::Doubles(values) => 8 * values.len(),
+            Data::Twice(n_bytes) => n_bytes,
+            Data::External => {
+                let (tensor, source_name) = names();
+                return Err(Error::ExternalData { tensor, source_name });
+            }
+            Data::Type(found) => {
+                let (tensor, source_name) = names();
+                return Err(Error::ElementType { tensor, source_name, found });
+            }
+        };
+        let (tensor, source_name) = names();
+        Err(Error::DataLength { tensor, source_name, expected: n, found_bytes: n_bytes })
+    }
+
+    /// Its one number, if it has just that.
+    pub(super) fn scalar(&self) -> Option<f32> {
+        if self.dims.iter().any(|&dim| dim != 1) {
+            return None;
+        }
+        self.values("", 1).ok().map(|values| values[0])
+    }
+}
+
+fn half(bytes: &[u8; 2]) -> f32 {
+    f16::from_le_bytes(*bytes).to_f32()
+}
+
+impl Parts<'_> {
+    /// Weight and bias, in f32; a normalisation is folded in f64 and rounded once.
+    pub(super) fn finish(self) -> Result<[ImportedTensor; 2]> {
+        let names = ["weight", "bias"].map(|part| format!("{}.{part}", self.layer));
+        let (oc, n) = (self.shape[0], self.shape.iter().product::<usize>());
+        let mut weight = reorder(self.weight.values(&names[0], n)?, &self.shape, self.order);
+        let mut bias = match &self.bias {
+            Some(bias) => bias.values(&names[1], oc)?,
+            None => vec![0.0; oc],
+        };
+        if let Some(norm) = &self.norm {
+            let gamma = norm.gamma.as_ref().map_or_else(|| Ok(vec![1.0; oc]), |gamma| gamma.values(&names[0], oc))?;
+            let [beta, mean, variance] =
+                [&norm.beta, &norm.mean, &norm.variance].map(|tensor| tensor.values(&names[1], oc));
+            let (beta, mean, variance) = (beta?, mean?, variance?);
+            for (o, row) in weight.chunks_exact_mut(n / oc).enumerate() {
+                let scale = f64::from(gamma[o]) / (f64::from(variance[o]) + norm.epsilon).sqrt();
+                row.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+                bias[o] = ((f64::from(bias[o]) - f64::from(mean[o])) * scale + f64::from(beta[o])) as f32;
+            }
+        }
+        let [weight_name, bias_name] = names;
+        Ok([
+            ImportedTensor { name: weight_name, shape: self.shape, values: weight },
+            ImportedTensor { name: bias_name, shape: vec![oc], values: bias },
+        ])
+    }
+}
+
+/// `values` as the table orders them.
+fn reorder(values: Vec<f32>, shape: &[usize], order: Order) -> Vec<f32> {
+    let (oc, per_output) = (shape[0], shape[1..].iter().product::<usize>());
+    let ic = shape[1];
+    let taps = per_output / ic;
+    match order {
+        Order::Table => values,
+        Order::Transposed => (0..oc * per_output).map(|i| values[i % per_output * oc + i / per_output]).collect(),
+        Order::Hwio => {
+            let at = |i: usize| {
+                let (o, c, tap) = (i / per_output, i % per_output / taps, i % taps);
+                (tap * ic + c) * oc + o
+            };
+            (0..oc * per_output).map(|i| values[at(i)]).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor<'a>(dims: &[i64], values: &'a [f32]) -> Tensor<'a> {
+        Tensor { name: "t".into(), dims: dims.to_vec(), data: Data::Floats(values) }
+    }
+
+    #[test]
+    fn orders_lead_to_the_tables() {
+        // Elements are numbered as the table orders [oc 2, ic 3, kh 1, kw 2].
+        let hwio: Vec<f32> = (0..12)
+            .map(|i| {
+                let (tap, c, o) = (i / 6, i % 6 / 2, i % 2);
+                (o * 6 + c * 2 + tap) as f32
+            })
+            .collect();
+        let expected: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        assert_eq!(reorder(hwio, &[2, 3, 1, 2], Order::Hwio), expected);
+        assert_eq!(reorder(vec![0.0, 2.0, 1.0, 3.0], &[2, 2], Order::Transposed), [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_normalisation_is_folded_in_f64() {
+        let (gamma, beta, mean, variance) = ([2.0, -0.5], [0.25, 0.0], [1.0, 3.0], [0.0, 8.999]);
+        let norm = Norm {
+            gamma: Some(tensor(&[2], &gamma)),
+            beta: tensor(&[2], &beta),
+            mean: tensor(&[2], &mean),
+            variance: tensor(&[2], &variance),
+            epsilon: 1e-3,
+        };
+        let (weight, bias) = ([1.0, 2.0, 3.0, 4.0], [0.5, 0.0]);
+        let parts = Parts {
+            layer: "l".into(),
+            shape: vec![2, 2, 1, 1],
+            weight: tensor(&[2, 2, 1, 1], &weight),
+            order: Order::Table,
+            bias: Some(tensor(&[2], &bias)),
+            norm: Some(norm),
+        };
+        let [weight, bias] = parts.finish().expect("it fits");
+        let scales = [2.0 / 1e-3_f64.sqrt(), -0.5 / (f64::from(8.999_f32) + 1e-3).sqrt()];
+        let expected = [scales[0], 2.0 * scales[0], 3.0 * scales[1], 4.0 * scales[1]].map(|w| w as f32);
+        assert_eq!(weight.values, expected);
+        assert_eq!(bias.values, [(-0.5 * scales[0] + 0.25) as f32, (-3.0 * scales[1]) as f32]);
+    }
+
+    #[test]
+    fn vectors_may_have_dimensions_of_one() {
+        let values = [0.0; 4];
+        for dims in [&[4][..], &[1, 4], &[1, 1, 1, 4], &[4, 1, 1]] {
+            assert!(tensor(dims, &values).vector("t", 4).is_ok(), "{dims:?}");
+        }
+        for dims in [&[][..], &[2, 2], &[4, 4], &[5], &[-4]] {
+            assert!(tensor(dims, &values).vector("t", 4).is_err(), "{dims:?}");
+        }
+        assert!(tensor(&[1, 1], &values).vector("t", 1).is_ok());
+    }
+}

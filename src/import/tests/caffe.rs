@@ -1,0 +1,315 @@
+//! `.caffemodel`s in both of Caffe's forms, written field by field from the message definitions in `caffe.proto`: a
+//! training network, as a snapshot holds it, with data layers, losses, splits and both heads.
+
+use super::super::{Imported, import_bytes};
+use super::oracle::{self, CLASSES, values};
+use crate::Result;
+use crate::model::{AverageWindows, Dialect, Layer, Padding};
+use crate::weights::{Dtype, NewTensor, Weights, write};
+
+/// Which form.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// `layers`: types by number, shapes as `num`, `channels`, `height`, `width`.
+    Old,
+    /// `layer`: types by name, shapes as lists.
+    New,
+}
+
+/// A layer: its type by name and by number, and the tag of its parameters in the new form and in the old.
+struct Kind(&'static str, u64, u64, u64);
+
+const DATA: Kind = Kind("Data", 5, 107, 11);
+const CONVOLUTION: Kind = Kind("Convolution", 4, 106, 10);
+const RELU: Kind = Kind("ReLU", 18, 123, 30);
+const POOLING: Kind = Kind("Pooling", 17, 121, 19);
+const LRN: Kind = Kind("LRN", 15, 118, 18);
+const CONCAT: Kind = Kind("Concat", 3, 104, 9);
+const INNER_PRODUCT: Kind = Kind("InnerProduct", 14, 117, 17);
+const DROPOUT: Kind = Kind("Dropout", 6, 108, 12);
+const SPLIT: Kind = Kind("Split", 22, 0, 0);
+const LOSS: Kind = Kind("SoftmaxWithLoss", 21, 0, 0);
+const ACCURACY: Kind = Kind("Accuracy", 1, 102, 27);
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 128 {
+        bytes.push(value as u8 | 128);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A field with a number.
+fn number(tag: u64, value: usize) -> Vec<u8> {
+    [varint(tag << 3), varint(value as u64)].concat()
+}
+
+/// A field with a float.
+fn float(tag: u64, value: f32) -> Vec<u8> {
+    [varint(tag << 3 | 5), value.to_le_bytes().to_vec()].concat()
+}
+
+/// A field with a message or a text.
+fn bytes(tag: u64, content: &[u8]) -> Vec<u8> {
+    [varint(tag << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
+}
+
+/// A layer before it is written: what a test may change.
+struct Spec {
+    kind: Kind,
+    name: String,
+    bottom: Vec<String>,
+    top: Vec<String>,
+    parameters: Vec<u8>,
+    /// Names and shapes.
+    blobs: Vec<(String, Vec<usize>)>,
+}
+
+impl Spec {
+    fn new(kind: Kind, name: &str, bottom: &[&str], top: &[&str]) -> Spec {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let (bottom, top) = (texts(bottom), texts(top));
+        Spec { kind, name: name.into(), bottom, top, parameters: Vec::new(), blobs: Vec::new() }
+    }
+
+    fn write(&self, form: Form) -> Vec<u8> {
+        let Kind(kind, kind_number, new_tag, old_tag) = self.kind;
+        let (name_tag, bottom_tag, top_tag, blob_tag, parameter_tag) =
+            if form == Form::Old { (4, 2, 3, 6, old_tag) } else { (1, 3, 4, 7, new_tag) };
+        let mut layer = bytes(name_tag, self.name.as_bytes());
+        layer.extend(if form == Form::Old { number(5, kind_number as usize) } else { bytes(2, kind.as_bytes()) });
+        layer.extend(self.bottom.iter().flat_map(|name| bytes(bottom_tag, name.as_bytes())));
+        layer.extend(self.top.iter().flat_map(|name| bytes(top_tag, name.as_bytes())));
+        layer.extend(self.blobs.iter().flat_map(|(name, shape)| bytes(blob_tag, &blob(form, name, shape))));
+        if !self.parameters.is_empty() {
+            layer.extend(bytes(parameter_tag, &self.parameters));
+        }
+        bytes(if form == Form::Old { 2 } else { 100 }, &layer)
+    }
+}
+
+fn blob(form: Form, name: &str, shape: &[usize]) -> Vec<u8> {
+    let floats: Vec<u8> = values(name, shape).into_iter().flat_map(f32::to_le_bytes).collect();
+    let shape = match form {
+        // Of four dimensions, the last the fastest.
+        Form::Old => {
+            let four = [vec![1; 4 - shape.len()], shape.to_vec()].concat();
+            four.into_iter().zip(1..).flat_map(|(dim, tag)| number(tag, dim)).collect()
+        }
+        Form::New => bytes(7, &bytes(1, &shape.iter().flat_map(|&dim| varint(dim as u64)).collect::<Vec<_>>())),
+    };
+    // Gradients stand beside the values in snapshots of some programs.
+    let gradients = if shape.len() < 16 { bytes(6, &[0; 8]) } else { Vec::new() };
+    [bytes(5, &floats), gradients, shape].concat()
+}
+
+/// The layers of the training network, by the table.
+fn layers() -> Vec<Spec> {
+    let mut out = vec![Spec::new(DATA, "data", &[], &["data", "label"])];
+    out.push(Spec::new(SPLIT, "label_data_1_split", &["label"], &["label_0", "label_1"]));
+    let network = Dialect::Bvlc.network(CLASSES).with_heads(&["loss1", "loss2"]);
+    let shapes = network.parameters().into_iter().collect();
+    let mut value = "data".to_owned();
+    for layer in &network.layers {
+        match layer {
+            Layer::Head(head) => {
+                let end = head.layers.iter().fold(value.clone(), |value, layer| add(&mut out, layer, &value, &shapes));
+                out.push(Spec::new(LOSS, &format!("{}/loss", head.name), &[&end, "label_0"], &[head.name]));
+            }
+            Layer::Softmax { .. } => {
+                out.push(Spec::new(LOSS, "loss3/loss3", &[&value, "label_1"], &["loss3/loss3"]));
+                out.push(Spec::new(ACCURACY, "loss3/top-1", &[&value, "label_1"], &["loss3/top-1"]));
+            }
+            layer => value = add(&mut out, layer, &value, &shapes),
+        }
+    }
+    out
+}
+
+type Shapes = std::collections::HashMap<String, Vec<usize>>;
+
+/// Adds what computes `layer` over `x`; returns its blob.
+fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
+    let blobs =
+        |name: &str| ["weight", "bias"].map(|part| format!("{name}.{part}")).map(|n| (n.clone(), shapes[&n].clone()));
+    let relu = |name: &str| Spec::new(RELU, &format!("{name}/relu"), &[name], &[name]);
+    match layer {
+        Layer::Conv(conv) => {
+            let Padding::Around(pad) = conv.padding else { unreachable!("Caffe's") };
+            let parameters =
+                [number(1, conv.oc), number(3, pad), number(4, conv.kernel), number(6, conv.stride)].concat();
+            let spec = Spec::new(CONVOLUTION, &conv.name, &[x], &[&conv.name]);
+            out.push(Spec { parameters, blobs: blobs(&conv.name).to_vec(), ..spec });
+            out.push(relu(&conv.name));
+            conv.name.clone()
+        }
+        Layer::MaxPool(pool) => {
+            let Padding::Around(pad) = pool.padding else { unreachable!("Caffe's") };
+            let parameters = [number(1, 0), number(2, pool.kernel), number(3, pool.stride), number(4, pad)].concat();
+            out.push(Spec { parameters, ..Spec::new(POOLING, &pool.name, &[x], &[&pool.name]) });
+            pool.name.clone()
+        }
+        Layer::AveragePool(pool) => {
+            let AverageWindows::Sliding { kernel, stride } = pool.windows else { unreachable!("Caffe's") };
+            let parameters = [number(1, 1), number(2, kernel), number(3, stride)].concat();
+            out.push(Spec { parameters, ..Spec::new(POOLING, &pool.name, &[x], &[&pool.name]) });
+            pool.name.clone()
+        }
+        Layer::GlobalAverage { name } => {
+            let parameters = [number(1, 1), number(2, 7), number(3, 1)].concat();
+            out.push(Spec { parameters, ..Spec::new(POOLING, name, &[x], &[name]) });
+            let parameters = float(1, 0.4);
+            out.push(Spec { parameters, ..Spec::new(DROPOUT, "pool5/drop_7x7_s1", &[name], &[name]) });
+            (*name).to_owned()
+        }
+        Layer::Lrn(lrn) => {
+            let parameters = [number(1, lrn.size), float(2, lrn.alpha), float(3, lrn.beta)].concat();
+            out.push(Spec { parameters, ..Spec::new(LRN, lrn.name, &[x], &[lrn.name]) });
+            lrn.name.to_owned()
+        }
+        Layer::FullyConnected(layer) => {
+            let blobs = blobs(&layer.name).to_vec();
+            let parameters = number(1, blobs[1].1[0]);
+            out.push(Spec { parameters, blobs, ..Spec::new(INNER_PRODUCT, &layer.name, &[x], &[&layer.name]) });
+            if layer.hidden.is_some() {
+                out.push(relu(&layer.name));
+            }
+            layer.name.clone()
+        }
+        Layer::Inception(module) => {
+            // Splits as Caffe inserts them.
+            let copies: Vec<String> = (0..4).map(|i| format!("{x}_split_{i}")).collect();
+            let tops: Vec<&str> = copies.iter().map(String::as_str).collect();
+            out.push(Spec::new(SPLIT, &format!("{x}_split"), &[x], &tops));
+            let ends: Vec<String> = (module.branches.iter().zip(&copies))
+                .map(|(branch, x)| branch.iter().fold(x.clone(), |x, layer| add(out, layer, &x, shapes)))
+                .collect();
+            let bottoms: Vec<&str> = ends.iter().map(String::as_str).collect();
+            let name = format!("{}/output", module.name);
+            out.push(Spec::new(CONCAT, &name, &bottoms, &[&name]));
+            name
+        }
+        Layer::Head(_) | Layer::Softmax { .. } => unreachable!("added by the caller"),
+    }
+}
+
+fn file(form: Form, change: impl FnOnce(&mut Vec<Spec>)) -> Vec<u8> {
+    let mut layers = layers();
+    change(&mut layers);
+    let net = layers.iter().flat_map(|layer| layer.write(form));
+    bytes(1, b"GoogleNet").into_iter().chain(net).collect()
+}
+
+fn read(form: Form, change: impl FnOnce(&mut Vec<Spec>)) -> Result<Imported> {
+    import_bytes(&file(form, change), None)
+}
+
+/// The hashes of all tensors, once they are written.
+fn hashes(imported: &Imported) -> Vec<u128> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("weights");
+    let tensors = imported.tensors.iter().map(|tensor| NewTensor {
+        name: &tensor.name,
+        shape: &tensor.shape,
+        dtype: Dtype::F32,
+        values: (&tensor.values).into(),
+    });
+    write(&path, &Default::default(), &tensors.collect::<Vec<_>>(), false).expect("written");
+    Weights::open(&path).expect("own file").tensors().map(|tensor| tensor.hash()).collect()
+}
+
+#[test]
+fn both_forms_hold_the_same_weights_heads_included() {
+    let [old, new] = [Form::Old, Form::New].map(|form| read(form, |_| ()).expect("the table's own network"));
+    assert_eq!((new.dialect, &new.heads[..], new.tensors.len()), (Dialect::Bvlc, &["loss1", "loss2"][..], 128));
+    assert_eq!(hashes(&old), hashes(&new));
+    oracle::agrees("bvlc", &new, |_, x| x);
+}
+
+#[test]
+fn networks_for_use_are_read() {
+    for form in [Form::Old, Form::New] {
+        let imported = read(form, |layers| {
+            let is_of_head = |layer: &Spec| layer.name.starts_with("loss1") || layer.name.starts_with("loss2");
+            layers
+                .retain(|layer| !is_of_head(layer) && !["Data", "SoftmaxWithLoss", "Accuracy"].contains(&layer.kind.0));
+            // As deploy.prototxt has it: the input is a field of the network.
+            layers.insert(0, Spec::new(Kind("Input", 32, 143, 26), "data", &[], &["data"]));
+            layers.push(Spec::new(Kind("Softmax", 20, 125, 39), "prob", &["loss3/classifier"], &["prob"]));
+        });
+        let imported = imported.expect("a network for use");
+        assert_eq!((imported.heads.len(), imported.tensors.len()), (0, 116));
+    }
+}
+
+#[test]
+fn other_networks_are_refused_at_the_first_difference() {
+    let refused = |words: &[&str], change: &dyn Fn(&mut Vec<Spec>)| {
+        for form in [Form::Old, Form::New] {
+            let error = read(form, change).expect_err("another network").to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{form:?}: {error}");
+        }
+    };
+    fn layer<'a>(layers: &'a mut [Spec], name: &str) -> &'a mut Spec {
+        layers.iter_mut().find(|layer| layer.name == name).expect("in the network")
+    }
+    refused(&["conv2/3x3", "expected Relu, found LRN"], &|layers| {
+        layers.retain(|layer| layer.name != "conv2/3x3/relu");
+    });
+    refused(&["inception_4b/1x1", "[160, 512, 1, 1]", "[112, 512, 1, 1]"], &|layers| {
+        layer(layers, "inception_4b/output").bottom.swap(0, 1);
+    });
+    refused(&["inception_5b/5x5", "[128, 48, 5, 5]", "127, 48, 5, 5"], &|layers| {
+        layer(layers, "inception_5b/5x5").blobs[0].1[0] = 127;
+    });
+    refused(&["loss1/ave_pool", "strides", "[3, 3]", "[2, 2]"], &|layers| {
+        layer(layers, "loss1/ave_pool").parameters = [number(1, 1), number(2, 5), number(3, 2)].concat();
+    });
+    refused(&["pool3/3x3_s2", "windows", "rounding"], &|layers| {
+        layer(layers, "pool3/3x3_s2").parameters.extend(number(13, 1));
+    });
+    refused(&["pool4/3x3_s2", "expected MaxPool, found Pooling (average)"], &|layers| {
+        layer(layers, "pool4/3x3_s2").parameters[1] = 1;
+    });
+    refused(&["conv2/norm2", "alpha"], &|layers| layer(layers, "conv2/norm2").parameters = number(1, 5));
+    refused(&["conv1/7x7_s2", "negative_slope", "0.1"], &|layers| {
+        layer(layers, "conv1/7x7_s2/relu").parameters = float(1, 0.1);
+    });
+    refused(&["loss2/classifier", "[12, 1024]", "13, 1024]"], &|layers| {
+        layer(layers, "loss2/classifier").blobs[0].1[0] = 13;
+        layer(layers, "loss2/classifier").blobs[1].1[0] = 13;
+    });
+    refused(&["conv2/3x3", "blobs", "expected 1 or 2, found 0"], &|layers| layer(layers, "conv2/3x3").blobs.clear());
+    refused(&["is read before it is made"], &|layers| {
+        layers.remove(2);
+    });
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    // Without numbers, so that the walk comes to its end and every byte is structure.
+    for form in [Form::Old, Form::New] {
+        let file_bytes = file(form, |layers| layers.iter_mut().for_each(|layer| layer.blobs.clear()));
+        for end in 0..file_bytes.len() {
+            assert!(import_bytes(&file_bytes[..end], None).is_err(), "{form:?}: the first {end} bytes");
+        }
+        for at in 0..file_bytes.len() {
+            let mut damaged = file_bytes.clone();
+            damaged[at] ^= [1, 0x80, 0xff][at % 3];
+            assert!(import_bytes(&damaged, None).is_err(), "{form:?}: byte {at}");
+        }
+        let flood = [bytes(2, &[]).repeat(1 << 20), file(form, |_| ())].concat();
+        assert!(matches!(import_bytes(&flood, None), Err(crate::Error::TooMany { .. })));
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_counted() {
+    let mut bytes = file(Form::New, |_| ());
+    let first = values("conv1/7x7_s2.bias", &[64])[0].to_le_bytes();
+    let at = bytes.windows(4).position(|window| window == first).expect("a bias");
+    bytes[at..at + 8].copy_from_slice(&[f32::NAN.to_le_bytes(), f32::INFINITY.to_le_bytes()].concat());
+    assert_eq!(import_bytes(&bytes, None).expect("imported").non_finite, 2);
+}

@@ -1,0 +1,597 @@
+//! A foreign network, walked along the model table: every node is accounted for, or the file is refused.
+//!
+//! ```text
+//! for dialect in those that may be: for layer in its table:
+//!     node  = the one reader of the layer before
+//!     check operator, windows, attributes; take weights in the table's shape
+//! inception: the module's value has one reader a branch; where its chain enters the Concat is the branch's place
+//! head: there where an average pool reads the module's value, too
+//! at the end no node and no tensor is left over
+//! ```
+//!
+//! Equal is what computes the same: a pool may ask for its last window by rounding or by padding, the last pool be
+//! global or as large as its map, the classifier a matrix or a 1x1 convolution. Of several dialects that do not fit
+//! the one whose walk came farthest says why.
+
+use super::net::{Edges, INPUT, Kind, Net, Node, Value, Window, mismatch};
+use super::tensor::{Norm, Order, Parts, Tensor};
+use super::{Imported, InputForm, MAX_CLASSES, SIDE};
+use crate::model::{AveragePool, AverageWindows, Conv, Dialect, FullyConnected};
+use crate::model::{Graph, Head, Inception, Layer, Lrn, MaxPool, Padding};
+use crate::{Error, Result};
+use std::collections::HashMap;
+
+/// What `net` holds, if it is the network of `dialect`, or of any.
+pub(super) fn import(net: &Net<'_>, dialect: Option<Dialect>) -> Result<Imported> {
+    let dialects = dialect.map_or_else(|| Dialect::ALL.to_vec(), |dialect| vec![dialect]);
+    let mut farthest: Option<(usize, Error)> = None;
+    for dialect in dialects {
+        let mut walk = Walk::new(net, dialect);
+        match walk.all() {
+            Ok(()) => return walk.finish(),
+            Err(error) => {
+                let met = walk.met.iter().filter(|&&met| met).count();
+                if farthest.as_ref().is_none_or(|(most, _)| met > *most) {
+                    farthest = Some((met, error));
+                }
+            }
+        }
+    }
+    Err(farthest.expect("there are dialects").1)
+}
+
+/// The way along one table.
+struct Walk<'a, 'n> {
+    net: &'n Net<'a>,
+    dialect: Dialect,
+    /// The table's tensors, heads' too, for one class.
+    shapes: HashMap<String, Vec<usize>>,
+    /// The table lowered for the image's rows and columns, or the published ones where the file does not fix them.
+    maps: [Graph; 2],
+    /// Which nodes have been accounted for.
+    met: Vec<bool>,
+    parts: Vec<Parts<'a>>,
+    heads: Vec<&'static str>,
+    classes: Option<usize>,
+    input: InputForm,
+}
+
+const HEADS: [&str; 2] = ["loss1", "loss2"];
+
+impl<'a, 'n> Walk<'a, 'n> {
+    fn new(net: &'n Net<'a>, dialect: Dialect) -> Self {
+        let network = dialect.network(1).with_heads(&HEADS);
+        Walk {
+            net,
+            dialect,
+            shapes: network.parameters().into_iter().collect(),
+            maps: net.sides.map(|side| network.graph_with(side.unwrap_or(SIDE), &network.heads())),
+            met: vec![false; net.nodes.len()],
+            parts: Vec::new(),
+            heads: Vec::new(),
+            classes: None,
+            input: InputForm::Unknown,
+        }
+    }
+
+    fn all(&mut self) -> Result<()> {
+        let net = self.net;
+        let mut value = self.image()?;
+        for layer in &self.dialect.network(1).with_heads(&HEADS).layers {
+            value = match layer {
+                Layer::Head(head) => self.head(head, value)?,
+                // What ends in logits leaves their softmax to its user.
+                Layer::Softmax { .. } if net.readers(value).is_empty() => value,
+                layer => self.layer(layer, value)?,
+            };
+        }
+        if !net.outputs.contains(&value) {
+            return Err(Error::Graph { name: net.name(value).to_owned(), what: "is not an output of the graph" });
+        }
+        if let Some(node) = (0..net.nodes.len()).find(|&at| !self.met[at]).map(|at| &net.nodes[at]) {
+            return Err(Error::UnexpectedNode { node: node.label.to_owned(), operator: node.operator.clone() });
+        }
+        match &net.unread {
+            Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Imported> {
+        let Walk { dialect, parts, heads, classes, input, .. } = self;
+        let classes = classes.expect("every table ends in a classifier");
+        Imported::new(dialect, classes, &heads, parts, input)
+    }
+
+    /// The value that the first convolution reads: the image, or what torchvision's `transform_input` makes of it.
+    fn image(&mut self) -> Result<Value> {
+        let net = self.net;
+        let channels = net.readers(INPUT).to_vec();
+        if !matches!(channels.iter().map(|&at| &net.nodes[at].kind).next(), Some(Ok(Kind::Channel(_)))) {
+            self.input = InputForm::Plain;
+            return Ok(INPUT);
+        }
+        let layer = "data";
+        // ImageNet's deviations and means, which the network's user applied, to those of 1/2 each.
+        let (means, deviations) = ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]);
+        let mut ends = Vec::new();
+        for at in channels {
+            let Ok(Kind::Channel(c @ 0..=2)) = net.nodes[at].kind else {
+                return Err(self.wrong(at, layer, "a channel"));
+            };
+            let c = c as usize;
+            self.met[at] = true;
+            let mut value = net.nodes[at].output;
+            for step in 0..3 {
+                let at = net.reader(value, layer)?;
+                let expected = [1.0, deviations[c] / 0.5, (means[c] - 0.5) / 0.5][step];
+                let found = match self.kind(at, layer)? {
+                    Kind::Unsqueeze if step == 0 => Some(1.0),
+                    Kind::Mul(factor) if step == 1 => factor.scalar(),
+                    Kind::Add(shift) if step == 2 => shift.scalar(),
+                    _ => return Err(self.wrong(at, layer, ["Unsqueeze", "Mul", "Add"][step])),
+                };
+                if !found.is_some_and(|found| (found - expected).abs() <= 1e-5) {
+                    let what = "constant of the input's transform";
+                    return Err(mismatch(
+                        net.nodes[at].label,
+                        layer,
+                        what,
+                        format!("{expected}"),
+                        format!("{found:?}"),
+                    ));
+                }
+                self.met[at] = true;
+                value = net.nodes[at].output;
+            }
+            ends.push((c, value));
+        }
+        ends.sort_unstable();
+        let at = net.reader(ends[0].1, layer)?;
+        let expected: Vec<Value> = ends.iter().map(|&(_, value)| value).collect();
+        if !matches!(self.kind(at, layer)?, Kind::Concat) || ends.len() != 3 || net.nodes[at].inputs != expected {
+            return Err(self.wrong(at, layer, "Concat of three channels"));
+        }
+        self.met[at] = true;
+        self.input = InputForm::Transformed;
+        Ok(net.nodes[at].output)
+    }
+
+    /// Checks `layer` over `value`; returns its output.
+    fn layer(&mut self, layer: &Layer, value: Value) -> Result<Value> {
+        match layer {
+            Layer::Inception(module) => self.inception(module, value),
+            layer => self.layer_at(layer, self.net.reader(value, layer_name(layer))?),
+        }
+    }
+
+    /// Checks `layer`, which is no module and begins with node `at`; returns its output.
+    fn layer_at(&mut self, layer: &Layer, at: usize) -> Result<Value> {
+        match layer {
+            Layer::Conv(conv) => self.conv(conv, at),
+            Layer::MaxPool(pool) => self.max_pool(pool, at),
+            Layer::Lrn(lrn) => self.lrn(lrn, at),
+            Layer::AveragePool(pool) => self.average_pool(pool, at),
+            Layer::GlobalAverage { name } => self.global_average(name, at),
+            Layer::FullyConnected(layer) => self.fully_connected(layer, at),
+            Layer::Softmax { name } => match self.kind(at, name)? {
+                Kind::Softmax => Ok(self.meet(at)),
+                _ => Err(self.wrong(at, name, "Softmax")),
+            },
+            Layer::Inception(_) | Layer::Head(_) => unreachable!("they stand in no chain"),
+        }
+    }
+
+    fn conv(&mut self, conv: &Conv, at: usize) -> Result<Value> {
+        let (net, name) = (self.net, conv.name.as_str());
+        let (at, pads) = self.pad(at, name)?;
+        let Kind::Conv { window, weight, bias } = self.kind(at, name)? else {
+            return Err(self.wrong(at, name, "Conv"));
+        };
+        let geometry = Geometry {
+            kernel: conv.kernel,
+            stride: conv.stride,
+            place: &|side| (conv.leading(side), conv.output_side(side)),
+            follows_side: matches!(conv.padding, Padding::Same),
+        };
+        self.window(at, name, window, pads, &geometry)?;
+        let (weight, bias) = (weight.clone(), bias.clone());
+        let mut value = self.meet(at);
+        let mut norm = None;
+        let mut next = net.reader(value, name)?;
+        if let Kind::Norm(found) = self.kind(next, name)? {
+            norm = Some(found.clone());
+            value = self.meet(next);
+            next = net.reader(value, name)?;
+        }
+        let Kind::Relu = self.kind(next, name)? else { return Err(self.wrong(next, name, "Relu")) };
+        self.take(name, weight, Order::Table, bias, norm)?;
+        Ok(self.meet(next))
+    }
+
+    /// The node after `at` and what is padded, if `at` pads.
+    fn pad(&mut self, at: usize, layer: &str) -> Result<(usize, [i64; 4])> {
+        let Kind::Pad(pads, value) = *self.kind(at, layer)? else { return Ok((at, [0; 4])) };
+        // All that is pooled has been through ReLU: zeros never win there, either.
+        if value != 0.0 || pads.iter().any(|pad| !(0..=MAX_PAD).contains(pad)) {
+            let found = format!("{pads:?} of {value}");
+            return Err(mismatch(self.net.nodes[at].label, layer, "padding", "zeros", found));
+        }
+        let value = self.meet(at);
+        Ok((self.net.reader(value, layer)?, pads))
+    }
+
+    fn max_pool(&mut self, pool: &MaxPool, at: usize) -> Result<Value> {
+        let (at, pads) = self.pad(at, &pool.name)?;
+        let Kind::MaxPool(window) = self.kind(at, &pool.name)? else {
+            return Err(self.wrong(at, &pool.name, "MaxPool"));
+        };
+        // Padding never wins: where leading pads agree, as many windows are the same windows.
+        let geometry = Geometry {
+            kernel: pool.kernel,
+            stride: pool.stride,
+            place: &|side| (pool.leading(side), pool.output_side(side)),
+            follows_side: matches!(pool.padding, Padding::Same),
+        };
+        self.window(at, &pool.name, window, pads, &geometry)?;
+        Ok(self.meet(at))
+    }
+
+    /// Compares windows at the sides that the map before `layer` may have.
+    fn window(&self, at: usize, layer: &str, window: &Window, pads: [i64; 4], geometry: &Geometry<'_>) -> Result<()> {
+        let &Geometry { kernel, stride, place, follows_side } = geometry;
+        let label = self.net.nodes[at].label;
+        let texts = |expected: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
+            (format!("{expected:?}"), format!("{found:?}"))
+        };
+        let square = [kernel as i64; 2];
+        // Left out, it is the weights', whose shape is checked later.
+        if let Some(found) = window.kernel.filter(|&found| found != square) {
+            let (expected, found) = texts(&square, &found);
+            return Err(mismatch(label, layer, "kernel_shape", expected, found));
+        }
+        let strides = [stride as i64; 2];
+        if window.strides != strides {
+            let (expected, found) = texts(&strides, &window.strides);
+            return Err(mismatch(label, layer, "strides", expected, found));
+        }
+        let mut window = window.clone();
+        if pads != [0; 4] {
+            let Edges::Explicit { pads: own, ceil } = window.edges else {
+                return Err(mismatch(label, layer, "padding", "one kind", "two"));
+            };
+            let sum = |i: usize| own[i].saturating_add(pads[i]);
+            window.edges = Edges::Explicit { pads: [sum(0), sum(1), sum(2), sum(3)], ceil };
+        }
+        if let Edges::Explicit { pads, .. } = window.edges
+            && pads.iter().any(|pad| !(0..=MAX_PAD).contains(pad))
+        {
+            let (expected, found) = texts(&format!("0 to {MAX_PAD}"), &pads);
+            return Err(mismatch(label, layer, "pads", expected, found));
+        }
+        for axis in 0..2 {
+            let map = &self.maps[axis];
+            let sides = match self.net.sides[axis] {
+                // Windows of fixed padding repeat with the stride, so a few sides stand for all.
+                None if !follows_side => kernel..kernel + 4 * stride,
+                // Fixed padding may be what a rule gives for one side, the image's.
+                _ => {
+                    let node = map.nodes.iter().find(|node| node.name == layer).expect("the table's own layer");
+                    let input = &map.tensors[node.input];
+                    let side = if axis == 0 { input.h } else { input.w };
+                    side..side + 1
+                }
+            };
+            for side in sides {
+                let (before, n) = place(side);
+                let (expected, found) = ((before as i64, n as i64), window.place(axis, side, kernel));
+                if expected.0 != found.0 {
+                    let text = |pad: i64| format!("{pad} before {side} pixels");
+                    return Err(mismatch(label, layer, "pads", text(expected.0), text(found.0)));
+                }
+                if expected.1 != found.1 {
+                    let text = |n: i64| format!("{n} over {side} pixels");
+                    let what = "windows by padding and rounding";
+                    return Err(mismatch(label, layer, what, text(expected.1), text(found.1)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lrn(&mut self, lrn: &Lrn, at: usize) -> Result<Value> {
+        let &Kind::Lrn { size, alpha, beta, k } = self.kind(at, lrn.name)? else {
+            return Err(self.wrong(at, lrn.name, "LRN"));
+        };
+        let label = self.net.nodes[at].label;
+        if size != lrn.size as i64 {
+            return Err(mismatch(label, lrn.name, "size", lrn.size.to_string(), size.to_string()));
+        }
+        for (what, expected, found) in [("alpha", lrn.alpha, alpha), ("beta", lrn.beta, beta), ("bias", lrn.k, k)] {
+            if expected != found {
+                return Err(mismatch(label, lrn.name, what, expected.to_string(), found.to_string()));
+            }
+        }
+        Ok(self.meet(at))
+    }
+
+    fn inception(&mut self, module: &Inception, value: Value) -> Result<Value> {
+        let net = self.net;
+        let name = format!("{}/output", module.name);
+        let n_branches = module.branches.len();
+        let readers: Vec<usize> = net.readers(value).iter().copied().filter(|&at| !self.met[at]).collect();
+        if readers.len() != n_branches {
+            let (expected, found) = (n_branches.to_string(), net.list(&readers));
+            return Err(mismatch(net.name(value), &module.name, "readers", expected, found));
+        }
+        let mut starts = readers.iter().map(|&at| self.chain_end(at, &name)).collect::<Result<Vec<_>>>()?;
+        starts.sort_unstable_by_key(|&(_, input, _)| input);
+        let at = starts[0].0;
+        let concat = &net.nodes[at];
+        if let Some(&(other, ..)) = starts.iter().find(|start| start.0 != at) {
+            let [expected, found] = [at, other].map(|at| format!("`{}`", net.nodes[at].label));
+            return Err(mismatch(net.nodes[other].label, &name, "concatenation", expected, found));
+        }
+        for (i, (branch, &(.., start))) in module.branches.iter().zip(&starts).enumerate() {
+            let mut value = value;
+            for (step, layer) in branch.iter().enumerate() {
+                value = if step == 0 { self.layer_at(layer, start)? } else { self.layer(layer, value)? };
+            }
+            if concat.inputs.get(i) != Some(&value) {
+                let quoted = |value: &Value| format!("`{}`", net.name(*value));
+                let found = concat.inputs.get(i).map_or_else(|| "none".to_owned(), quoted);
+                return Err(mismatch(concat.label, &name, "order of inputs", quoted(&value), found));
+            }
+        }
+        if concat.inputs.len() != n_branches {
+            let found = concat.inputs.len().to_string();
+            return Err(mismatch(concat.label, &name, "inputs", n_branches.to_string(), found));
+        }
+        self.kind(at, &name)?;
+        Ok(self.meet(at))
+    }
+
+    /// Follows the only readers from node `start` to a concatenation: that, which of its inputs, and `start`.
+    fn chain_end(&self, start: usize, layer: &str) -> Result<(usize, usize, usize)> {
+        let mut value = self.net.nodes[start].output;
+        loop {
+            let at = self.net.reader(value, layer)?;
+            let node = &self.net.nodes[at];
+            if node.operator == "Concat" {
+                let input = node.inputs.iter().position(|&input| input == value);
+                return Ok((at, input.expect("a reader has the value among its inputs"), start));
+            }
+            value = node.output;
+        }
+    }
+
+    /// Checks the head over `value`, if there is one; returns `value`.
+    fn head(&mut self, head: &Head, value: Value) -> Result<Value> {
+        let net = self.net;
+        let averages = |&at: &usize| matches!(net.nodes[at].kind, Ok(Kind::AveragePool(..)));
+        let Some(start) = net.readers(value).iter().copied().find(averages) else { return Ok(value) };
+        let mut end = value;
+        for (step, layer) in head.layers.iter().enumerate() {
+            end = if step == 0 { self.layer_at(layer, start)? } else { self.layer(layer, end)? };
+        }
+        if let &[at] = net.readers(end)
+            && matches!(net.nodes[at].kind, Ok(Kind::Softmax))
+        {
+            self.meet(at);
+        }
+        self.heads.push(head.name);
+        Ok(value)
+    }
+
+    fn average_pool(&mut self, pool: &AveragePool, at: usize) -> Result<Value> {
+        let Kind::AveragePool(window, _) = self.kind(at, &pool.name)? else {
+            return Err(self.wrong(at, &pool.name, "AveragePool"));
+        };
+        let AverageWindows::Sliding { kernel, stride } = pool.windows else {
+            return Err(self.wrong(at, &pool.name, "an average over 4x4 parts of the map"));
+        };
+        // Windows that lie in the map: what padding counts for makes no difference.
+        let whole = matches!(window.edges, Edges::Explicit { pads: [0, 0, 0, 0], .. });
+        if !whole {
+            let found = format!("{:?}", window.edges);
+            return Err(mismatch(self.net.nodes[at].label, &pool.name, "padding", "none", found));
+        }
+        let place = &|side| (0, pool.output_side(side));
+        // What a last, incomplete window is divided by differs between programs; at the head's own size there is none.
+        let geometry = Geometry { kernel, stride, place, follows_side: true };
+        self.window(at, &pool.name, window, [0; 4], &geometry)?;
+        Ok(self.meet(at))
+    }
+
+    fn global_average(&mut self, name: &str, at: usize) -> Result<Value> {
+        let label = self.net.nodes[at].label;
+        let (window, counts) = match self.kind(at, name)? {
+            Kind::GlobalAverage => return Ok(self.meet(at)),
+            Kind::AveragePool(window, counts) => (window, *counts),
+            _ => return Err(self.wrong(at, name, "AveragePool")),
+        };
+        // One window that holds the whole map is its mean, if it is divided by the map's pixels.
+        let kernel = window.kernel.unwrap_or([0; 2]);
+        for axis in 0..2 {
+            let map = &self.maps[axis];
+            let node = map.nodes.iter().find(|node| node.name == name).expect("the table's own layer");
+            let (side, kernel) = (map.tensors[node.input].h, kernel[axis]);
+            let fits = usize::try_from(kernel).ok().filter(|&kernel| kernel <= 2 * side + 2);
+            let (before, n) = fits.map_or((0, 0), |kernel| window.place(axis, side, kernel));
+            let side = side as i64;
+            if n != 1 || before < 0 || before + side > kernel {
+                let found = format!("{kernel} after {before}, {n} times");
+                return Err(mismatch(label, name, "window", format!("one of {side} pixels"), found));
+            }
+            if counts && kernel > side {
+                let found = format!("of {kernel} that counts its padding");
+                return Err(mismatch(label, name, "window", format!("one of {side} pixels"), found));
+            }
+        }
+        Ok(self.meet(at))
+    }
+
+    /// Perhaps a change of shape; then a matrix, or a convolution of one pixel and perhaps a change of shape.
+    fn fully_connected(&mut self, layer: &FullyConnected, at: usize) -> Result<Value> {
+        let (net, name) = (self.net, layer.name.as_str());
+        let mut at = at;
+        if let Kind::Flatten = self.kind(at, name)? {
+            let value = self.meet(at);
+            at = net.reader(value, name)?;
+        }
+        let mut value = match self.kind(at, name)? {
+            Kind::FullyConnected { weight, transposed, bias } => {
+                let order = if *transposed { Order::Table } else { Order::Transposed };
+                let (weight, mut bias) = (weight.clone(), bias.clone());
+                let mut value = self.meet(at);
+                if bias.is_none()
+                    && let &[next] = net.readers(value)
+                    && let Kind::Add(shift) = self.kind(next, name)?
+                {
+                    bias = Some(shift.clone());
+                    value = self.meet(next);
+                }
+                self.take(name, weight, order, bias, None)?;
+                value
+            }
+            Kind::Conv { weight, bias, .. } if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) => {
+                // Of one pixel, whatever its strides; padding would make more.
+                let (weight, bias) = (weight.clone(), bias.clone());
+                self.take(name, weight, Order::Table, bias, None)?;
+                self.meet(at)
+            }
+            _ => return Err(self.wrong(at, name, "Gemm or MatMul")),
+        };
+        if layer.hidden.is_some() {
+            let at = net.reader(value, name)?;
+            let Kind::Relu = self.kind(at, name)? else { return Err(self.wrong(at, name, "Relu")) };
+            value = self.meet(at);
+        } else if let &[at] = net.readers(value)
+            && matches!(net.nodes[at].kind, Ok(Kind::Flatten))
+        {
+            value = self.meet(at);
+        }
+        Ok(value)
+    }
+
+    /// Checks the shapes of a layer's tensors and keeps them.
+    fn take(
+        &mut self,
+        layer: &str,
+        weight: Tensor<'a>,
+        order: Order,
+        bias: Option<Tensor<'a>>,
+        norm: Option<Norm<'a>>,
+    ) -> Result<()> {
+        let parts = take(&self.shapes, &mut self.classes, layer, weight, order, bias, norm)?;
+        self.parts.push(parts);
+        Ok(())
+    }
+
+    /// What node `at` computes, if that is known.
+    fn kind(&self, at: usize, layer: &str) -> Result<&'n Kind<'a>> {
+        let node: &'n Node<'a> = &self.net.nodes[at];
+        let odd =
+            |odd: &super::net::Odd| mismatch(node.label, layer, odd.what, odd.expected.as_str(), odd.found.as_str());
+        node.kind.as_ref().map_err(odd)
+    }
+
+    /// Another operator than the one that `layer` asks for.
+    fn wrong(&self, at: usize, layer: &str, expected: &str) -> Error {
+        mismatch(self.net.nodes[at].label, layer, "operator", expected, self.net.nodes[at].operator.as_str())
+    }
+
+    /// Accounts for node `at`; returns its output.
+    fn meet(&mut self, at: usize) -> Value {
+        self.met[at] = true;
+        self.net.nodes[at].output
+    }
+}
+
+/// The tensors of `layer`, if they have the table's `shapes`; a classifier's set `classes` or agree with them.
+pub(super) fn take<'a>(
+    shapes: &HashMap<String, Vec<usize>>,
+    classes: &mut Option<usize>,
+    layer: &str,
+    mut weight: Tensor<'a>,
+    order: Order,
+    bias: Option<Tensor<'a>>,
+    norm: Option<Norm<'a>>,
+) -> Result<Parts<'a>> {
+    let (weight_name, bias_name) = (format!("{layer}.weight"), format!("{layer}.bias"));
+    let mut shape = shapes[&weight_name].clone();
+    let is_classifier = layer.ends_with("/classifier");
+    let mut expected: Vec<Option<usize>> = shape.iter().map(|&dim| Some(dim)).collect();
+    if is_classifier {
+        expected[0] = *classes;
+    }
+    match order {
+        Order::Table => {}
+        Order::Transposed => expected.reverse(),
+        Order::Hwio => expected = vec![expected[2], expected[3], expected[1], expected[0]],
+    }
+    if shape.len() == 2 {
+        // A convolution's of one pixel, or Caffe's of four dimensions.
+        while weight.dims.len() > 2 && weight.dims.last() == Some(&1) {
+            weight.dims.pop();
+        }
+        while weight.dims.len() > 2 && weight.dims.first() == Some(&1) {
+            weight.dims.remove(0);
+        }
+    }
+    let fits = |(&found, expected): (&i64, &Option<usize>)| {
+        let found = usize::try_from(found).ok().filter(|&found| found > 0)?;
+        expected.is_none_or(|expected| found == expected).then_some(found)
+    };
+    let dims: Option<Vec<usize>> = weight.dims.iter().zip(&expected).map(fits).collect();
+    let Some(dims) = dims.filter(|_| weight.dims.len() == expected.len()) else {
+        return Err(weight.wrong_shape(&weight_name, &expected));
+    };
+    if is_classifier {
+        let found = if order == Order::Transposed { dims[1] } else { dims[0] };
+        if found > MAX_CLASSES {
+            return Err(Error::TooMany { what: "classes", found, limit: MAX_CLASSES });
+        }
+        *classes = Some(found);
+        shape[0] = found;
+    }
+    let oc = shape[0];
+    let bias = bias.map(|bias| bias.vector(&bias_name, oc)).transpose()?;
+    let norm = match norm {
+        None => None,
+        Some(Norm { gamma, beta, mean, variance, epsilon }) => Some(Norm {
+            gamma: gamma.map(|gamma| gamma.vector(&weight_name, oc)).transpose()?,
+            beta: beta.vector(&bias_name, oc)?,
+            mean: mean.vector(&bias_name, oc)?,
+            variance: variance.vector(&bias_name, oc)?,
+            epsilon,
+        }),
+    };
+    Ok(Parts { layer: layer.to_owned(), shape, weight, order, bias, norm })
+}
+
+/// Windows as the table has them.
+struct Geometry<'a> {
+    kernel: usize,
+    stride: usize,
+    /// Padding before the first pixel, and outputs, of a side.
+    place: &'a dyn Fn(usize) -> (usize, usize),
+    /// Whether they are to be compared at the image's own side alone.
+    follows_side: bool,
+}
+
+fn layer_name(layer: &Layer) -> &str {
+    match layer {
+        Layer::Conv(conv) => &conv.name,
+        Layer::MaxPool(pool) => &pool.name,
+        Layer::AveragePool(pool) => &pool.name,
+        Layer::Inception(module) => &module.name,
+        Layer::FullyConnected(layer) => &layer.name,
+        Layer::Lrn(lrn) => lrn.name,
+        Layer::Head(head) => head.name,
+        Layer::GlobalAverage { name } | Layer::Softmax { name } => name,
+    }
+}
+
+/// Padding that keeps sums of it small.
+const MAX_PAD: i64 = 64;
