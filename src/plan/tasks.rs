@@ -15,7 +15,8 @@ fn split(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
     (0..pieces).map(move |i| i * n / pieces..(i + 1) * n / pieces)
 }
 
-/// Cuts a step into tasks. Where a cut leaves less than some ten microseconds of work, it is not made.
+/// Cuts a step into tasks. Where a cut leaves less than some ten microseconds of work, it is not
+/// made; a convolution with its pool is cut for as many threads as there are, since every cut costs it a row of tiles.
 pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> Vec<Task> {
     let y = &graph.tensors[graph.nodes[step.written()[0]].output.tensor];
     let by_part = |n: usize, pieces: usize, blocks: usize| -> Vec<Task> {
