@@ -1,8 +1,9 @@
 //! Any bytes as a file to import: an error that fits a terminal, or every tensor of the network with as many values as
 //! its shape asks for.
 //!
-//! A whole network is 14 MB in f16, more than a fuzzer makes up. The seed has the graph and the shapes but no data, which
-//! is looked at last: what is searched is the decoder, the links between nodes, and the whole walk along the table.
+//! A whole network is 14 MB in f16, more than a fuzzer makes up. The seeds have graph and shapes but no data, which is
+//! looked at last: what is searched is the decoders, the links between nodes, and the whole walk along the tables. The
+//! graphs in `tests/oracles` are as good: `cargo +nightly fuzz run onnx fuzz/corpus/onnx tests/oracles`.
 #![no_main]
 
 use googlenet::import::import_bytes;

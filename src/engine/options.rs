@@ -151,7 +151,9 @@ impl Options {
     ///
     /// Layers have the names of the Caffe model, as `googlenet cost` lists them. A module's name stands for its output
     /// (`inception_4e` for `inception_4e/output`), and what stands before a slash for the layer, where only one begins
-    /// so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees.
+    /// so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees. `loss1` and `loss2` are the logits of
+    /// the auxiliary heads, which are computed for those who ask for them or a layer of theirs; the weights must have
+    /// them, and the input side leave them the map they are made for: 224 does.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoints.push(name.into());
         self

@@ -30,7 +30,7 @@ pub struct Run {
     /// Where to write the output
     #[arg(long, value_name = "Y.npy")]
     output: PathBuf,
-    /// What to write: `logits`, `prob`, or a layer as Caffe calls it, `inception_4e/output` or `pool5/7x7_s1`
+    /// What to write: `logits`, `prob`, `loss1` or `loss2` where the weights have auxiliary heads, or a layer as Caffe calls it, `inception_4e/output` or `pool5/7x7_s1`
     #[arg(long, value_name = "NAME", default_value = "logits")]
     endpoint: String,
     /// Side of the input, in pixels [default: the weights']
