@@ -18,8 +18,8 @@
  * before its sessions. A session serves one call at a time; a call from a second thread answers GOOGLENET_ERR_BUSY.
  *
  * The library prints nothing, ends no program, installs no signal handler and leaves the floating-point environment as
- * it is. It allocates with malloc; only if a session's memory, which its options decide, cannot be had, the program is
- * aborted. A run allocates nothing. Threads wait without spinning, but for the first microseconds after a run.
+ * it is. It allocates with malloc; only if memory for a session, which its options decide, or for a copy of weights
+ * cannot be had, the program is aborted. A run allocates nothing. Threads wait without spinning, but for the first microseconds after a run.
  *
  * After `fork` the child may use models, and sessions of one thread or with a `parallel_for`, if no other thread was
  * inside the library at that moment. A session with threads of its own answers GOOGLENET_ERR_FORKED there.
@@ -173,7 +173,7 @@ typedef struct {
 typedef struct {
     // `sizeof(googlenet_image)`.
     size_t struct_size;
-    // The first pixel of the first row.
+    // The first pixel of the first row; not in a session's input.
     const uint8_t *data;
     // Bytes at `data`, at least `(height - 1) * stride + 3 * width`.
     size_t length;
@@ -252,7 +252,7 @@ googlenet_status googlenet_model_label(const googlenet_model *model, size_t clas
 // fails; the model may be freed before it.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-// `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
 googlenet_status googlenet_session_new(const googlenet_model *model,
                                        const googlenet_options *options,
                                        googlenet_session **session);

@@ -9,7 +9,7 @@ use crate::image::Rgb8;
 pub struct Image {
     /// `sizeof(googlenet_image)`.
     pub struct_size: usize,
-    /// The first pixel of the first row.
+    /// The first pixel of the first row; not in a session's input.
     pub data: *const u8,
     /// Bytes at `data`, at least `(height - 1) * stride + 3 * width`.
     pub length: usize,

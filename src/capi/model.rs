@@ -115,7 +115,7 @@ pub unsafe extern "C" fn googlenet_model_copy(
         // SAFETY: null or so many bytes, as the caller promises.
         let bytes = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
         let model = pointers::place(model, "model")?;
-        hand_out(Weights::from_vec(bytes.to_vec()).and_then(Model::new), model)
+        hand_out(Weights::copy(bytes).and_then(Model::new), model)
     })
 }
 

@@ -10,7 +10,7 @@ use super::image::{Image, view};
 use super::model::{ModelHandle, label_of};
 use super::options::{SessionOptions, number};
 use super::pointers;
-use super::status::{Failure, Status, border};
+use super::status::{self, Failure, Status, border};
 use crate::{Error, Model, Options, Result, Session, image};
 
 /// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
@@ -132,7 +132,7 @@ pub struct Prediction {
 /// fails; the model may be freed before it.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-/// `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
 ///
 /// # Safety
 /// Pointers are null or valid.
@@ -269,16 +269,30 @@ pub unsafe extern "C" fn googlenet_session_set_input(
     border(|| {
         // SAFETY: null or valid, as the caller promises.
         let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: null or so many values, as the caller promises.
-        let values = unsafe { pointers::slice(values, length, "values") }?;
+        // SAFETY: null or so many values, as the caller promises; dropped here, as they may be the input's own.
+        unsafe { pointers::slice(values, length, "values") }?;
         let input = session.input_mut();
-        if values.len() != input.len() {
+        if length != input.len() {
             let text = format!("length is {length}, the input has {} values", input.len());
             return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
         }
-        input.copy_from_slice(values);
+        // SAFETY: so many values each; they may overlap.
+        unsafe { std::ptr::copy(values, input.as_mut_ptr(), length) };
         Ok(())
     })
+}
+
+/// A picture that lay in the input would be changed while it is read.
+fn apart(session: &mut Claim, image: *const Image) -> status::Outcome {
+    let input = session.input_mut().as_ptr_range();
+    let (start, end) = (input.start.cast::<u8>(), input.end.cast::<u8>());
+    // SAFETY: `view` found it to be valid.
+    let (data, length) = unsafe { ((*image).data, (*image).length) };
+    if data < end && start < data.wrapping_add(length) {
+        let text = "image->data lies in the session's input";
+        return Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text));
+    }
+    Ok(())
 }
 
 /// Makes a picture the input of one image of the batch, counted from 0: resized, cropped and normalised as the weights
@@ -301,6 +315,7 @@ pub unsafe extern "C" fn googlenet_session_set_image(
         // SAFETY: null or valid, as the caller promises.
         let picture = unsafe { view(image) }?;
         in_batch(&session, batch_index)?;
+        apart(&mut session, image)?;
         let (side, rule) = (session.side(), *session.rule());
         let len = 3 * side * side;
         let input = &mut session.input_mut()[batch_index * len..][..len];
@@ -431,6 +446,7 @@ pub unsafe extern "C" fn googlenet_session_classify(
         // SAFETY: null or valid, as the caller promises.
         let picture = unsafe { view(image) }?;
         let predictions = pointers::place(predictions, "predictions")?;
+        apart(&mut session, image)?;
         let classes = session.logits().len() / session.batch();
         if count > classes {
             let text = format!("count is {count}, there are {classes} classes");
@@ -471,7 +487,11 @@ pub unsafe extern "C" fn googlenet_session_class_map(
         // SAFETY: null or so many values, as the caller promises.
         let values = unsafe { pointers::slice_mut(values, length, "values") }?;
         let own: Result<f32> = session.write_class_map(batch_index, class_index, values);
-        let own = own.map_err(Failure::of("class map"))?;
+        let own = own.map_err(|error| match error {
+            Error::MapLength { .. } => Failure::of("length")(error),
+            Error::OutOfRange { .. } => Failure::of("class_index")(error),
+            error => error.into(),
+        })?;
         // SAFETY: null or may be written.
         unsafe { pointers::put(bias, own) };
         Ok(())

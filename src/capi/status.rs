@@ -94,9 +94,50 @@ impl From<Error> for Failure {
             Error::OutOfRange { .. }
             | Error::TooManyPixels { .. }
             | Error::PictureEmpty { .. }
-            | Error::PictureStride { .. } => GOOGLENET_ERR_ARGUMENT,
-            // All others are of weights.
-            _ => GOOGLENET_ERR_MODEL,
+            | Error::PictureStride { .. }
+            | Error::HeadSide { .. }
+            | Error::NotAPicture
+            | Error::PictureTruncated { .. }
+            | Error::PictureTooLarge { .. }
+            | Error::PictureDamaged { .. }
+            | Error::Crop { .. }
+            | Error::Normalisation { .. } => GOOGLENET_ERR_ARGUMENT,
+            // Of weights.
+            Error::FileTooLarge { .. }
+            | Error::TargetExists { .. }
+            | Error::Truncated { .. }
+            | Error::HeaderTooLong { .. }
+            | Error::HeaderStart { .. }
+            | Error::HeaderSyntax { .. }
+            | Error::DuplicateKey { .. }
+            | Error::TooMany { .. }
+            | Error::TensorName { .. }
+            | Error::TensorType { .. }
+            | Error::TensorShape { .. }
+            | Error::TensorOffsets { .. }
+            | Error::TensorLength { .. }
+            | Error::TensorOverlap { .. }
+            | Error::Misaligned { .. }
+            | Error::Gap { .. }
+            | Error::Padding { .. }
+            | Error::HashMismatch { .. }
+            | Error::MetadataMissing { .. }
+            | Error::MetadataValue { .. }
+            | Error::HalfRange { .. }
+            | Error::MissingTensor { .. }
+            | Error::UnexpectedTensor { .. }
+            | Error::WrongShape { .. }
+            | Error::UnknownDialect { .. }
+            | Error::LabelCount { .. }
+            | Error::NotAModel { .. }
+            | Error::Safetensors { .. }
+            | Error::Archive { .. }
+            | Error::NodeMismatch { .. }
+            | Error::UnexpectedNode { .. }
+            | Error::Graph { .. }
+            | Error::ElementType { .. }
+            | Error::DataLength { .. }
+            | Error::ExternalData { .. } => GOOGLENET_ERR_MODEL,
         };
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 pub(super) struct Inner {

@@ -74,13 +74,14 @@ impl Options {
         self
     }
 
-    /// Runs on the threads of `pool` instead of threads of the session's own, as many as it has, or as a later
-    /// [`Options::threads`] says.
+    /// Runs on the threads of `pool` instead of threads of the session's own, as many as it has, at most 256, or as
+    /// a later [`Options::threads`] says.
     ///
-    /// The pool is used during runs, and while the session is made, and its threads are never waited for: a pool that
-    /// is busy, or shared by many sessions, delays a run and cannot block it. With one thread the session runs on the
-    /// thread that calls it. rayon itself may allocate when it is called from outside the pool; runs from inside it
-    /// allocate nothing.
+    /// The pool is used during runs, and while the session is made. Any number of its threads can finish a run, so
+    /// sessions may share it; but as with any work that is handed to rayon, a run from outside the pool begins when a
+    /// thread of it is free, and a run from inside may steal other work of the pool while it waits: hold no lock that
+    /// such work takes. With one thread the session runs on the thread that calls it. rayon itself may allocate when it
+    /// is called from outside the pool; runs from inside it allocate nothing.
     ///
     /// ```
     /// use googlenet::{Model, Options, rayon};
@@ -96,7 +97,7 @@ impl Options {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
-        self.threads = pool.current_num_threads();
+        self.threads = pool.current_num_threads().min(Self::MAX_THREADS);
         self.lent = Some(Lent::pool(pool));
         self
     }
@@ -130,6 +131,9 @@ impl Options {
     }
 
     /// How many images a run takes, 1 to 4096; with [`Options::MAX_PIXELS`] in all.
+    ///
+    /// Every plan is batch invariant: an image's results have the same bits in any batch, as the choice of kernels does
+    /// not depend on it. The price is that a batch cannot choose kernels that only pay with several images at a time.
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch;
         self

@@ -18,7 +18,7 @@ impl Model {
     /// A reader sees the old file or the new one, never a part. Without `force` an existing file is an error.
     ///
     /// # Errors
-    /// If an option is out of range, or the file exists or cannot be written.
+    /// If the weights are damaged, an option is out of range, or the file exists or cannot be written.
     ///
     /// ```
     /// use googlenet::{Model, Options};
@@ -38,6 +38,8 @@ impl Model {
             let (value, most) = (options.threads, Options::MAX_THREADS);
             return Err(Error::OutOfRange { option: "threads", value, least: 1, most });
         }
+        // A mapped packed file was not read for its hash, and the new file gets one of its own.
+        self.weights().verify()?;
         let graph = self.network().graph(side);
         let (packing, packed) = plan::pack(&graph, options.resolve_isa()?, self.weights(), options.threads)?;
         let shapes: Vec<[usize; 1]> = packed.iter().map(|(_, values)| [values.len()]).collect();
@@ -59,13 +61,13 @@ impl Model {
         self.weights().metadata().get(PACKING).map(String::as_str)
     }
 
-    /// What a file would have to be packed for, for sessions of `options` to use it where it lies; costs no packing.
+    /// Whether sessions of `options` use the file's packed weights where they lie; costs no packing.
     ///
     /// # Errors
     /// If an option is out of range.
-    pub fn packing_for(&self, options: &Options) -> Result<String> {
+    pub fn is_packed_for(&self, options: &Options) -> Result<bool> {
         let side = options.side.unwrap_or(self.side());
         check_side(side)?;
-        Ok(plan::packing(&self.network().graph(side), options.resolve_isa()?))
+        Ok(plan::is_packed(&self.network().graph(side), options.resolve_isa()?, &self.inner.weights))
     }
 }

@@ -16,11 +16,11 @@ use crate::{Error, Result};
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
 ///
 /// Its threads, if it has any of its own, end when it is dropped, and do not follow a `fork`: in the child only a session
-/// of one thread, or on lent threads, can run or be dropped.
+/// of one thread, or on lent threads that are there, can run or be dropped. Threads of a rayon pool are not.
 ///
 /// Building it is slow and may fail; running does neither: no allocation, and no system call but those by which
-/// threads that wait yield, park and wake. The same weights on the same instruction set give the same bits, whatever the number of threads,
-/// the place in a batch, or the run.
+/// threads that wait yield, park and wake. The same weights on the same instruction set give the same bits, whatever
+/// the number of threads, the place in a batch, or the run.
 ///
 /// ```
 /// use googlenet::{Model, Options};

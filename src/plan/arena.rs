@@ -196,8 +196,8 @@ impl Arena {
                 // Everybody has left the phase: its claims are ready for the next run.
                 self.claims[index].store(0, Ordering::Relaxed);
                 if last_phase && let Some(finish) = finish.take() {
-                    self.entered.store(0, Ordering::Release);
-                    // SAFETY: every other thread waits at this barrier and holds no operands.
+                    // SAFETY: every other thread waits at this barrier and holds no operands; none but these can be
+                    // here, as each counts in `entered` until it has passed.
                     finish(unsafe { self.slice(0..self.lines.len() * LINE) });
                 }
             });
@@ -207,8 +207,8 @@ impl Arena {
         {
             // SAFETY: a single thread, which holds no operands any more.
             finish(unsafe { self.slice(0..self.lines.len() * LINE) });
-            self.entered.store(0, Ordering::Release);
         }
+        self.entered.fetch_sub(1, Ordering::Release);
         guard.defuse();
     }
 

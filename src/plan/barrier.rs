@@ -36,7 +36,8 @@ pub(super) struct Barrier {
     generation: AtomicU32,
     /// Whether a thread that the others would wait for has unwound.
     broken: AtomicBool,
-    sleepers: Mutex<()>,
+    /// How many threads sleep: waking nobody would be a system call, too.
+    sleepers: Mutex<u32>,
     opened: Condvar,
 }
 
@@ -66,7 +67,7 @@ impl Barrier {
             arrived: AtomicU32::new(0),
             generation: AtomicU32::new(0),
             broken: AtomicBool::new(false),
-            sleepers: Mutex::new(()),
+            sleepers: Mutex::new(0),
             opened: Condvar::new(),
         }
     }
@@ -87,19 +88,22 @@ impl Barrier {
             last();
             self.arrived.store(0, Ordering::Relaxed);
             // Under the lock, so that nobody checks the generation and sleeps between our store and our call.
-            let guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            let sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
             self.generation.store(generation.wrapping_add(1), Ordering::Release);
-            drop(guard);
-            self.opened.notify_all();
+            if *sleepers > 0 {
+                self.opened.notify_all();
+            }
             return;
         }
         let broken = || self.broken.load(Ordering::Acquire);
         let open = || self.generation.load(Ordering::Acquire) != generation || broken();
         if !spin_then_yield(open) {
-            let mut guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            *sleepers += 1;
             while !open() {
-                guard = self.opened.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                sleepers = self.opened.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
             }
+            *sleepers -= 1;
         }
         assert!(!broken(), "another thread of this run panicked");
     }

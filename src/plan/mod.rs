@@ -1,8 +1,8 @@
 //! The static execution plan: all choices made once, then run any number of times.
 //!
 //! `step.rs` says what a schedule is made of, `build.rs` makes it: `choose.rs` picks a convolution's algorithm,
-//! `place.rs` places the buffers, `tasks.rs` cuts the work. `packed.rs` packs the weights, or finds them packed in the
-//! file or, by `cache.rs`, with another session. `arena.rs` owns the memory and hands out tasks, `run.rs` computes one,
+//! `place.rs` places the buffers, `tasks.rs` cuts the work. `packed.rs` packs the weights (on threads of `parallel.rs`),
+//! or finds them packed in the file or, by `cache.rs`, with another session. `arena.rs` owns the memory and hands out tasks, `run.rs` computes one,
 //! `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the session's own threads together, `lent.rs`
 //! and `crowd.rs` those that the caller lends.
 //!
@@ -21,6 +21,7 @@ mod describe;
 mod direct;
 mod lent;
 mod packed;
+mod parallel;
 mod place;
 mod run;
 mod step;
@@ -239,9 +240,10 @@ pub(crate) fn pack(graph: &Graph, isa: Isa, source: &Weights, threads: usize) ->
     Ok((packed::packing(graph, &layout, isa), tensors))
 }
 
-/// The packing of plans for `graph` on `isa`, whatever their threads, batch and endpoints.
-pub(crate) fn packing(graph: &Graph, isa: Isa) -> String {
-    packed::packing(graph, &build::layout(graph, isa, 1, &[]), isa)
+/// Whether plans for `graph` on `isa`, whatever their threads, batch and endpoints, use the packed weights of `source`.
+pub(crate) fn is_packed(graph: &Graph, isa: Isa, source: &Arc<Weights>) -> bool {
+    let layout = build::layout(graph, isa, 1, &[]);
+    packed::in_file(graph, &layout, &packed::packing(graph, &layout, isa), source).is_some()
 }
 
 /// A tensor of a packed file.

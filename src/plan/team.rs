@@ -91,13 +91,19 @@ struct Board<J> {
     /// Workers that have not finished the current run.
     busy: AtomicUsize,
     notice: Mutex<Notice<J>>,
+    /// A run was announced: for workers that sleep.
     changed: Condvar,
+    /// The last worker has finished: for the session's own thread.
+    finished: Condvar,
 }
 
 struct Notice<J> {
     run: u64,
     job: Option<Arc<J>>,
     quit: bool,
+    /// Workers that sleep, and whether the session's own thread does: waking nobody would be a system call, too.
+    asleep: usize,
+    owner_asleep: bool,
 }
 
 impl<J: Job> Team<J> {
@@ -116,8 +122,9 @@ impl<J: Job> Team<J> {
             failed: AtomicBool::new(false),
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),
-            notice: Mutex::new(Notice { run: 0, job: Some(job.clone()), quit: false }),
+            notice: Mutex::new(Notice { run: 0, job: Some(job.clone()), quit: false, asleep: 0, owner_asleep: false }),
             changed: Condvar::new(),
+            finished: Condvar::new(),
         });
         let helpers = Threads::spawn(threads - 1).map_err(|source| refused(threads, source))?;
         let shared = board.clone();
@@ -157,8 +164,11 @@ impl<J: Job> Team<J> {
             notice.run += 1;
             notice.job = Some(self.job.clone());
             board.run.store(notice.run, Ordering::Release);
+            let asleep = notice.asleep > 0;
             drop(notice);
-            board.changed.notify_all();
+            if asleep {
+                board.changed.notify_all();
+            }
         }
         self.job.work(self.workers[0].get_mut().unwrap_or_else(PoisonError::into_inner));
         self.wait();
@@ -168,8 +178,17 @@ impl<J: Job> Team<J> {
     fn wait(&mut self) {
         let Helpers::Own(board, _) = &self.helpers else { return };
         let done = || board.busy.load(Ordering::Acquire) == 0;
-        while !spin_then_yield(done) {}
-        board.lock().job = None;
+        let spun = spin_then_yield(done);
+        let mut notice = board.lock();
+        if !spun {
+            notice.owner_asleep = true;
+            while !done() {
+                notice = board.finished.wait(notice).unwrap_or_else(PoisonError::into_inner);
+            }
+            notice.owner_asleep = false;
+        }
+        notice.job = None;
+        drop(notice);
         assert!(!board.failed.load(Ordering::Relaxed), "a thread of this session panicked");
     }
 }
@@ -177,6 +196,13 @@ impl<J: Job> Team<J> {
 impl<J> Board<J> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Notice<J>> {
         self.notice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker has done its part, and holds the job no more.
+    fn leave(&self) {
+        if self.busy.fetch_sub(1, Ordering::Release) == 1 && self.lock().owner_asleep {
+            self.finished.notify_one();
+        }
     }
 }
 
@@ -199,13 +225,17 @@ fn serve<J: Job>(board: &Board<J>) {
     let mut own = job.worker();
     drop(job);
     let mut seen = 0;
-    board.busy.fetch_sub(1, Ordering::Release);
+    board.leave();
     loop {
         let posted = || board.run.load(Ordering::Acquire) != seen;
         let spun = spin_then_yield(posted);
         let mut notice = board.lock();
-        while !spun && notice.run == seen {
-            notice = board.changed.wait(notice).unwrap_or_else(PoisonError::into_inner);
+        if !spun {
+            notice.asleep += 1;
+            while notice.run == seen {
+                notice = board.changed.wait(notice).unwrap_or_else(PoisonError::into_inner);
+            }
+            notice.asleep -= 1;
         }
         if notice.quit {
             return;
@@ -217,7 +247,7 @@ fn serve<J: Job>(board: &Board<J>) {
             board.failed.store(true, Ordering::Relaxed);
         }
         drop(job);
-        board.busy.fetch_sub(1, Ordering::Release);
+        board.leave();
     }
 }
 

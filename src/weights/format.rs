@@ -363,11 +363,11 @@ pub(super) const MAX_TENSORS: usize = 4096;
 pub(super) const MAX_RANK: usize = 8;
 /// Key of the metadata, which no tensor can have as a name.
 pub(super) const METADATA: &str = "__metadata__";
-/// Value of the metadata key `format`.
 /// The metadata key of a packed file that says for which plans it is packed.
 pub(crate) const PACKING: &str = "packing";
 /// How the names of its tensors of packed weights begin.
 pub(crate) const PACKED: &str = "packed/";
+/// Value of the metadata key `format`.
 pub(crate) const FORMAT: &str = "googlenet";
 /// Value of the metadata key `version`.
 pub(super) const VERSION: &str = "1";

@@ -98,6 +98,23 @@ impl Weights {
         Weights::from_vec_as(bytes, Profile::Strict)
     }
 
+    /// Copies a file that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    ///
+    /// ```
+    /// use googlenet::weights::Weights;
+    ///
+    /// let bytes = std::fs::read("weights/demo.safetensors")?;
+    /// assert_eq!(Weights::copy(&bytes)?.file_len(), bytes.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn copy(bytes: &[u8]) -> Result<Weights> {
+        Weights::new(Storage::Owned(AlignedBytes::copy(bytes)), Profile::Strict)
+    }
+
     /// Like [`Weights::from_vec`], in a profile.
     ///
     /// # Errors

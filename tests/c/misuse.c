@@ -237,10 +237,10 @@ static void tensors(googlenet_session *session) {
     float map[5], bias;
     EXPECT(NULLED, "session is null", googlenet_session_class_map(NULL, 0, 0, map, 4, &bias));
     EXPECT(NULLED, "values is null", googlenet_session_class_map(session, 0, 0, NULL, 4, &bias));
-    EXPECT(LENGTH, "class map has 4", googlenet_session_class_map(session, 0, 0, map, 3, &bias));
-    EXPECT(LENGTH, "class map has 4", googlenet_session_class_map(session, 0, 0, map, 5, &bias));
+    EXPECT(LENGTH, "length", googlenet_session_class_map(session, 0, 0, map, 3, &bias));
+    EXPECT(LENGTH, "length", googlenet_session_class_map(session, 0, 0, map, 5, &bias));
     EXPECT(ARGUMENT, "batch_index 2", googlenet_session_class_map(session, 2, 0, map, 4, &bias));
-    EXPECT(ARGUMENT, "class 10", googlenet_session_class_map(session, 0, 10, map, 4, &bias));
+    EXPECT(ARGUMENT, "class_index", googlenet_session_class_map(session, 0, 10, map, 4, &bias));
     OK(googlenet_session_class_map(session, 1, 9, map, 4, NULL));
 
     googlenet_session_info info = {.struct_size = sizeof info};

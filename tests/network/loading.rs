@@ -67,10 +67,20 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
         assert!(outputs(model) == expected, "{way}");
     }
     mapped.weights().verify().expect("undamaged");
+    // Damage that mapping does not look for is found before it gets a new hash.
+    let mut bytes = std::fs::read(&path).expect("read");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    let damaged = folder.path().join("damaged");
+    std::fs::write(&damaged, bytes).expect("written");
+    // SAFETY: nobody else knows the folder, and this test writes to the file no more.
+    let model = unsafe { Model::map(&damaged) }.expect("its header is right");
+    let refused = model.pack(folder.path().join("refused"), Options::new(), false);
+    assert!(matches!(refused, Err(googlenet::Error::HashMismatch { .. })));
     // A side at which other kernels are chosen.
     let other = read.session(Options::new().side(224)).expect("a session");
     assert!(!other.uses_packed_file() && other.packing() != packing);
-    assert_eq!(read.packing_for(&Options::new().side(224)).expect("planned"), other.packing());
+    assert!(!read.is_packed_for(&Options::new().side(224)).expect("planned"));
+    assert!(read.is_packed_for(&Options::new()).expect("planned"));
     assert!(!plain.session(Options::new()).expect("a session").uses_packed_file());
 
     // Packed again, a file has the new tensors in place of the old.
@@ -111,6 +121,7 @@ fn packed_tensors_that_do_not_fit_are_packed_in_memory() {
         write(&changed, packed.metadata(), &tensors, true).expect("written");
         let model = Model::open(&changed).expect(what);
         assert!(!model.session(Options::new()).expect(what).uses_packed_file(), "{what}");
+        assert!(!model.is_packed_for(&Options::new()).expect(what), "{what}");
         assert!(outputs(&model) == expected, "{what}");
     }
     // Without the metadata key they are tensors that do not belong there.

@@ -77,10 +77,11 @@ impl Bench {
         let arena_bytes = session.arena_bytes();
         drop(session);
         let layers = if self.layers { self.profile(&model, side)? } else { Vec::new() };
-        // Per image and, where threads share an image, per thread.
-        let layer_ms = |layer: &LayerTime| layer.nanoseconds as f64 / 1e6 / (self.runs * self.batch) as f64;
+        // Of the wall clock: threads work on an image, or on images, at once.
+        let shares = (self.runs * self.batch * self.threads) as f64;
+        let layer_ms = |layer: &LayerTime| layer.nanoseconds as f64 / 1e6 / shares;
         let per_second = |layer: &LayerTime, count: u64| count as f64 / layer_ms(layer).max(1e-9) / 1e6;
-        let share_of = |layer: &LayerTime, count: u64| per_second(layer, count) * self.threads as f64 / peak;
+        let share_of = |layer: &LayerTime, count: u64| per_second(layer, count) / peak;
 
         if self.json {
             let mut line = json!({

@@ -110,6 +110,7 @@ fn code(error: &Error, file: Code) -> Code {
         Error::OutOfRange { .. }
         | Error::TooManyPixels { .. }
         | Error::InstructionSet { .. }
+        | Error::HeadSide { .. }
         | Error::UnknownLayer { .. } => Code::Usage,
         Error::NotAPicture
         | Error::PictureTruncated { .. }

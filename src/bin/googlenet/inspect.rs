@@ -1,7 +1,7 @@
 //! `inspect`: what a weight file holds.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use googlenet::weights::{Tensor, Weights};
@@ -40,27 +40,21 @@ impl Inspect {
     /// Prints the file's contents.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let weights = Weights::open(&self.file).or_fail(Code::Model, self.file.display())?;
-        let fits = fits(&self.file, &weights);
         if self.json {
             let tensors: Vec<Value> = weights.tensors().map(|tensor| tensor_json(&tensor)).collect();
-            let file = json!({
+            let mut file = json!({
                 "file": self.file.display().to_string(),
                 "bytes": weights.file_len(),
                 "metadata": weights.metadata(),
-                "packing_fits": fits,
                 "tensors": tensors,
             });
+            file["packing_fits"] = fits(weights).into();
             writeln!(out, "{file}")?;
             return Ok(());
         }
         writeln!(out, "{}: {} bytes", Printable(&self.file.display().to_string()), weights.file_len())?;
         for (key, value) in weights.metadata() {
             writeln!(out, "{}: {}", short(key), short(value))?;
-        }
-        match fits {
-            Some(true) => writeln!(out, "packed for this machine: sessions use the packed weights where they lie")?,
-            Some(false) => writeln!(out, "packed for other plans than this machine's: sessions pack in memory")?,
-            None => {}
         }
         let mut n_nan = 0;
         for tensor in weights.tensors() {
@@ -80,15 +74,19 @@ impl Inspect {
             )?;
         }
         writeln!(out, "{} tensors, {n_nan} NaN", weights.tensors().count())?;
+        match fits(weights) {
+            Some(true) => writeln!(out, "packed for this machine: sessions use the packed weights where they lie")?,
+            Some(false) => writeln!(out, "not packed for this machine at the file's side: sessions pack in memory")?,
+            None => {}
+        }
         Ok(())
     }
 }
 
 /// Whether a packed file is packed for what sessions ask for on this machine, at the file's own side.
-fn fits(path: &Path, weights: &Weights) -> Option<bool> {
+fn fits(weights: Weights) -> Option<bool> {
     weights.metadata().get("packing")?;
-    let model = Model::open(path).ok()?;
-    Some(model.packing() == model.packing_for(&Options::new()).ok().as_deref())
+    Model::new(weights).ok()?.is_packed_for(&Options::new()).ok()
 }
 
 /// The beginning of a text of the file.

@@ -49,6 +49,7 @@ pub fn weights(model: &Model, session: &Session) -> String {
     let packing = session.packing();
     match model.packing() {
         _ if session.uses_packed_file() => format!("packed in the file for {packing}, used where they lie"),
+        Some(own) if own == packing => format!("packed in memory for {packing}, as the file's lack a tensor"),
         Some(other) => format!("packed in memory for {packing}; the file's are for {}", Printable(other)),
         None => format!("packed in memory for {packing}"),
     }
