@@ -79,7 +79,7 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
     let mut accesses = vec![Vec::new(); phases];
     // Expensive steps first, so that the last tasks of a phase are small ones.
     let mut order: Vec<usize> = (0..steps.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(steps[i].multiply_adds()));
+    order.sort_unstable_by_key(|&i| (std::cmp::Reverse(steps[i].multiply_adds()), i));
     for index in order {
         let step = &steps[index];
         for task in cut(graph, index, step, threads) {

@@ -62,10 +62,15 @@ pub(super) fn choose(isa: Isa, shape: &ConvShape, widths: &[usize]) -> Choice {
     });
     let forms = winograd::algorithms(isa).iter().filter(|form| widths.len() == 1 && form.fits(shape));
     let transformed = forms.map(|form| (winograd_cost(form, shape), Algorithm::Winograd(*form)));
-    let mut candidates: Vec<(f64, Algorithm)> = direct.chain(transformed).collect();
-    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (cost, algorithm) = candidates[0];
-    let next = candidates.get(1).map(|(cost, next)| format!(", {} {:.0}", next.name(), cost / 1e3));
+    let candidates: Vec<(f64, Algorithm)> = direct.chain(transformed).collect();
+    let cheapest = |but: Option<usize>| {
+        let others = (0..candidates.len()).filter(|&i| Some(i) != but);
+        others.min_by(|&a, &b| candidates[a].0.total_cmp(&candidates[b].0))
+    };
+    let best = cheapest(None).expect("every set has kernels");
+    let (cost, algorithm) = candidates[best];
+    let next = cheapest(Some(best)).map(|next| candidates[next]);
+    let next = next.map(|(cost, next)| format!(", {} {:.0}", next.name(), cost / 1e3));
     Choice { algorithm, reason: format!("{:.0} kcycles{}", cost / 1e3, next.unwrap_or_default()) }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Buffer {
 /// The offset of every buffer and the arena's length, in elements: first fit, larger buffers first.
 pub(super) fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(buffers[i].len), i));
+    order.sort_unstable_by_key(|&i| (std::cmp::Reverse(buffers[i].len), i));
     let mut offsets = vec![0; buffers.len()];
     let mut placed: Vec<usize> = Vec::new();
     for i in order {

@@ -1,10 +1,9 @@
 //! The threads of a session: they live as long as it does, and are released once per run.
 //!
-//! They are those of a rayon pool. Its `broadcast` allocates on every call, and a run must not allocate: so each enters
-//! [`serve`] when the team is made and leaves it when the team is dropped. And the threads of a pool end some time after
-//! it is dropped, while a program that unloads this library, or counts its threads, wants them gone: so they are
-//! spawned here, and joined. Between runs they spin for a moment, in case the next run follows at once, and then sleep
-//! on a condition variable.
+//! They are not those of a rayon pool, though [`Options::pool`](crate::Options::pool) takes one: `broadcast` allocates on
+//! every call, and a run must not allocate; and a pool's threads end some time after it is dropped, while a program that
+//! unloads this library, or counts its threads, wants them gone. So each is in [`serve`] from its start to its end.
+//! Between runs they spin for a moment, in case the next run follows at once, and then sleep on a condition variable.
 //!
 //! The job travels as an [`Arc`], which every worker drops before it reports that it is done: between runs the
 //! session holds the only reference, and `Arc::get_mut` gives it back its inputs and outputs without any unsafe.
@@ -44,37 +43,8 @@ pub(super) struct Team<J: Job> {
 
 enum Helpers<J> {
     None,
-    Own(Arc<Board<J>>, Threads),
+    Own(Arc<Board<J>>, Vec<JoinHandle<()>>),
     Lent(Lent),
-}
-
-/// The threads of a pool, which end with it.
-struct Threads {
-    /// Only gone while they are joined.
-    pool: Option<rayon::ThreadPool>,
-    handles: Vec<JoinHandle<()>>,
-}
-
-impl Threads {
-    fn spawn(count: usize) -> std::result::Result<Self, rayon::ThreadPoolBuildError> {
-        // Of one that cannot start, those before it are joined on the way out.
-        let mut threads = Self { pool: None, handles: Vec::with_capacity(count) };
-        let spawn = |thread: rayon::ThreadBuilder| {
-            let builder = std::thread::Builder::new().name(format!("googlenet-{}", thread.index() + 1));
-            threads.handles.push(builder.spawn(move || thread.run())?);
-            Ok(())
-        };
-        threads.pool = Some(rayon::ThreadPoolBuilder::new().num_threads(count).spawn_handler(spawn).build()?);
-        Ok(threads)
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        drop(self.pool.take());
-        // A worker catches what its job does; if it had panicked itself, there would be nothing left to do about it.
-        self.handles.drain(..).for_each(|handle| drop(handle.join()));
-    }
 }
 
 /// Why there are no `threads` threads.
@@ -126,10 +96,14 @@ impl<J: Job> Team<J> {
             changed: Condvar::new(),
             finished: Condvar::new(),
         });
-        let helpers = Threads::spawn(threads - 1).map_err(|source| refused(threads, source))?;
-        let shared = board.clone();
-        helpers.pool.as_ref().expect("just made").spawn_broadcast(move |_| serve(&*shared));
-        let mut team = Self { job, workers, helpers: Helpers::Own(board, helpers) };
+        // A team from the start, so that those who did start are told to quit if one does not.
+        let mut team = Self { job, workers, helpers: Helpers::Own(board.clone(), Vec::with_capacity(threads - 1)) };
+        for i in 1..threads {
+            let Helpers::Own(_, handles) = &mut team.helpers else { unreachable!("made above") };
+            let board = board.clone();
+            let builder = std::thread::Builder::new().name(format!("googlenet-{i}"));
+            handles.push(builder.spawn(move || serve(&*board)).map_err(|source| refused(threads, source))?);
+        }
         team.wait();
         Ok(team)
     }
@@ -158,8 +132,8 @@ impl<J: Job> Team<J> {
                 }
             });
         }
-        if let Helpers::Own(board, threads) = &self.helpers {
-            board.busy.store(threads.handles.len(), Ordering::Relaxed);
+        if let Helpers::Own(board, handles) = &self.helpers {
+            board.busy.store(handles.len(), Ordering::Relaxed);
             let mut notice = board.lock();
             notice.run += 1;
             notice.job = Some(self.job.clone());
@@ -208,13 +182,15 @@ impl<J> Board<J> {
 
 impl<J: Job> Drop for Team<J> {
     fn drop(&mut self) {
-        if let Helpers::Own(board, _) = &self.helpers {
+        if let Helpers::Own(board, handles) = &mut self.helpers {
             let mut notice = board.lock();
             notice.quit = true;
             notice.run += 1;
             board.run.store(notice.run, Ordering::Release);
             drop(notice);
             board.changed.notify_all();
+            // A worker catches what its job does; if it had panicked itself, there would be nothing left to do about it.
+            handles.drain(..).for_each(|handle| drop(handle.join()));
         }
     }
 }

@@ -15,7 +15,7 @@
 
 use crate::{Error, Result};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
@@ -139,11 +139,12 @@ fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
         .into_iter()
         .map(|(name, raw)| entry(name, raw, data_start, data.len()))
         .collect::<Result<Vec<_>>>()?;
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(Error::DuplicateKey { key: pair[0].name.clone() });
+    let mut names = BTreeSet::new();
+    if let Some(twice) = tensors.iter().find(|tensor| !names.insert(tensor.name.as_str())) {
+        return Err(Error::DuplicateKey { key: twice.name.clone() });
     }
-    tensors.sort_by_key(|t| (t.range.start, t.range.end)); // stable: empty ones at one place stay in order of name
+    let place = |t: &Entry| (t.range.start, t.range.end);
+    tensors.sort_unstable_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
     check_layout(bytes, data_start, &tensors)?;
     if profile == Profile::Strict {
         check_strict(data_start, &metadata, &tensors)?;
