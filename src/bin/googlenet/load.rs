@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use googlenet::image::Preset;
 use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use googlenet::{Model, Options, Session, include_weights};
 
@@ -63,6 +64,12 @@ pub fn all_threads() -> usize {
 pub fn dialect() -> impl TypedValueParser<Value = Dialect> {
     let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
     names.map(|name| Dialect::from_name(&name).expect("one of the names"))
+}
+
+/// Parses `--preset`.
+pub fn preset() -> impl TypedValueParser<Value = Preset> {
+    let names = PossibleValuesParser::new(Preset::ALL.map(Preset::name));
+    names.map(|name| Preset::from_name(&name).expect("one of the names"))
 }
 
 /// Parses `--threads`.

@@ -11,6 +11,7 @@ mod load;
 mod output;
 mod pack;
 mod plan;
+mod preprocess;
 mod printable;
 mod progress;
 mod run;
@@ -44,6 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Classify(classify::Classify),
+    Preprocess(preprocess::Preprocess),
     Run(run::Run),
     Bench(bench::Bench),
     Convert(convert::Convert),
@@ -97,6 +99,7 @@ impl Command {
     fn run(self, out: &mut dyn Write) -> Outcome {
         match self {
             Command::Classify(command) => command.run(out),
+            Command::Preprocess(command) => command.run(out),
             Command::Run(command) => command.run(out),
             Command::Bench(command) => command.run(out),
             Command::Convert(command) => command.run(out),
