@@ -370,6 +370,43 @@ fn preprocess_writes_what_the_network_sees() {
 }
 
 #[test]
+fn many_crops_and_models_are_averaged() {
+    let folder = Folder::new();
+    let (x, y, other) = (folder.path("x.npy"), folder.path("y.npy"), folder.path("other"));
+    write_weights(&other, &[("geometry", "warp")], 0.1);
+    let mut all = vec![0.0; 10];
+    for weights in [DEMONSTRATION, &other] {
+        succeed(&["preprocess", PHOTOGRAPH, &x, "--weights", weights, "--crops", "10", "--force"]);
+        let common = ["run", "--weights", weights, "--input", &x, "--output", &y, "--force"];
+        succeed(&[&common[..], &["--endpoint", "prob"]].concat());
+        let (header, values) = read_npy(&y);
+        assert!(header.contains("'shape':(10,10"), "{header}");
+        let mut mean = vec![0.0; 10];
+        values.chunks(10).for_each(|crop| mean.iter_mut().zip(crop).for_each(|(sum, p)| *sum += p / 10.0));
+        let classify = ["classify", "--json", "--weights", weights, PHOTOGRAPH, "--crops", "10", "--top", "10"];
+        close(&json(&succeed(&classify)), &mean);
+        all.iter_mut().zip(&mean).for_each(|(sum, p)| *sum += p / 2.0);
+    }
+    let weights = ["--weights", DEMONSTRATION, "--weights", &other];
+    let both = [&["classify", "--json", PHOTOGRAPH, "--crops", "10", "--top", "10"], &weights[..]].concat();
+    close(&json(&succeed(&both)), &all);
+    let top = json(&succeed(&["classify", "--json", PHOTOGRAPH, "--crops", "144", "--top", "1"]));
+    assert_eq!(top["top"][0]["label"], "cat");
+    fail(&["classify", "--crops", "12", PHOTOGRAPH], 2, "144");
+}
+
+/// A line of `classify` must say these probabilities, but for the rounding of sums.
+fn close(line: &Value, expected: &[f32]) {
+    let top = line["top"].as_array().expect("top");
+    assert_eq!(top.len(), expected.len());
+    for prediction in top {
+        let class = prediction["index"].as_u64().expect("a class") as usize;
+        let probability = prediction["probability"].as_f64().expect("a number");
+        assert!((probability - f64::from(expected[class])).abs() < 1e-6, "class {class}: {line}");
+    }
+}
+
+#[test]
 fn convert_stores_a_preset_and_classify_heeds_it() {
     use googlenet::image::{Geometry, Preset};
     let folder = Folder::new();

@@ -39,6 +39,18 @@ impl Axis {
         self.kept.iter().map(Range::len).sum()
     }
 
+    /// Where among the computed ones the position `x` is.
+    pub fn place(&self, x: usize) -> usize {
+        let mut before = 0;
+        for range in &self.kept {
+            if range.contains(&x) {
+                return before + x - range.start;
+            }
+            before += range.len();
+        }
+        unreachable!("position {x} was not asked for")
+    }
+
     /// The positions that are computed, in order.
     pub fn positions(&self) -> impl Iterator<Item = usize> {
         self.kept.iter().cloned().flatten()
@@ -54,6 +66,9 @@ mod tests {
         let axis = Axis::new(9, 100, vec![90..100, 0..10, 5..20, 20..21, 40..50]);
         assert_eq!(axis.kept, [0..21, 40..50, 90..100]);
         assert_eq!(axis.len(), 41);
+        for (place, x) in axis.positions().enumerate() {
+            assert_eq!(axis.place(x), place);
+        }
         assert!(axis.positions().eq((0..21).chain(40..50).chain(90..100)));
     }
 }

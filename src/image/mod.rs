@@ -16,6 +16,7 @@ use std::fmt;
 use crate::{Error, Result};
 
 mod axis;
+mod crops;
 #[cfg(feature = "cli")]
 mod decode;
 mod normalise;
@@ -26,12 +27,12 @@ mod tensorflow;
 #[cfg(test)]
 mod tests;
 
+pub use crops::{Crops, Cuts};
 #[cfg(feature = "cli")]
 pub use decode::{Decoded, decode, open};
 pub use rule::{Channels, Geometry, Preset, Rule};
 
 use axis::Axis;
-use rule::Pixels;
 
 /// A borrowed picture: `height` rows of `width` RGB pixels, a byte a channel, rows `stride` bytes apart.
 #[derive(Clone, Copy)]
@@ -120,26 +121,24 @@ impl fmt::Debug for Rgb8<'_> {
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<()> {
-    check(rule, side, out.len())?;
+    let expected = side.checked_mul(side).and_then(|area| area.checked_mul(3)).unwrap_or(usize::MAX);
+    if out.len() != expected {
+        return Err(Error::InputLength { expected, found: out.len() });
+    }
+    check(rule, side)?;
     let source = rule.geometry.source(image);
     let (width, height) = rule.geometry.resized(source, rule.resize);
     let middle = |in_len, len| {
         let first = rule.geometry.middle(len, side);
         Axis::part(in_len, len, first..first + side)
     };
-    match rule.geometry.resample(source, &middle(source.width, width), &middle(source.height, height)) {
-        Pixels::Bytes(pixels) => normalise::to_planes(&pixels, rule, out),
-        Pixels::Floats(pixels) => normalise::to_planes(&pixels, rule, out),
-    }
+    let pixels = rule.geometry.resample(source, &middle(source.width, width), &middle(source.height, height));
+    normalise::pixels_to_planes(&pixels, rule, out);
     Ok(())
 }
 
-/// Whether `rule` makes sense for an input of `side`, which is to be written to `out_len` values.
-fn check(rule: &Rule, side: usize, out_len: usize) -> Result<()> {
-    let expected = side.checked_mul(side).and_then(|area| area.checked_mul(3)).unwrap_or(usize::MAX);
-    if out_len != expected {
-        return Err(Error::InputLength { expected, found: out_len });
-    }
+/// Whether `rule` makes sense for an input of `side`.
+fn check(rule: &Rule, side: usize) -> Result<()> {
     if side == 0 || rule.resize < side {
         return Err(Error::Crop { side, resize: rule.resize });
     }

@@ -2,10 +2,18 @@
 //!
 //! One plane after the other, so that each is written front to back.
 
+use super::rule::Pixels;
 use super::{Channels, Rule};
 
 /// Fills the three planes of `out`, as long as `pixels`.
-pub fn to_planes<T: Copy + Into<f32>>(pixels: &[T], rule: &Rule, out: &mut [f32]) {
+pub fn pixels_to_planes(pixels: &Pixels, rule: &Rule, out: &mut [f32]) {
+    match pixels {
+        Pixels::Bytes(pixels) => to_planes(pixels, rule, out),
+        Pixels::Floats(pixels) => to_planes(pixels, rule, out),
+    }
+}
+
+fn to_planes<T: Copy + Into<f32>>(pixels: &[T], rule: &Rule, out: &mut [f32]) {
     assert_eq!(pixels.len(), out.len());
     let order = match rule.channels {
         Channels::Rgb => [0, 1, 2],

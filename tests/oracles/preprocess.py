@@ -5,8 +5,8 @@
     oracles/bin/python tests/oracles/preprocess.py --check    # compares with it instead
 
 For each preset and picture: the FNV-1a hash of the crop's bytes, where the original has bytes, and some values of the
-tensor. `crops` has the hashes of Caffe's ten crops, by a restatement of its `oversample`. `tests/preprocessing.rs` has
-the same pictures.
+tensor. `crops` has the hashes of Caffe's ten crops, by a restatement of its `oversample`; `paper` for each short side
+that of every 97th byte of the paper's 36 crops, by Pillow. `tests/preprocessing.rs` has the same pictures.
 """
 
 import json
@@ -131,6 +131,23 @@ def oversample(image, side):
     return crops + [crop[:, ::-1] for crop in crops]
 
 
+def paper(rgb, resize):
+    """Szegedy et al. 2014, section 7, for one short side."""
+    height, width = rgb.shape[:2]
+    scale = resize / min(width, height)
+    size = (resize, round(height * scale)) if width <= height else (round(width * scale), resize)
+    image = np.asarray(Image.fromarray(rgb).resize(size, Image.BILINEAR))
+    long = max(size)
+    for start in (0, (long - resize) // 2, long - resize):
+        square = image[start : start + resize] if width <= height else image[:, start : start + resize]
+        far, centre = resize - SIDE, (resize - SIDE) // 2
+        places = [(0, 0), (0, far), (far, 0), (far, far), (centre, centre)]
+        crops = [square[y : y + SIDE, x : x + SIDE] for y, x in places]
+        crops.append(np.asarray(Image.fromarray(square).resize((SIDE, SIDE), Image.BILINEAR)))
+        yield from crops
+        yield from (crop[:, ::-1] for crop in crops)
+
+
 PRESETS = {
     "short-side": short_side,
     "bvlc": bvlc,
@@ -142,7 +159,7 @@ PRESETS = {
 
 
 def main():
-    cases, crops = [], []
+    cases, crops, papers = [], [], []
     for width, height in SIZES:
         rgb = pattern(width, height)
         for preset, prepare in PRESETS.items():
@@ -155,9 +172,17 @@ def main():
         warped = cv2.resize(rgb, (256, 256))
         hashes = [fnv(np.ascontiguousarray(crop)) for crop in oversample(warped, SIDE)]
         crops.append({"size": [width, height], "bytes": hashes})
+    for width, height in [(400, 300), (251, 377), (90, 90), (40, 900)]:
+        rgb = pattern(width, height)
+        hashes = []
+        for resize in (256, 288, 320, 352):
+            sampled = [np.ascontiguousarray(crop).reshape(-1)[::97] for crop in paper(rgb, resize)]
+            hashes.append(fnv(np.concatenate(sampled)))
+        papers.append({"size": [width, height], "bytes": hashes})
     lines = [json.dumps(case) for case in cases]
     text = '{"cases": [\n' + ",\n".join(lines) + '\n], "crops": [\n'
-    text += ",\n".join(json.dumps(case) for case in crops) + "\n]}\n"
+    text += ",\n".join(json.dumps(case) for case in crops) + '\n], "paper": [\n'
+    text += ",\n".join(json.dumps(case) for case in papers) + "\n]}\n"
     if "--check" in sys.argv:
         assert FILE.read_text() == text, f"{FILE} is not what these libraries make"
         print(f"{FILE.name}: the same again")

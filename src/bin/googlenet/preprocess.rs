@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use googlenet::file::NewFile;
-use googlenet::image::{self, Preset};
+use googlenet::image::{self, Crops, Cuts, Preset};
 use googlenet::npy::write_header;
 
 use crate::exit::{Code, OrFail, Outcome};
 use crate::{load, output};
 
-/// Write what the network sees of a picture (JPEG or PNG): .npy, f32, [1, 3, side, side], as `run` takes it.
+/// Write what the network sees of a picture (JPEG or PNG): .npy, f32, [crops, 3, side, side], as `run` takes it.
 ///
 /// How pictures are prepared is stored with the weights; --preset does it as some weights' authors do, whatever a file
 /// says.
@@ -33,6 +33,9 @@ pub struct Preprocess {
     /// With --preset: side of the input, in pixels [default: 224]
     #[arg(long, value_name = "PIXELS", value_parser = load::side, requires = "preset")]
     side: Option<usize>,
+    /// Crops of the picture: the middle; corners and middle, mirrored too; the paper's 144
+    #[arg(long, value_name = "1|10|144", default_value = "1", value_parser = load::crops())]
+    crops: Crops,
     /// Replace OUT.npy if it exists
     #[arg(long)]
     force: bool,
@@ -58,12 +61,15 @@ impl Preprocess {
             }
         };
         let picture = image::open(&self.image).or_fail(Code::Input, self.image.display())?;
+        let cuts = Cuts::new(picture.view(), &rule, side, self.crops).or_fail(Code::Input, self.image.display())?;
         let mut tensor = vec![0.0; 3 * side * side];
-        image::prepare(picture.view(), &rule, side, &mut tensor).or_fail(Code::Input, self.image.display())?;
         let mut file = NewFile::create(&self.output).or_fail(Code::System, self.output.display())?;
-        write_header(&mut file, &[1, 3, side, side]).or_fail(Code::System, self.output.display())?;
-        for value in tensor {
-            file.write_all(&value.to_le_bytes()).or_fail(Code::System, self.output.display())?;
+        write_header(&mut file, &[cuts.len(), 3, side, side]).or_fail(Code::System, self.output.display())?;
+        for index in 0..cuts.len() {
+            cuts.write(index, &mut tensor);
+            for value in &tensor {
+                file.write_all(&value.to_le_bytes()).or_fail(Code::System, self.output.display())?;
+            }
         }
         file.commit(self.force).or_fail(Code::System, self.output.display())
     }
