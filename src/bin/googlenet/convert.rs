@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use googlenet::image::{self, Geometry, Preset};
@@ -14,7 +14,7 @@ use googlenet::{Description, Error, file};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
-use crate::{load, output};
+use crate::{labels, load, output};
 
 /// Convert weights: GoogLeNet as an ONNX graph, as a .caffemodel, or as safetensors or .npz under the names of Caffe,
 /// torchvision or TensorFlow's slim.
@@ -163,7 +163,11 @@ impl Convert {
             metadata.insert("geometry".into(), geometry.to_owned());
         }
         let labels = match &self.labels {
-            Some(path) => Some(json!(read_labels(path, imported.classes)?).to_string()),
+            Some(path) => {
+                let labels: Vec<_> =
+                    labels::read(path, imported.classes)?.into_iter().map(|label| label.text).collect();
+                Some(json!(labels).to_string())
+            }
             None => own.get("labels").cloned(),
         };
         metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
@@ -198,31 +202,6 @@ fn authors_geometry(dialect: Dialect) -> Geometry {
     }
 }
 
-fn read_labels(path: &Path, classes: usize) -> Outcome<Vec<String>> {
-    let bytes = file::read(path, MAX_LABEL_BYTES).or_fail(Code::Model, path.display())?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(Code::Model, format!("{}: labels are not UTF-8", path.display())))?;
-    let labels: Vec<_> = text.lines().map(|line| label(line).to_owned()).collect();
-    if labels.len() != classes {
-        let problem = format!("{}: {} labels for {classes} classes", path.display(), labels.len());
-        return Err(Failure::new(Code::Model, problem));
-    }
-    Ok(labels)
-}
-
-/// The label of a line: without a leading synset id, an `n` and eight digits.
-fn label(line: &str) -> &str {
-    let line = line.trim();
-    match line.split_once(char::is_whitespace) {
-        Some((id, label))
-            if id.len() == 9 && id.starts_with('n') && id[1..].bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            label.trim_start()
-        }
-        _ => line,
-    }
-}
-
 /// Parses three finite numbers, or one that stands for all three.
 fn triple(text: &str) -> Result<[f32; 3], String> {
     let expected = || "expected one or three numbers, as in 104,117,123".to_owned();
@@ -244,21 +223,9 @@ fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     Ok(numbers)
 }
 
-/// Larger than any header.
-const MAX_LABEL_BYTES: u64 = 4 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_synset_id_is_no_part_of_a_label() {
-        assert_eq!(label("n01440764 tench, Tinca tinca\r"), "tench, Tinca tinca");
-        assert_eq!(label("  nematode worm"), "nematode worm");
-        assert_eq!(label("n0144076x tench"), "n0144076x tench");
-        assert_eq!(label("n01440764"), "n01440764");
-        assert_eq!(label("né1440764 é"), "né1440764 é");
-    }
 
     #[test]
     fn triples_are_one_or_three_finite_numbers() {
