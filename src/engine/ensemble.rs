@@ -1,5 +1,7 @@
 //! Many looks at a picture: crops, models, and the mean of what they say.
 
+use std::mem;
+
 use super::session::{Prediction, most_likely};
 use super::{Model, Options, Session};
 use crate::image::{Crops, Cuts, Rgb8, Rule};
@@ -26,6 +28,8 @@ use crate::{Error, Result};
 pub struct Ensemble {
     members: Vec<Member>,
     crops: Crops,
+    /// The last picture's.
+    cuts: Cuts,
     labels: Vec<String>,
     /// Over crops and models.
     sum: Vec<f64>,
@@ -69,7 +73,14 @@ impl Ensemble {
         let members = models.iter().map(member).collect::<Result<Vec<_>>>()?;
         let labelled = models.iter().zip(&members).find(|(model, _)| !model.labels().is_empty());
         let labels = labelled.map(|(model, member)| model.labels()[member.skip..].to_vec()).unwrap_or_default();
-        Ok(Self { members, crops, labels, sum: vec![0.0; classes], probabilities: vec![0.0; classes] })
+        Ok(Self {
+            members,
+            crops,
+            cuts: Cuts::none(),
+            labels,
+            sum: vec![0.0; classes],
+            probabilities: vec![0.0; classes],
+        })
     }
 
     /// The `top` most likely classes of a picture, most likely first.
@@ -100,15 +111,15 @@ impl Ensemble {
     pub fn probabilities(&mut self, picture: Rgb8<'_>) -> Result<&[f32]> {
         self.sum.fill(0.0);
         // Models that want the same input share it.
-        let mut made: Option<(Rule, usize, Cuts)> = None;
+        let mut made = None;
         for member in &mut self.members {
-            let (rule, side) = (member.rule, member.session.side());
-            let cuts = match made.take() {
-                Some((made_rule, made_side, cuts)) if (made_rule, made_side) == (rule, side) => cuts,
-                _ => Cuts::new(picture, &rule, side, self.crops)?,
-            };
-            member.add(&cuts, &mut self.sum);
-            made = Some((rule, side, cuts));
+            let wanted = (member.rule, member.session.side());
+            if made != Some(wanted) {
+                let memory = mem::replace(&mut self.cuts, Cuts::none());
+                self.cuts = memory.with(picture, &wanted.0, wanted.1, self.crops)?;
+                made = Some(wanted);
+            }
+            member.add(&self.cuts, &mut self.sum);
         }
         let count = (self.members.len() * self.crops.count()) as f64;
         for (mean, sum) in self.probabilities.iter_mut().zip(&self.sum) {

@@ -77,6 +77,8 @@ pub struct Cuts {
     side: usize,
     canvases: Vec<Canvas>,
     cuts: Vec<Cut>,
+    /// Planes of a picture before, to be written again: megabytes that the system would have to clear.
+    spare: Vec<Vec<f32>>,
 }
 
 /// Normalised planes, `[3, height, width]`.
@@ -103,17 +105,29 @@ impl Cuts {
     ///
     /// Those of [`prepare`](super::prepare) about `rule`.
     pub fn new(image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
+        Self::none().with(image, rule, side, crops)
+    }
+
+    /// No crops: memory to make them in.
+    pub(crate) fn none() -> Self {
+        Self { side: 0, canvases: Vec::new(), cuts: Vec::new(), spare: Vec::new() }
+    }
+
+    /// The crops of another picture, in the memory of these.
+    pub(crate) fn with(mut self, image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
         check(rule, side)?;
         if side > MAX_SIDE {
             return Err(Error::OutOfRange { option: "input side", value: side, least: 1, most: MAX_SIDE });
         }
-        let mut cuts = Self { side, canvases: Vec::new(), cuts: Vec::with_capacity(crops.count()) };
+        self.side = side;
+        self.cuts.clear();
+        self.spare.extend(self.canvases.drain(..).map(|canvas| canvas.planes));
         match crops {
             Crops::Centre => {
                 let source = rule.geometry.source(image);
                 let size = rule.geometry.resized(source, rule.resize);
                 let middle = [size.0, size.1].map(|len| rule.geometry.middle(len, side));
-                cuts.windows(source, rule, size, &[middle]);
+                self.windows(source, rule, size, &[middle]);
             }
             Crops::Ten => {
                 // Without a margin all would be the middle; slim's own margin is what it cuts off.
@@ -122,17 +136,17 @@ impl Cuts {
                     false => (image, margin(side, 8)),
                 };
                 let size = rule.geometry.resized(source, resize);
-                cuts.windows(source, rule, size, &five(rule.geometry, [0, 0], [size.0, size.1], side));
-                cuts.mirror(0);
+                self.windows(source, rule, size, &five(rule.geometry, [0, 0], [size.0, size.1], side));
+                self.mirror(0);
             }
             Crops::Paper => {
                 for sevenths in 8..=11 {
-                    cuts.squares(image, rule, margin(side, sevenths));
+                    self.squares(image, rule, margin(side, sevenths));
                 }
             }
         }
-        debug_assert_eq!(cuts.len(), crops.count());
-        Ok(cuts)
+        debug_assert_eq!(self.len(), crops.count());
+        Ok(self)
     }
 
     /// How many crops there are.
@@ -220,7 +234,8 @@ impl Cuts {
 
     /// Adds a canvas of those pixels, normalised; returns its index.
     fn canvas(&mut self, pixels: &Pixels, rule: &Rule, width: usize, height: usize) -> usize {
-        let mut planes = vec![0.0; 3 * width * height];
+        let mut planes = self.spare.pop().unwrap_or_default();
+        planes.resize(3 * width * height, 0.0); // all are written
         normalise::pixels_to_planes(pixels, rule, &mut planes);
         self.canvases.push(Canvas { width, height, planes });
         self.canvases.len() - 1
