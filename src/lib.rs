@@ -28,7 +28,7 @@ pub mod npy;
 mod plan;
 pub mod weights;
 
-pub use engine::{ClassMap, Description, Model, Options, Prediction, Session};
+pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};

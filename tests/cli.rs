@@ -110,7 +110,7 @@ fn help_teaches_and_documents_the_exit_codes() {
     for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in ["classify", "run", "bench", "convert", "pack", "inspect", "cost", "plan"] {
+    for command in ["classify", "eval", "preprocess", "run", "bench", "convert", "pack", "inspect", "cost", "plan"] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
             assert!(help.contains(line), "{command}: {line}");
@@ -328,6 +328,112 @@ fn convert_keeps_the_numbers_and_what_the_file_says() {
     assert_eq!(hashes(&before).len(), 116);
     let labels = folder.file("labels.txt", b"one\ntwo\n");
     fail(&["convert", DEMONSTRATION, &output, "--force", "--labels", &labels], 3, "2 labels for 10 classes");
+}
+
+#[test]
+fn preprocess_writes_what_the_network_sees() {
+    use googlenet::image::{self, Preset};
+    let folder = Folder::new();
+    let output = folder.path("x.npy");
+    let photograph = image::open(PHOTOGRAPH).expect("the photograph");
+    let mut expected = vec![0.0; 3 * 64 * 64];
+    let model = googlenet::Model::open(DEMONSTRATION).expect("the demonstration weights");
+    image::prepare(photograph.view(), model.rule(), 64, &mut expected).expect("prepared");
+    for weights in [&[][..], &["--weights", DEMONSTRATION]] {
+        succeed(&[&["preprocess", PHOTOGRAPH, &output, "--force"], weights].concat());
+        let (header, values) = read_npy(&output);
+        assert!(header.contains("'shape':(1,3,64,64"), "{header}");
+        assert_eq!(values, expected);
+    }
+    // It is what `run` takes.
+    let result = folder.path("y.npy");
+    let arguments = ["--input", &output, "--output", &result, "--endpoint", "prob"];
+    succeed(&[&["run", "--weights", DEMONSTRATION], &arguments[..]].concat());
+    let line = json(&succeed(&["classify", "--json", "--top", "1", PHOTOGRAPH]));
+    let probability = line["top"][0]["probability"].as_f64().expect("a number");
+    assert_eq!(f64::from(read_npy(&result).1[3]), probability);
+
+    for preset in Preset::ALL {
+        succeed(&["preprocess", PHOTOGRAPH, &output, "--force", "--preset", preset.name()]);
+        let mut expected = vec![0.0; 3 * 224 * 224];
+        image::prepare(photograph.view(), &preset.rule(224), 224, &mut expected).expect("prepared");
+        assert_eq!(read_npy(&output).1, expected, "{}", preset.name());
+    }
+    succeed(&["preprocess", PHOTOGRAPH, &output, "--force", "--preset", "bvlc", "--side", "96"]);
+    assert_eq!(read_npy(&output).1.len(), 3 * 96 * 96);
+
+    fail(&["preprocess", PHOTOGRAPH, &output], 5, "x.npy");
+    fail(&["preprocess", &folder.path("missing.png"), &folder.path("z.npy")], 4, "missing.png");
+    fail(&["preprocess", PHOTOGRAPH, &output, "--preset", "caffe"], 2, "caffe");
+    fail(&["preprocess", PHOTOGRAPH, &output, "--side", "96"], 2, "--preset");
+    assert!(!Path::new(&folder.path("z.npy")).exists());
+}
+
+#[test]
+fn many_crops_and_models_are_averaged() {
+    let folder = Folder::new();
+    let (x, y, other) = (folder.path("x.npy"), folder.path("y.npy"), folder.path("other"));
+    write_weights(&other, &[("geometry", "warp")], 0.1);
+    let mut all = vec![0.0; 10];
+    for weights in [DEMONSTRATION, &other] {
+        succeed(&["preprocess", PHOTOGRAPH, &x, "--weights", weights, "--crops", "10", "--force"]);
+        let common = ["run", "--weights", weights, "--input", &x, "--output", &y, "--force"];
+        succeed(&[&common[..], &["--endpoint", "prob"]].concat());
+        let (header, values) = read_npy(&y);
+        assert!(header.contains("'shape':(10,10"), "{header}");
+        let mut mean = vec![0.0; 10];
+        values.chunks(10).for_each(|crop| mean.iter_mut().zip(crop).for_each(|(sum, p)| *sum += p / 10.0));
+        let classify = ["classify", "--json", "--weights", weights, PHOTOGRAPH, "--crops", "10", "--top", "10"];
+        close(&json(&succeed(&classify)), &mean);
+        all.iter_mut().zip(&mean).for_each(|(sum, p)| *sum += p / 2.0);
+    }
+    let weights = ["--weights", DEMONSTRATION, "--weights", &other];
+    let both = [&["classify", "--json", PHOTOGRAPH, "--crops", "10", "--top", "10"], &weights[..]].concat();
+    close(&json(&succeed(&both)), &all);
+    let top = json(&succeed(&["classify", "--json", PHOTOGRAPH, "--crops", "144", "--top", "1"]));
+    assert_eq!(top["top"][0]["label"], "cat");
+    fail(&["classify", "--crops", "12", PHOTOGRAPH], 2, "144");
+}
+
+/// A line of `classify` must say these probabilities, but for the rounding of sums.
+fn close(line: &Value, expected: &[f32]) {
+    let top = line["top"].as_array().expect("top");
+    assert_eq!(top.len(), expected.len());
+    for prediction in top {
+        let class = prediction["index"].as_u64().expect("a class") as usize;
+        let probability = prediction["probability"].as_f64().expect("a number");
+        assert!((probability - f64::from(expected[class])).abs() < 1e-6, "class {class}: {line}");
+    }
+}
+
+#[test]
+fn convert_stores_a_preset_and_classify_heeds_it() {
+    use googlenet::image::{Geometry, Preset};
+    let folder = Folder::new();
+    let output = folder.path("out.safetensors");
+    let rule = |arguments: &[&str]| {
+        succeed(&[&["convert", DEMONSTRATION, &output, "--force"], arguments].concat());
+        *googlenet::Model::open(&output).expect("converted").rule()
+    };
+    let own = *googlenet::Model::open(DEMONSTRATION).expect("the demonstration weights").rule();
+    assert_eq!(rule(&[]), own, "a file that names no geometry keeps what it meant");
+    for preset in Preset::ALL {
+        assert_eq!(rule(&["--preset", preset.name()]), preset.rule(64));
+    }
+    let changed = rule(&["--preset", "bvlc", "--mean", "1", "--resize", "70"]);
+    assert_eq!((changed.geometry, changed.mean, changed.resize), (Geometry::Warp, [1.0; 3], 70));
+    assert_eq!(rule(&["--preset", "tf-slim"]).geometry, Geometry::TfSlim);
+    // Kept where nothing is said of it.
+    let again = folder.path("again.safetensors");
+    succeed(&["convert", &output, &again]);
+    assert_eq!(*googlenet::Model::open(&again).expect("converted").rule(), Preset::TfSlim.rule(64));
+    // The demonstration's own pixels, stretched: the same input as a picture that was stretched before.
+    write_weights(&folder.path("warp"), &[("geometry", "warp")], 0.0);
+    write_weights(&folder.path("short"), &[], 0.0);
+    let top = |weights: &str| json(&succeed(&["classify", "--json", "--weights", weights, PHOTOGRAPH]))["top"].clone();
+    assert_ne!(top(&folder.path("warp")), top(&folder.path("short")));
+    write_weights(&folder.path("wrong"), &[("geometry", "round")], 0.0);
+    fail(&["classify", "--weights", &folder.path("wrong")], 3, "geometry");
 }
 
 #[test]

@@ -129,6 +129,7 @@ impl From<Error> for Failure {
             | Error::WrongShape { .. }
             | Error::UnknownDialect { .. }
             | Error::LabelCount { .. }
+            | Error::ClassCounts { .. }
             | Error::NotAModel { .. }
             | Error::Safetensors { .. }
             | Error::Archive { .. }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::image::{Channels, Rule};
+use crate::image::{Channels, Geometry, Rule};
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
 use crate::{Error, Result};
 
@@ -36,7 +36,8 @@ impl Description {
     /// # Errors
     ///
     /// [`Error::UnknownDialect`]; [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `dialect`,
-    /// `input_side`, `channels`, `mean`, `std`, `resize`, `labels` that is missing, `labels` aside, or cannot be used.
+    /// `input_side`, `channels`, `mean`, `std`, `resize`, `geometry`, `labels` that is missing, the last two aside, or
+    /// cannot be used.
     pub fn read(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let metadata = Metadata(metadata);
         let dialect = metadata.dialect()?;
@@ -49,6 +50,11 @@ impl Description {
         let mean = metadata.triple("mean", |_| true, "three finite numbers, as in \"104,117,123\"")?;
         let std = metadata.triple("std", |x| x > 0.0, "three finite numbers above zero, as in \"1,1,1\"")?;
         let resize = metadata.pixels("resize", side, MAX_RESIZE, "a whole number of \"input_side\" to 8192")?;
+        let geometry = match metadata.0.get("geometry") {
+            Some(name) => Geometry::from_name(name).ok_or_else(|| metadata.unusable("geometry", GEOMETRIES))?,
+            // As all files had it before the key was.
+            None => Geometry::ShortSide,
+        };
         let labels = match metadata.0.get("labels") {
             Some(text) => {
                 serde_json::from_str(text).map_err(|_| metadata.unusable("labels", "a JSON array of strings"))?
@@ -56,7 +62,7 @@ impl Description {
             // Classes then have only their numbers.
             None => Vec::new(),
         };
-        Ok(Self { dialect, side, rule: Rule { channels, mean, std, resize }, labels })
+        Ok(Self { dialect, side, rule: Rule { geometry, channels, mean, std, resize }, labels })
     }
 
     /// Whether weights of `network` may be described so.
@@ -105,12 +111,15 @@ impl<'a> Metadata<'a> {
     }
 }
 
+const GEOMETRIES: &str = "\"short-side\", \"torchvision\", \"warp\", \"warp-bicubic\" or \"tf-slim\"";
+
 /// Beyond the largest side by as much as 256 is beyond 224, and more.
 const MAX_RESIZE: usize = 8192;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Preset;
     use crate::model::googlenet;
 
     fn metadata() -> BTreeMap<String, String> {
@@ -121,6 +130,7 @@ mod tests {
             ("mean", "104,117,123"),
             ("std", "1,1,1"),
             ("resize", "256"),
+            ("geometry", "short-side"),
             ("labels", r#"["tench","goldfish, \"Carassius\""]"#),
         ];
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -131,12 +141,20 @@ mod tests {
         let expected = Description {
             dialect: Dialect::Bvlc,
             side: 224,
-            rule: Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 },
+            rule: Preset::ShortSide.rule(224),
             labels: vec!["tench".into(), "goldfish, \"Carassius\"".into()],
         };
         assert_eq!(Description::read(&metadata()).expect("as described"), expected);
 
-        let wrong: [(&str, &[&str]); 6] = [
+        for geometry in Geometry::ALL {
+            let mut metadata = metadata();
+            metadata.insert("geometry".into(), geometry.name().into());
+            assert_eq!(Description::read(&metadata).expect("as described").rule.geometry, geometry);
+            assert!(GEOMETRIES.contains(geometry.name()));
+        }
+
+        let wrong: [(&str, &[&str]); 7] = [
+            ("geometry", &["", "Warp", "bvlc"]),
             ("channels", &["", "BGR", "grb"]),
             ("mean", &["", "1,2", "1,2,3,4", "1,2,nan", "1,2,inf", "1, 2,3", "1,2,1e99"]),
             ("std", &["1,1,0", "1,1,-1", "1,1,1e-99"]),
@@ -158,7 +176,8 @@ mod tests {
             let mut metadata = metadata();
             metadata.remove(&name);
             match Description::read(&metadata) {
-                Ok(description) => assert!(name == "labels" && description.labels.is_empty()),
+                Ok(description) if name == "labels" => assert!(description.labels.is_empty()),
+                Ok(description) => assert_eq!(description, expected, "{name}"),
                 Err(error) => assert!(matches!(error, Error::MetadataMissing { key } if key == name), "{error}"),
             }
         }

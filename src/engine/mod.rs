@@ -2,6 +2,7 @@
 
 mod class_map;
 mod description;
+mod ensemble;
 mod model;
 mod names;
 mod options;
@@ -11,6 +12,7 @@ mod statics;
 
 pub use class_map::ClassMap;
 pub use description::Description;
+pub use ensemble::Ensemble;
 pub use model::Model;
 pub use options::Options;
 pub use session::{Prediction, Session};
@@ -22,4 +24,5 @@ const _: () = {
     shared::<Model>();
     shared::<Options>();
     sent::<Session>();
+    sent::<Ensemble>();
 };

@@ -79,6 +79,15 @@ fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'s
     }
 }
 
+/// The `top` most likely classes, most likely first; of equals the first.
+pub(super) fn most_likely(probabilities: &[f32], labels: &[String], top: usize) -> Vec<Prediction> {
+    let mut order: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    order.truncate(top);
+    let label = |index: usize| labels.get(index).cloned().unwrap_or_default();
+    order.into_iter().map(|(index, probability)| Prediction { index, label: label(index), probability }).collect()
+}
+
 impl Session {
     pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
         let in_range = |option, value, most| match value {
@@ -225,12 +234,7 @@ impl Session {
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
         let classes = self.model.network.classes;
-        let mut order: Vec<(usize, f32)> = self.probabilities()[..classes].iter().copied().enumerate().collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        order.truncate(top);
-        let label = |index: usize| self.model.description.labels.get(index).cloned().unwrap_or_default();
-        let prediction = |(index, probability)| Prediction { index, label: label(index), probability };
-        Ok(order.into_iter().map(prediction).collect())
+        Ok(most_likely(&self.probabilities()[..classes], &self.model.description.labels, top))
     }
 
     /// The side of its input, in pixels.

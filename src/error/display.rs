@@ -73,6 +73,9 @@ impl fmt::Display for Error {
             Error::UnknownDialect { dialect, known } => {
                 write!(f, "dialect {}, expected {}", Quoted(dialect), known.join(" or "))
             }
+            Error::ClassCounts { least, other } => {
+                write!(f, "models of {least} and of {other} classes cannot be averaged")
+            }
             Error::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
             Error::NotAModel { source: _ } => {
                 write!(f, "neither a safetensors nor an .npz file, and no ONNX model or .caffemodel")

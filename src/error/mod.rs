@@ -358,7 +358,14 @@ pub enum Error {
         std: f32,
     },
 
-    // Options of a session.
+    // Models and options of a session.
+    /// Models of an ensemble have not the same classes.
+    ClassCounts {
+        /// The fewest classes that one of them has.
+        least: usize,
+        /// Another's.
+        other: usize,
+    },
     /// An option is out of its range.
     OutOfRange {
         /// The option.

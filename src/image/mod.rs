@@ -1,14 +1,13 @@
-//! From a picture to the network's input: resize, centre crop, reorder, normalise.
+//! From a picture to the network's input: resize, crop, reorder, normalise.
 //!
 //! ```text
-//! bytes --decode--> RGB8 [h, w, 3] --resize--> u8 [side, side, 3] --normalise--> f32 [3, side, side]
+//! bytes --decode--> RGB8 [h, w, 3] --resize--> RGB [side, side, 3] --normalise--> f32 [3, side, side]
 //! ```
 //!
-//! The short side becomes `Rule::resize` pixels and the middle `side` x `side` of that is kept, as the
-//! networks' authors evaluate them. The resampling is Pillow's, bit for bit, because accuracies are
-//! measured with it; only of pictures more than twice as tall as wide Pillow 13 makes pixels one level
-//! off ours, see `resize`. Decoding stands behind the feature `cli`: a caller who has pixels already
-//! needs no decoder.
+//! A [`Rule`] says how; a [`Preset`] is the rule of some weights' authors, and its resampling that of the library
+//! they used, bit for bit, because accuracies are measured with it: Pillow's, OpenCV's, TensorFlow 1's. (Of
+//! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize`.) Decoding stands behind the
+//! feature `cli`: a caller who has pixels already needs no decoder.
 //!
 //! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
 
@@ -16,15 +15,24 @@ use std::fmt;
 
 use crate::{Error, Result};
 
+mod axis;
+mod crops;
 #[cfg(feature = "cli")]
 mod decode;
 mod normalise;
+mod opencv;
 mod resize;
+mod rule;
+mod tensorflow;
 #[cfg(test)]
 mod tests;
 
+pub use crops::{Crops, Cuts};
 #[cfg(feature = "cli")]
 pub use decode::{Decoded, decode, open};
+pub use rule::{Channels, Geometry, Preset, Rule};
+
+use axis::Axis;
 
 /// A borrowed picture: `height` rows of `width` RGB pixels, a byte a channel, rows `stride` bytes apart.
 #[derive(Clone, Copy)]
@@ -74,6 +82,12 @@ impl<'a> Rgb8<'a> {
         self.height
     }
 
+    /// The part of `width` and `height` whose first pixel is at `x`, `y`; all of it inside.
+    fn window(self, x: usize, y: usize, width: usize, height: usize) -> Self {
+        debug_assert!(x + width <= self.width && y + height <= self.height);
+        Self { width, height, stride: self.stride, data: &self.data[y * self.stride + 3 * x..] }
+    }
+
     /// Row `iy` without its padding, `3 * width` bytes.
     fn row(&self, iy: usize) -> &'a [u8] {
         &self.data[iy * self.stride..][..3 * self.width]
@@ -84,28 +98,6 @@ impl fmt::Debug for Rgb8<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rgb8({}x{}, stride {})", self.width, self.height, self.stride)
     }
-}
-
-/// The order of the network's three input planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channels {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red, as Caffe's models have it.
-    Bgr,
-}
-
-/// How a network wants its pictures. `mean` and `std` are in the order of `channels`, on the 0..=255 scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rule {
-    /// Which channel each plane holds.
-    pub channels: Channels,
-    /// Subtracted from each channel.
-    pub mean: [f32; 3],
-    /// Each channel is divided by this, after the subtraction.
-    pub std: [f32; 3],
-    /// The short side's length before the crop, at least the crop's side.
-    pub resize: usize,
 }
 
 /// Writes the network's input for `image` into `out`, `[3, side, side]`.
@@ -119,13 +111,12 @@ pub struct Rule {
 /// [`Error::Crop`] or [`Error::Normalisation`] where `rule` makes no sense.
 ///
 /// ```
-/// use googlenet::image::{Channels, Rgb8, Rule, prepare};
+/// use googlenet::image::{Preset, Rgb8, prepare};
 ///
 /// let grey = vec![128; 640 * 480 * 3];
 /// let image = Rgb8::new(640, 480, 640 * 3, &grey)?;
-/// let rule = Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 };
 /// let mut input = vec![0.0; 3 * 224 * 224];
-/// prepare(image, &rule, 224, &mut input)?;
+/// prepare(image, &Preset::ShortSide.rule(224), 224, &mut input)?;
 /// assert_eq!(input[0], 24.0);
 /// # Ok::<(), googlenet::Error>(())
 /// ```
@@ -134,6 +125,20 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
     if out.len() != expected {
         return Err(Error::InputLength { expected, found: out.len() });
     }
+    check(rule, side)?;
+    let source = rule.geometry.source(image);
+    let (width, height) = rule.geometry.resized(source, rule.resize);
+    let middle = |in_len, len| {
+        let first = rule.geometry.middle(len, side);
+        Axis::part(in_len, len, first..first + side)
+    };
+    let pixels = rule.geometry.resample(source, &middle(source.width, width), &middle(source.height, height));
+    normalise::pixels_to_planes(&pixels, rule, out);
+    Ok(())
+}
+
+/// Whether `rule` makes sense for an input of `side`.
+fn check(rule: &Rule, side: usize) -> Result<()> {
     if side == 0 || rule.resize < side {
         return Err(Error::Crop { side, resize: rule.resize });
     }
@@ -142,7 +147,5 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
             return Err(Error::Normalisation { mean, std });
         }
     }
-    let crop = resize::centre_crop(image, rule.resize, side);
-    normalise::to_planes(&crop, rule, out);
     Ok(())
 }

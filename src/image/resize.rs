@@ -1,7 +1,7 @@
-//! Bilinear resampling with antialiasing, of no more than the centre crop needs.
+//! Bilinear and bicubic resampling with antialiasing, of no more than the crops need.
 //!
-//! Bit for bit what the `Image.resize(size, BILINEAR)` of Pillow up to 12, followed by a crop, gives on RGB8, passes
-//! in this order:
+//! Bit for bit what `Image.resize` of Pillow up to 12, followed by a crop, gives on RGB8, passes in this order (here
+//! bilinear; bicubic has twice the support):
 //!
 //! ```text
 //! scale   = in / out, support = max(1, scale)
@@ -10,14 +10,14 @@
 //! a       = round(tap * 2^22)                                                              (i32)
 //! out[x]  = clamp((2^21 + sum(a * in)) >> 22, 0, 255)
 //!
-//! for y in the crop's rows
-//!     for iy under y, once each: ring[iy % taps] = the crop's columns of source row iy
-//!     crop[y] = the rows under y, weighted
+//! for y in the kept rows
+//!     for iy under y, once each: ring[iy % taps] = the kept columns of source row iy
+//!     out[y] = the rows under y, weighted
 //! ```
 //!
-//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks pictures more than twice
-//! as tall as wide vertically first; there the two differ by one level in places.) The ring holds the rows under one
-//! output row, so memory follows the scale and the crop's side, never the picture's other side.
+//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks some
+//! pictures that are taller than wide vertically first; there the two differ by one level in places.) The ring holds the rows under one
+//! output row, so memory follows the scale and the crops' sides, never the picture's other side.
 //!
 //! Source: Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `ImagingResampleHorizontal_8bpc`,
 //! `ImagingResampleVertical_8bpc`).
@@ -25,23 +25,27 @@
 use std::ops::Range;
 
 use super::Rgb8;
+use super::axis::Axis;
 
-/// Resizes the short side to `resize` pixels and returns the middle `side` x `side`, `[side, side, 3]`.
-///
-/// Expects `1 <= side <= resize`.
-pub fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
-    debug_assert!((1..=resize).contains(&side));
-    let (ow, oh) = resized(image.width, image.height, resize);
-    let columns = Taps::new(image.width, ow, side);
-    let rows = Taps::new(image.height, oh, side);
+/// Which neighbours count, by their distance from the centre in units of the larger grid.
+#[derive(Clone, Copy)]
+pub enum Filter {
+    /// `BILINEAR`.
+    Triangle,
+    /// `BICUBIC`: Keys' cubic with a = -0.5.
+    Cubic,
+}
 
-    let row_len = 3 * side;
+/// The kept rows and columns of the resized picture, `[rows, columns, 3]`.
+pub fn resample(image: Rgb8<'_>, filter: Filter, columns: &Axis, rows: &Axis) -> Vec<u8> {
+    let (columns, rows) = (Taps::new(filter, columns), Taps::new(filter, rows));
+    let row_len = 3 * columns.spans.len();
     let mut ring = vec![0; rows.longest() * row_len];
     let mut acc = vec![0; row_len];
-    let mut crop = vec![0; side * row_len];
+    let mut out = vec![0; rows.spans.len() * row_len];
     let n_slots = rows.longest();
     let mut next = 0; // source rows before this one have been through the ring
-    for (y, out) in crop.chunks_exact_mut(row_len).enumerate() {
+    for (y, out) in out.chunks_exact_mut(row_len.max(1)).enumerate() {
         let (under, weights) = rows.under(y);
         for iy in next.max(under.start)..under.end {
             horizontal(image.row(iy), &columns, &mut ring[iy % n_slots * row_len..][..row_len]);
@@ -57,17 +61,10 @@ pub fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
             *out = clip8(acc);
         }
     }
-    crop
+    out
 }
 
-/// Width and height with the short side at `resize`; the long one rounded as Python's `round(w * scale)`.
-fn resized(width: usize, height: usize, resize: usize) -> (usize, usize) {
-    let scale = resize as f64 / width.min(height) as f64;
-    let rounded = |len: usize| (len as f64 * scale).round_ties_even() as usize;
-    if width <= height { (resize, rounded(height)) } else { (rounded(width), resize) }
-}
-
-/// The crop's columns of one source row.
+/// The kept columns of one source row.
 fn horizontal(row: &[u8], columns: &Taps, out: &mut [u8]) {
     let (pixels, _) = row.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
@@ -83,7 +80,7 @@ fn horizontal(row: &[u8], columns: &Taps, out: &mut [u8]) {
     }
 }
 
-/// Which source positions each position of the crop sees along one axis, and how much of each.
+/// Which source positions each kept position sees along one axis, and how much of each.
 struct Taps {
     spans: Vec<Span>,
     weights: Vec<i32>,
@@ -97,24 +94,24 @@ struct Span {
 }
 
 impl Taps {
-    /// For the middle `side` of `out_len` positions made from `in_len`.
-    fn new(in_len: usize, out_len: usize, side: usize) -> Self {
-        let scale = in_len as f64 / out_len as f64;
-        let support = scale.max(1.0);
-        let first = (out_len - side) / 2;
-        let mut spans = Vec::with_capacity(side);
+    /// For the kept positions of `axis`.
+    fn new(filter: Filter, axis: &Axis) -> Self {
+        let scale = axis.in_len as f64 / axis.out_len as f64;
+        let stretch = scale.max(1.0);
+        let support = stretch * filter.support();
+        let mut spans = Vec::with_capacity(axis.len());
         let mut weights = Vec::new();
         let mut taps = Vec::new();
-        for x in first..first + side {
+        for x in axis.positions() {
             let centre = (x as f64 + 0.5) * scale;
             // `as` floors and stops at 0: the start of a span may lie left of the picture.
             let start = (centre - support + 0.5) as usize;
-            let end = ((centre + support + 0.5) as usize).min(in_len);
+            let end = ((centre + support + 0.5) as usize).min(axis.in_len);
             taps.clear();
-            taps.extend((start..end).map(|i| triangle((i as f64 - centre + 0.5) * (1.0 / support))));
+            taps.extend((start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / stretch))));
             let sum: f64 = taps.iter().sum(); // > 0: the nearest pixel is at most 0.5 from the centre
             spans.push(Span { start, end, at: weights.len() });
-            weights.extend(taps.iter().map(|tap| (0.5 + tap / sum * f64::from(1 << PRECISION_BITS)) as i32));
+            weights.extend(taps.iter().map(|tap| fixed(tap / sum)));
         }
         Self { spans, weights }
     }
@@ -131,11 +128,36 @@ impl Taps {
     }
 }
 
-fn triangle(x: f64) -> f64 {
-    (1.0 - x.abs()).max(0.0)
+impl Filter {
+    /// Where the weights end.
+    fn support(self) -> f64 {
+        match self {
+            Filter::Triangle => 1.0,
+            Filter::Cubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        let x = x.abs();
+        match self {
+            Filter::Triangle => (1.0 - x).max(0.0),
+            Filter::Cubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Filter::Cubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Filter::Cubic => 0.0,
+        }
+    }
 }
 
-/// Weights sum to 2^22 give or take half a unit a tap, so `acc` stays below 2^31 for 2^23 taps and more.
+/// The cubic's slope at 1.
+const A: f64 = -0.5;
+
+/// Rounded to `PRECISION_BITS`, halves away from zero.
+fn fixed(weight: f64) -> i32 {
+    (0.5_f64.copysign(weight) + weight * f64::from(1 << PRECISION_BITS)) as i32
+}
+
+/// Weights sum to 2^22 give or take half a unit a tap, the cubic's negative ones to less than a fifth of that, so `acc`
+/// stays below 2^31 for 2^22 taps and more.
 fn clip8(acc: i32) -> u8 {
     (acc >> PRECISION_BITS).clamp(0, 255) as u8
 }

@@ -9,9 +9,16 @@ fn pattern(width: usize, height: usize) -> Vec<u8> {
     (0..width * height).flat_map(pixel).collect()
 }
 
+/// The middle `side` x `side` of a picture whose short side was made `resize`.
+fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
+    let (width, height) = Geometry::ShortSide.resized(image, resize);
+    let middle = |in_len, len: usize| Axis::part(in_len, len, (len - side) / 2..(len - side) / 2 + side);
+    resize::resample(image, resize::Filter::Triangle, &middle(image.width, width), &middle(image.height, height))
+}
+
 fn crop_of_pattern([width, height, resize, side]: [usize; 4]) -> Vec<u8> {
     let data = pattern(width, height);
-    resize::centre_crop(Rgb8::new(width, height, 3 * width, &data).unwrap(), resize, side)
+    centre_crop(Rgb8::new(width, height, 3 * width, &data).unwrap(), resize, side)
 }
 
 /// Pillow 13.0, for width, height, short side, crop:
@@ -90,7 +97,7 @@ fn extreme_shapes_cost_no_more_than_the_crop() {
         assert_eq!(crop_of_pattern([width, height, 256, 224]).len(), 3 * 224 * 224);
     }
     let data = vec![77; 3 * 50_000];
-    let crop = resize::centre_crop(Rgb8::new(50_000, 1, 3 * 50_000, &data).unwrap(), 256, 224);
+    let crop = centre_crop(Rgb8::new(50_000, 1, 3 * 50_000, &data).unwrap(), 256, 224);
     assert!(crop.iter().all(|&v| v == 77));
 }
 
@@ -102,7 +109,7 @@ fn padding_between_rows_is_not_read() {
     for (y, row) in tight.chunks_exact(3 * width).enumerate() {
         wide[y * stride..][..row.len()].copy_from_slice(row);
     }
-    let wide = resize::centre_crop(Rgb8::new(width, height, stride, &wide).unwrap(), 8, 8);
+    let wide = centre_crop(Rgb8::new(width, height, stride, &wide).unwrap(), 8, 8);
     assert_eq!(wide, crop_of_pattern([width, height, 8, 8]));
 }
 
@@ -110,7 +117,13 @@ fn padding_between_rows_is_not_read() {
 fn planes_follow_the_order_of_channels() {
     let data = [10, 20, 30];
     let image = Rgb8::new(1, 1, 3, &data).unwrap();
-    let mut rule = Rule { channels: Channels::Bgr, mean: [1.0, 2.0, 3.0], std: [2.0, 4.0, 0.5], resize: 2 };
+    let mut rule = Rule {
+        geometry: Geometry::ShortSide,
+        channels: Channels::Bgr,
+        mean: [1.0, 2.0, 3.0],
+        std: [2.0, 4.0, 0.5],
+        resize: 2,
+    };
     let mut out = [f32::NAN; 12];
     prepare(image, &rule, 2, &mut out).unwrap();
     assert_eq!(out, [14.5, 14.5, 14.5, 14.5, 4.5, 4.5, 4.5, 4.5, 14.0, 14.0, 14.0, 14.0]);
@@ -131,7 +144,8 @@ fn what_makes_no_sense_is_refused() {
     assert!(Rgb8::new(1, 2, 9, &data).is_ok(), "the last row needs no padding");
 
     let image = Rgb8::new(2, 2, 6, &data).unwrap();
-    let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
+    let rule =
+        Rule { geometry: Geometry::ShortSide, channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
     let mut out = [0.0; 12];
     assert!(matches!(prepare(image, &rule, 3, &mut out), Err(Error::InputLength { expected: 27, found: 12 })));
     assert!(matches!(prepare(image, &rule, 0, &mut []), Err(Error::Crop { .. })));
@@ -240,7 +254,8 @@ mod decoding {
     #[test]
     fn a_row_may_be_50_000_pixels_wide_but_not_0() {
         let mut input = vec![f32::NAN; 3 * 224 * 224];
-        let rule = Rule { channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 256 };
+        let rule =
+            Rule { geometry: Geometry::ShortSide, channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 256 };
         for format in [ImageFormat::Jpeg, ImageFormat::Png] {
             let wide = encoded(ImageBuffer::from_pixel(50_000, 2, ::image::Rgb([77_u8; 3])), format);
             let wide = decode(&wide).unwrap();
@@ -289,7 +304,13 @@ mod decoding {
         let n_input = 3 * 224 * 224;
         assert_eq!(names.len(), 16);
 
-        let rule = Rule { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3], resize: 256 };
+        let rule = Rule {
+            geometry: Geometry::ShortSide,
+            channels: Channels::Bgr,
+            mean: [104.0, 117.0, 123.0],
+            std: [1.0; 3],
+            resize: 256,
+        };
         let mut input = vec![f32::NAN; n_input];
         let (mut largest, mut sum, mut n_different) = (0.0_f32, 0.0_f64, 0);
         for (name, expected) in names.iter().zip(data[begin..].chunks_exact(2 * n_input)) {

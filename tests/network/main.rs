@@ -5,6 +5,7 @@
 
 mod bits;
 mod class_maps;
+mod ensembles;
 mod heads;
 mod layers;
 #[cfg(feature = "cli")]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use googlenet::image;
-use googlenet::{Options, Session};
+use googlenet::image::{self, Crops};
+use googlenet::{Ensemble, Options};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
@@ -22,9 +22,12 @@ use crate::progress::Progress;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Classify {
-    /// Weights, as `convert` writes them [default: the demonstration weights]
+    /// Weights, as `convert` writes them; of several the probabilities are averaged [default: the demonstration weights]
     #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    weights: Vec<PathBuf>,
+    /// Crops of a picture to average over: the middle; corners and middle, mirrored too; the paper's 144
+    #[arg(long, value_name = "1|10|144", default_value = "1", value_parser = load::crops())]
+    crops: Crops,
     /// How many classes to print, the likeliest first
     #[arg(long, value_name = "K", default_value = "5", value_parser = load::count)]
     top: usize,
@@ -48,21 +51,27 @@ static PHOTOGRAPH: &[u8] = include_bytes!("../../../weights/chelsea.png");
 const EXAMPLE: &str = "\
 Examples:
   googlenet classify --top 3 cat.jpg dog.png
-  googlenet classify --weights googlenet.safetensors --json cat.jpg";
+  googlenet classify --weights googlenet.safetensors --json cat.jpg
+  googlenet classify --weights a.safetensors --weights b.safetensors --crops 10 cat.jpg";
 
 impl Classify {
     /// Prints labels for every picture.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
-        let model = load::model(self.weights.as_deref())?;
+        let models = load::models(&self.weights)?;
         let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
-        let mut session = load::session(&model, options, self.verbose)?;
+        let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
+        if self.verbose {
+            for (model, session) in models.iter().zip(ensemble.sessions()) {
+                eprintln!("weights: {}", load::weights(model, session));
+            }
+        }
         if self.images.is_empty() {
-            return self.one(&mut session, "chelsea.png (built in)", image::decode(PHOTOGRAPH), out);
+            return self.one(&mut ensemble, "chelsea.png (built in)", image::decode(PHOTOGRAPH), out);
         }
         let progress = (self.images.len() > 1).then(|| Progress::new(self.images.len(), "pictures"));
         let mut bad = 0;
         for path in &self.images {
-            match self.one(&mut session, &path.display().to_string(), image::open(path), out) {
+            match self.one(&mut ensemble, &path.display().to_string(), image::open(path), out) {
                 Err(failure) if failure.code() == Code::Input && self.images.len() > 1 => {
                     eprintln!("error: {failure}");
                     bad += 1;
@@ -80,14 +89,14 @@ impl Classify {
 
     fn one(
         &self,
-        session: &mut Session,
+        ensemble: &mut Ensemble,
         name: &str,
         picture: googlenet::Result<image::Decoded>,
         out: &mut dyn Write,
     ) -> Outcome {
         let picture = picture.or_fail(Code::Input, name)?;
         let begin = Instant::now();
-        let top = session.classify(picture.view(), self.top).or_fail(Code::Input, name)?;
+        let top = ensemble.classify(picture.view(), self.top).or_fail(Code::Input, name)?;
         let ms = begin.elapsed().as_secs_f64() * 1e3;
         if self.json {
             let top: Vec<_> = top

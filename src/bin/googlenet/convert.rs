@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use googlenet::image::{self, Geometry, Preset};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
 use googlenet::model::Dialect;
 use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
@@ -13,7 +14,7 @@ use googlenet::{Description, Error, file};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
-use crate::{load, output};
+use crate::{labels, load, output};
 
 /// Convert weights: GoogLeNet as an ONNX graph, as a .caffemodel, or as safetensors or .npz under the names of Caffe,
 /// torchvision or TensorFlow's slim.
@@ -35,6 +36,10 @@ pub struct Convert {
     /// A text file with a label a line, in the order of the classes; a synset id in front is left out
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Prepare pictures as these weights' authors do; the options below change that in part [default: of torchvision's
+    /// and slim's weights their own; else short-side, with the dialect's channels]
+    #[arg(long, value_parser = load::preset())]
+    preset: Option<Preset>,
     /// Order of the colour channels [default: the dialect's]
     #[arg(long, value_enum)]
     channels: Option<Channels>,
@@ -111,9 +116,19 @@ impl Convert {
             })?,
             (None, None) => 224,
         };
-        let resize = match (self.resize, self.side, own.contains_key("input_side")) {
+        let preset = self.preset.map(|preset| preset.rule(side));
+        let geometry = match (preset, own.get("geometry")) {
+            (Some(rule), _) => rule.geometry.name(),
+            (None, Some(geometry)) => geometry,
+            // A file of ours that does not say.
+            (None, None) if own.contains_key("resize") => Geometry::ShortSide.name(),
+            (None, None) => authors_geometry(imported.dialect).name(),
+        };
+        let resize = match (self.resize, preset, self.side, own.contains_key("input_side")) {
             (Some(resize), ..) => resize,
-            (None, None, true) => side, // said nothing of a margin
+            (None, Some(rule), ..) => rule.resize,
+            (None, None, None, true) => side, // said nothing of a margin
+            (None, ..) if geometry == Geometry::TfSlim.name() => side,
             (None, ..) => side * 256 / 224,
         };
         let input = imported.input.unwrap_or(imported.dialect.form().input);
@@ -122,23 +137,37 @@ impl Convert {
             Channels::Bgr => "bgr".to_owned(),
             Channels::Rgb => "rgb".to_owned(),
         });
+        let channels = channels.or(preset.map(|rule| match rule.channels {
+            image::Channels::Bgr => "bgr".to_owned(),
+            image::Channels::Rgb => "rgb".to_owned(),
+        }));
+        let mean = self.mean.or(preset.map(|rule| rule.mean)).map(list);
+        let std = self.std.or(preset.map(|rule| rule.std)).map(list);
         let own_or = |key: &str, option: Option<String>, default: &str| {
             option.or_else(|| own.get(key).cloned()).unwrap_or_else(|| default.into())
         };
-        let resize = match self.side.or(self.resize) {
-            Some(_) => resize.to_string(),
-            None => own_or("resize", None, &resize.to_string()),
+        let resize = match (self.side.or(self.resize), preset) {
+            (Some(_), _) | (_, Some(_)) => resize.to_string(),
+            (None, None) => own_or("resize", None, &resize.to_string()),
         };
         let mut metadata = BTreeMap::from([
             ("dialect".into(), imported.dialect.name().into()),
             ("input_side".into(), side.to_string()),
             ("channels".into(), own_or("channels", channels, input.channels)),
-            ("mean".into(), own_or("mean", self.mean.map(list), &list(input.mean))),
-            ("std".into(), own_or("std", self.std.map(list), &list(input.std))),
+            ("mean".into(), own_or("mean", mean, &list(input.mean))),
+            ("std".into(), own_or("std", std, &list(input.std))),
             ("resize".into(), resize),
         ]);
+        // A file without the key means the same, to older readers, too.
+        if geometry != Geometry::ShortSide.name() {
+            metadata.insert("geometry".into(), geometry.to_owned());
+        }
         let labels = match &self.labels {
-            Some(path) => Some(json!(read_labels(path, imported.classes)?).to_string()),
+            Some(path) => {
+                let labels: Vec<_> =
+                    labels::read(path, imported.classes)?.into_iter().map(|label| label.text).collect();
+                Some(json!(labels).to_string())
+            }
             None => own.get("labels").cloned(),
         };
         metadata.extend(labels.map(|labels| ("labels".to_owned(), labels)));
@@ -164,28 +193,12 @@ impl Convert {
     }
 }
 
-fn read_labels(path: &Path, classes: usize) -> Outcome<Vec<String>> {
-    let bytes = file::read(path, MAX_LABEL_BYTES).or_fail(Code::Model, path.display())?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(Code::Model, format!("{}: labels are not UTF-8", path.display())))?;
-    let labels: Vec<_> = text.lines().map(|line| label(line).to_owned()).collect();
-    if labels.len() != classes {
-        let problem = format!("{}: {} labels for {classes} classes", path.display(), labels.len());
-        return Err(Failure::new(Code::Model, problem));
-    }
-    Ok(labels)
-}
-
-/// The label of a line: without a leading synset id, an `n` and eight digits.
-fn label(line: &str) -> &str {
-    let line = line.trim();
-    match line.split_once(char::is_whitespace) {
-        Some((id, label))
-            if id.len() == 9 && id.starts_with('n') && id[1..].bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            label.trim_start()
-        }
-        _ => line,
+/// What is known of the weights that were published in that dialect.
+fn authors_geometry(dialect: Dialect) -> Geometry {
+    match dialect {
+        Dialect::Torchvision => Geometry::Torchvision,
+        Dialect::TfSlim => Geometry::TfSlim,
+        _ => Geometry::ShortSide,
     }
 }
 
@@ -210,21 +223,9 @@ fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     Ok(numbers)
 }
 
-/// Larger than any header.
-const MAX_LABEL_BYTES: u64 = 4 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_synset_id_is_no_part_of_a_label() {
-        assert_eq!(label("n01440764 tench, Tinca tinca\r"), "tench, Tinca tinca");
-        assert_eq!(label("  nematode worm"), "nematode worm");
-        assert_eq!(label("n0144076x tench"), "n0144076x tench");
-        assert_eq!(label("n01440764"), "n01440764");
-        assert_eq!(label("né1440764 é"), "né1440764 é");
-    }
 
     #[test]
     fn triples_are_one_or_three_finite_numbers() {

@@ -1,9 +1,10 @@
 //! Where weights come from, and the arguments that several subcommands share.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use googlenet::image::{Crops, Preset};
 use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use googlenet::{Model, Options, Session, include_weights};
 
@@ -26,6 +27,14 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
             eprintln!("{NOTE}");
             Model::from_static(DEMONSTRATION).or_fail(Code::Model, "the demonstration weights")
         }
+    }
+}
+
+/// The weights at each of `paths`, or the demonstration weights.
+pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
+    match paths {
+        [] => Ok(vec![model(None)?]),
+        paths => paths.iter().map(|path| model(Some(path))).collect(),
     }
 }
 
@@ -64,6 +73,18 @@ pub fn all_threads() -> usize {
 pub fn dialect() -> impl TypedValueParser<Value = Dialect> {
     let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
     names.map(|name| Dialect::from_name(&name).expect("one of the names"))
+}
+
+/// Parses `--crops`.
+pub fn crops() -> impl TypedValueParser<Value = Crops> {
+    let names = PossibleValuesParser::new(["1", "10", "144"]);
+    names.map(|name| name.parse().ok().and_then(Crops::from_count).expect("one of the numbers"))
+}
+
+/// Parses `--preset`.
+pub fn preset() -> impl TypedValueParser<Value = Preset> {
+    let names = PossibleValuesParser::new(Preset::ALL.map(Preset::name));
+    names.map(|name| Preset::from_name(&name).expect("one of the names"))
 }
 
 /// Parses `--threads`.

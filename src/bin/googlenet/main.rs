@@ -5,12 +5,15 @@ mod bench;
 mod classify;
 mod convert;
 mod cost;
+mod eval;
 mod exit;
 mod inspect;
+mod labels;
 mod load;
 mod output;
 mod pack;
 mod plan;
+mod preprocess;
 mod printable;
 mod progress;
 mod run;
@@ -23,7 +26,7 @@ use clap::{Parser, Subcommand};
 use exit::{Code, Outcome};
 use printable::Printable;
 
-/// GoogLeNet on CPUs: classify pictures, run tensors, measure, convert and inspect weights.
+/// GoogLeNet on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
 ///
 /// Without weights and without a picture it shows what it can do:
 ///
@@ -44,6 +47,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Classify(classify::Classify),
+    Eval(eval::Eval),
+    Preprocess(preprocess::Preprocess),
     Run(run::Run),
     Bench(bench::Bench),
     Convert(convert::Convert),
@@ -97,6 +102,8 @@ impl Command {
     fn run(self, out: &mut dyn Write) -> Outcome {
         match self {
             Command::Classify(command) => command.run(out),
+            Command::Eval(command) => command.run(out),
+            Command::Preprocess(command) => command.run(out),
             Command::Run(command) => command.run(out),
             Command::Bench(command) => command.run(out),
             Command::Convert(command) => command.run(out),

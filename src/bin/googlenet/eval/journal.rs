@@ -1,0 +1,184 @@
+//! What was judged before a run was killed: a file of one JSON object a line, the first of which says what it is about.
+//!
+//! Lines are written as pictures are judged. Of a run that is killed at most the last line is incomplete; it is cut off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use googlenet::{Error, file};
+use serde_json::{Map, Value, json};
+
+use crate::exit::{Code, Failure, OrFail, Outcome};
+
+/// What came of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The likeliest classes, the likeliest first, and how likely that one is.
+    Classes { top: Vec<usize>, confidence: f64 },
+    /// Why it could not be read.
+    Unreadable(String),
+}
+
+/// A journal that is being written; without a path nothing is.
+pub struct Journal {
+    file: Option<(PathBuf, File)>,
+}
+
+impl Journal {
+    /// Begins a journal at `path`, or goes on with the one that is there if it is about the same: `about`. Returns what
+    /// it holds for `pictures` pictures.
+    pub fn open(
+        path: Option<&Path>,
+        about: &Map<String, Value>,
+        pictures: usize,
+    ) -> Outcome<(Self, Vec<Option<Verdict>>)> {
+        let mut verdicts = vec![None; pictures];
+        let Some(path) = path else { return Ok((Self { file: None }, verdicts)) };
+        let text = match file::read(path, MAX_BYTES) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| not_a_journal(path))?,
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::of(Code::System, path.display(), &error)),
+        };
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let begun = json!(about).to_string();
+        if whole == 0 && !begun.starts_with(&text) {
+            return Err(not_a_journal(path));
+        }
+        let mut lines = text[..whole].lines().enumerate();
+        if let Some((_, first)) = lines.next() {
+            same(path, first, about)?;
+        }
+        for (number, line) in lines {
+            let entry = entry(line, pictures);
+            let (picture, verdict) = entry.ok_or_else(|| {
+                Failure::new(Code::Usage, format!("{}:{}: a damaged journal", path.display(), number + 1))
+            })?;
+            verdicts[picture] = Some(verdict);
+        }
+        let open = || {
+            let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
+            file.set_len(whole as u64)?;
+            file.seek(SeekFrom::End(0))?;
+            if whole == 0 {
+                writeln!(file, "{begun}")?;
+            }
+            Ok(file)
+        };
+        let file: std::io::Result<File> = open();
+        Ok((Self { file: Some((path.to_owned(), file.or_fail(Code::System, path.display())?)) }, verdicts))
+    }
+
+    /// Notes what came of a picture; one write, so that a kill leaves the line whole or cut off.
+    pub fn note(&mut self, picture: usize, verdict: &Verdict) -> Outcome {
+        let Some((path, file)) = &mut self.file else { return Ok(()) };
+        let line = match verdict {
+            Verdict::Classes { top, confidence } => {
+                json!({ "picture": picture, "top": top, "confidence": confidence })
+            }
+            Verdict::Unreadable(error) => json!({ "picture": picture, "error": error }),
+        };
+        file.write_all(format!("{line}\n").as_bytes()).or_fail(Code::System, path.display())
+    }
+}
+
+fn not_a_journal(path: &Path) -> Failure {
+    Failure::new(Code::Usage, format!("{}: not a journal of googlenet eval", path.display()))
+}
+
+/// Whether a journal's first line says `about`.
+fn same(path: &Path, first: &str, about: &Map<String, Value>) -> Outcome {
+    let Ok(Value::Object(found)) = serde_json::from_str(first) else { return Err(not_a_journal(path)) };
+    if found.get(KIND) != about.get(KIND) {
+        return Err(not_a_journal(path));
+    }
+    match about.iter().find(|&(key, value)| found.get(key) != Some(value)) {
+        None => Ok(()),
+        Some((key, value)) => {
+            let other = found.get(key).cloned().unwrap_or_default();
+            let text = format!("{}: a journal with other {key}: {other}, not {value}", path.display());
+            Err(Failure::new(Code::Usage, text))
+        }
+    }
+}
+
+/// The verdict of a line, if it is one about `pictures` pictures.
+fn entry(line: &str, pictures: usize) -> Option<(usize, Verdict)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let number = |value: &Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
+    let picture = number(&line["picture"]).filter(|&picture| picture < pictures)?;
+    if let Some(error) = line["error"].as_str() {
+        return Some((picture, Verdict::Unreadable(error.to_owned())));
+    }
+    let top = line["top"].as_array()?.iter().map(number).collect::<Option<Vec<usize>>>()?;
+    let confidence = line["confidence"].as_f64().filter(|confidence| (0.0..=1.0 + 1e-5).contains(confidence))?;
+    (!top.is_empty()).then_some((picture, Verdict::Classes { top, confidence }))
+}
+
+/// The key of the first line that says what the file is; its value is the version.
+pub const KIND: &str = "googlenet eval journal";
+
+/// Ten million pictures.
+const MAX_BYTES: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(crops: usize) -> Map<String, Value> {
+        Map::from_iter([(KIND.to_owned(), json!(1)), ("crops".to_owned(), json!(crops))])
+    }
+
+    #[test]
+    fn a_journal_goes_on_wherever_it_was_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let verdicts = [
+            Verdict::Classes { top: vec![3, 1, 4], confidence: f64::from(0.7_f32) },
+            Verdict::Unreadable("neither \"this\"\nnor that".into()),
+            Verdict::Classes { top: vec![9], confidence: 1.0 },
+        ];
+        let (mut journal, found) = Journal::open(Some(&path), &about(10), 3).expect("begun");
+        assert_eq!(found, [None, None, None]);
+        for (picture, verdict) in verdicts.iter().enumerate() {
+            journal.note(picture, verdict).expect("noted");
+        }
+        drop(journal);
+        let whole = std::fs::read(&path).expect("read");
+        for length in 0..=whole.len() {
+            std::fs::write(&path, &whole[..length]).expect("cut off");
+            let (mut journal, found) = Journal::open(Some(&path), &about(10), 3).expect("goes on");
+            let complete = whole[..length].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
+            for (picture, (found, verdict)) in found.iter().zip(&verdicts).enumerate() {
+                assert_eq!(found.as_ref(), (picture < complete).then_some(verdict), "{length} bytes");
+                if found.is_none() {
+                    journal.note(picture, verdict).expect("noted");
+                }
+            }
+            drop(journal);
+            assert_eq!(std::fs::read(&path).expect("read"), whole, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn other_journals_and_other_files_are_refused_and_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        drop(Journal::open(Some(&path), &about(10), 1).expect("begun"));
+        let begun = std::fs::read_to_string(&path).expect("read");
+        let cases = [
+            (begun.clone(), about(1), "other crops: 10, not 1"),
+            ("my notes".into(), about(1), "not a journal"),
+            ("{}\n".into(), about(1), "not a journal"),
+            (format!("{begun}{{\"picture\":1,\"top\":[1],\"confidence\":0.5}}\n"), about(10), "j:2: a damaged"),
+            (format!("{begun}{{\"picture\":0,\"top\":[],\"confidence\":0.5}}\n"), about(10), "j:2: a damaged"),
+            (format!("{begun}{{\"picture\":0,\"top\":[1],\"confidence\":2}}\n"), about(10), "j:2: a damaged"),
+        ];
+        for (text, about, why) in cases {
+            std::fs::write(&path, &text).expect("written");
+            let failure = Journal::open(Some(&path), &about, 1).err().expect(why);
+            assert!(failure.to_string().contains(why), "{failure}");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+        }
+    }
+}

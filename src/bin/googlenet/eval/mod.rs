@@ -1,0 +1,206 @@
+//! `eval`: how often weights are right about pictures whose classes are known.
+
+mod journal;
+mod report;
+mod truth;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use googlenet::image::{self, Crops};
+use googlenet::model::Dialect;
+use googlenet::{Ensemble, Model, Options};
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::exit::{Code, Failure, OrFail, Outcome};
+use crate::labels::{self, Label};
+use crate::load;
+use crate::printable::Printable;
+use crate::progress::Progress;
+use journal::{Journal, KIND, Verdict};
+use report::{Context, Report};
+use truth::{Names, Picture};
+
+/// Judge weights on pictures whose classes are known.
+///
+/// DIR holds folders named by class, or pictures whose names begin with a synset id (n01440764_tench.jpg), or both. A
+/// class is named by its synset id, its label or its number. DIR may also be a text file: in each line a picture's
+/// path, from the file's own folder, and its class, after a tab or a space.
+///
+/// A picture that cannot be read is named on stderr and counted apart.
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub struct Eval {
+    /// Where the pictures are
+    #[arg(value_name = "DIR")]
+    pictures: PathBuf,
+    /// Weights, as `convert` writes them; of several the probabilities are averaged [default: the demonstration weights]
+    #[arg(long, value_name = "FILE")]
+    weights: Vec<PathBuf>,
+    /// Crops of a picture: the middle; corners and middle, mirrored too; the paper's 144
+    #[arg(long, value_name = "1|10|144", default_value = "1", value_parser = load::crops())]
+    crops: Crops,
+    /// A text file with a line for each class, in their order: a synset id and a label, or one of them [default: the
+    /// labels in the weights]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Threads to use [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = load::threads)]
+    threads: Option<usize>,
+    /// Note each picture in FILE; a run that was killed goes on from there when it is started again
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Print one JSON object instead of tables
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print the table of classes as CSV
+    #[arg(long)]
+    csv: bool,
+}
+
+const EXAMPLE: &str = "\
+Examples:
+  googlenet eval photographs --weights googlenet.safetensors --labels synset_words.txt --crops 10
+  googlenet eval photographs --journal judged.jsonl --json";
+
+impl Eval {
+    /// Prints the report.
+    pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let models = load::models(&self.weights)?;
+        let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
+        let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
+        let (labels, skip) = self.labels(&models, &ensemble)?;
+        let pictures = truth::pictures(&self.pictures, &Names::new(ensemble.classes() - skip, &labels))?;
+        let about = self.about(&models, &pictures);
+        let (mut journal, mut verdicts) = Journal::open(self.journal.as_deref(), &about, pictures.len())?;
+
+        let todo: Vec<usize> = (0..pictures.len()).filter(|&picture| verdicts[picture].is_none()).collect();
+        if todo.len() < pictures.len() {
+            eprintln!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len());
+        }
+        let begin = Instant::now();
+        judge(&mut ensemble, skip, &pictures, &todo, |picture, verdict| {
+            journal.note(picture, &verdict)?;
+            if let Verdict::Unreadable(why) = &verdict {
+                eprintln!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display())));
+            }
+            verdicts[picture] = Some(verdict);
+            Ok(())
+        })?;
+        let took = begin.elapsed();
+
+        let verdicts: Vec<Verdict> = verdicts.into_iter().map(|verdict| verdict.expect("all were judged")).collect();
+        let report = Report::new(&pictures, &verdicts, &labels);
+        if report.judged() == 0 {
+            let text = format!("none of {} pictures could be read", report.unreadable().len());
+            return Err(Failure::new(Code::Input, text));
+        }
+        let context = Context {
+            crops: self.crops.count(),
+            models: models.len(),
+            images_per_second: (!todo.is_empty() && took > Duration::ZERO)
+                .then(|| todo.len() as f64 / took.as_secs_f64()),
+            labels: &labels,
+        };
+        if self.json {
+            writeln!(out, "{}", report.json(&context))?;
+            Ok(())
+        } else if self.csv {
+            report.csv(out)
+        } else {
+            report.text(&context, out)
+        }
+    }
+
+    /// A label for each class, or none, and how many classes stand before the first of them.
+    fn labels(&self, models: &[Model], ensemble: &Ensemble) -> Outcome<(Vec<Label>, usize)> {
+        let Some(path) = &self.labels else {
+            let label = |text: &String| Label { id: None, text: text.clone() };
+            return Ok((ensemble.labels().iter().map(label).collect(), 0));
+        };
+        let (labels, classes) = (labels::read_any(path)?, ensemble.classes());
+        // Slim's class 0 is the background, which no list of labels has and no picture shows.
+        let background = models.iter().all(|model| model.network().dialect == Dialect::TfSlim);
+        match classes - labels.len().min(classes) {
+            0 if labels.len() == classes => Ok((labels, 0)),
+            1 if background => Ok((labels, 1)),
+            _ => Err(labels::misfit(path, labels.len(), classes)),
+        }
+    }
+
+    /// What a verdict depends on, but for the programme itself.
+    fn about(&self, models: &[Model], pictures: &[Picture]) -> Map<String, Value> {
+        // Metadata hold the hash of the weights, the preprocessing and the labels.
+        let weights = models.iter().map(|model| hash(model.weights().metadata().iter().flat_map(|(k, v)| [k, v])));
+        let classes: Vec<String> = pictures.iter().map(|picture| picture.class.to_string()).collect();
+        let relative = |path: &Path| path.strip_prefix(&self.pictures).unwrap_or(path).to_string_lossy().into_owned();
+        let names: Vec<String> = pictures.iter().map(|picture| relative(&picture.path)).collect();
+        Map::from_iter([
+            (KIND.to_owned(), json!(1)),
+            ("weights".to_owned(), json!(weights.collect::<Vec<_>>())),
+            ("crops".to_owned(), json!(self.crops.count())),
+            ("number of pictures".to_owned(), json!(pictures.len())),
+            ("pictures or classes".to_owned(), json!(hash(names.iter().chain(&classes)))),
+        ])
+    }
+}
+
+/// Looks at the pictures `todo`; `done` is told of each, in order.
+fn judge(
+    ensemble: &mut Ensemble,
+    skip: usize,
+    pictures: &[Picture],
+    todo: &[usize],
+    mut done: impl FnMut(usize, Verdict) -> Outcome,
+) -> Outcome {
+    let progress = Progress::new(todo.len(), "pictures");
+    thread::scope(|scope| {
+        // Pictures are decoded while others are looked at; few, as each may be large.
+        let (sender, receiver) = sync_channel(1);
+        scope.spawn(move || {
+            for &picture in todo {
+                // Fails when nobody listens any more: the other side has ended early.
+                if sender.send((picture, image::open(&pictures[picture].path))).is_err() {
+                    break;
+                }
+            }
+        });
+        for (picture, opened) in receiver {
+            let verdict = match opened {
+                Ok(decoded) => {
+                    let name = pictures[picture].path.display();
+                    let probabilities = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?;
+                    verdict(&probabilities[skip..])
+                }
+                Err(error) => Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()),
+            };
+            done(picture, verdict)?;
+            progress.advance(1);
+        }
+        Ok(())
+    })
+}
+
+/// The five likeliest classes.
+fn verdict(probabilities: &[f32]) -> Verdict {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+    order.truncate(5);
+    let confidence = f64::from(probabilities[order[0]]);
+    Verdict::Classes { top: order, confidence }
+}
+
+/// Of texts and their lengths.
+fn hash<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+    let mut hash = Xxh3::new();
+    for text in texts {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    format!("{:032x}", hash.digest128())
+}

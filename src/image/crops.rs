@@ -1,0 +1,261 @@
+//! Many crops of a picture: each size is made once, normalised once, and crops are copied out of it.
+//!
+//! ```text
+//! for each short side (one for 1 and 10 crops; 256, 288, 320, 352 for 144)
+//!     canvas  = what the crops need of the picture, resized, normalised: f32 [3, rows, columns]
+//!     squares = of 144 crops, each of three squares made the input's side: f32 [3, side, side]
+//! crop i      = a window of a canvas or a whole square, mirrored or not: rows copied
+//! ```
+//!
+//! Sources: Caffe's `python/caffe/io.py` (`oversample`) for 10; Szegedy et al. 2014, arXiv:1409.4842, section 7, for
+//! 144.
+
+use std::ops::Range;
+
+use super::axis::Axis;
+use super::rule::Pixels;
+use super::{Geometry, Rgb8, Rule, check, normalise, tensorflow};
+use crate::model::MAX_SIDE;
+use crate::{Error, Result};
+
+/// Which parts of a picture are looked at.
+///
+/// Where a rule leaves no margin around the middle, 10 crops are of the whole picture made 8/7 as large, 256 for 224.
+/// 144 crops are always of pictures that keep their shape; only the filter is the rule's.
+///
+/// ```
+/// use googlenet::image::Crops;
+///
+/// assert_eq!(Crops::ALL.map(Crops::count), [1, 10, 144]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Crops {
+    /// The middle, as [`prepare`](super::prepare) makes it.
+    Centre,
+    /// Four corners, row by row, and the middle; then the five mirrored.
+    Ten,
+    /// The paper's. For each short side, 8, 9, 10 and 11 sevenths of the input's (256, 288, 320, 352 for 224), for
+    /// each of three squares along the long side: four corners, the middle, and the square itself, made the input's
+    /// side; then the six mirrored.
+    Paper,
+}
+
+impl Crops {
+    /// All that are known.
+    pub const ALL: [Crops; 3] = [Crops::Centre, Crops::Ten, Crops::Paper];
+
+    /// How many they are.
+    pub const fn count(self) -> usize {
+        match self {
+            Crops::Centre => 1,
+            Crops::Ten => 10,
+            Crops::Paper => 144,
+        }
+    }
+
+    /// Those of that number.
+    pub fn from_count(count: usize) -> Option<Crops> {
+        Crops::ALL.into_iter().find(|crops| crops.count() == count)
+    }
+}
+
+/// A picture's crops, to be written one by one.
+///
+/// ```
+/// use googlenet::image::{Crops, Cuts, Preset, Rgb8};
+///
+/// let grey = vec![128; 64 * 48 * 3];
+/// let cuts = Cuts::new(Rgb8::new(64, 48, 64 * 3, &grey)?, &Preset::ShortSide.rule(32), 32, Crops::Ten)?;
+/// let mut input = vec![0.0; 3 * 32 * 32];
+/// cuts.write(9, &mut input);
+/// assert_eq!(input[0], 24.0);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Cuts {
+    side: usize,
+    canvases: Vec<Canvas>,
+    cuts: Vec<Cut>,
+    /// Planes of a picture before, to be written again: megabytes that the system would have to clear.
+    spare: Vec<Vec<f32>>,
+}
+
+/// Normalised planes, `[3, height, width]`.
+#[derive(Debug)]
+struct Canvas {
+    width: usize,
+    height: usize,
+    planes: Vec<f32>,
+}
+
+/// A window of a canvas.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    canvas: usize,
+    x: usize,
+    y: usize,
+    mirrored: bool,
+}
+
+impl Cuts {
+    /// Resizes `image` as often as `crops` need it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`prepare`](super::prepare) about `rule`.
+    pub fn new(image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
+        Self::none().with(image, rule, side, crops)
+    }
+
+    /// No crops: memory to make them in.
+    pub(crate) fn none() -> Self {
+        Self { side: 0, canvases: Vec::new(), cuts: Vec::new(), spare: Vec::new() }
+    }
+
+    /// The crops of another picture, in the memory of these.
+    pub(crate) fn with(mut self, image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
+        check(rule, side)?;
+        if side > MAX_SIDE {
+            return Err(Error::OutOfRange { option: "input side", value: side, least: 1, most: MAX_SIDE });
+        }
+        self.side = side;
+        self.cuts.clear();
+        self.spare.extend(self.canvases.drain(..).map(|canvas| canvas.planes));
+        match crops {
+            Crops::Centre => {
+                let source = rule.geometry.source(image);
+                let size = rule.geometry.resized(source, rule.resize);
+                let middle = [size.0, size.1].map(|len| rule.geometry.middle(len, side));
+                self.windows(source, rule, size, &[middle]);
+            }
+            Crops::Ten => {
+                // Without a margin all would be the middle; slim's own margin is what it cuts off.
+                let (source, resize) = match rule.resize > side {
+                    true => (rule.geometry.source(image), rule.resize),
+                    false => (image, margin(side, 8)),
+                };
+                let size = rule.geometry.resized(source, resize);
+                self.windows(source, rule, size, &five(rule.geometry, [0, 0], [size.0, size.1], side));
+                self.mirror(0);
+            }
+            Crops::Paper => {
+                for sevenths in 8..=11 {
+                    self.squares(image, rule, margin(side, sevenths));
+                }
+            }
+        }
+        debug_assert_eq!(self.len(), crops.count());
+        Ok(self)
+    }
+
+    /// How many crops there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// Writes crop `index` into `out`, `[3, side, side]`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such crop, or `out` is of another length.
+    pub fn write(&self, index: usize, out: &mut [f32]) {
+        let (cut, side) = (self.cuts[index], self.side);
+        assert_eq!(out.len(), 3 * side * side, "an input's length");
+        let canvas = &self.canvases[cut.canvas];
+        let planes = canvas.planes.chunks_exact(canvas.width * canvas.height);
+        for (out, plane) in out.chunks_exact_mut(side * side).zip(planes) {
+            let rows = plane.chunks_exact(canvas.width).skip(cut.y);
+            for (out, row) in out.chunks_exact_mut(side).zip(rows) {
+                let row = &row[cut.x..][..side];
+                if cut.mirrored {
+                    out.iter_mut().zip(row.iter().rev()).for_each(|(out, &value)| *out = value);
+                } else {
+                    out.copy_from_slice(row);
+                }
+            }
+        }
+    }
+
+    /// Cuts with the corners `at` of `source` resized to `size`.
+    fn windows(&mut self, source: Rgb8<'_>, rule: &Rule, size: (usize, usize), at: &[[usize; 2]]) {
+        let sides = |axis: usize| at.iter().map(|at| at[axis]..at[axis] + self.side).collect();
+        let columns = Axis::new(source.width, size.0, sides(0));
+        let rows = Axis::new(source.height, size.1, sides(1));
+        let pixels = rule.geometry.resample(source, &columns, &rows);
+        let canvas = self.canvas(&pixels, rule, columns.len(), rows.len());
+        let cut = |&[x, y]: &[usize; 2]| Cut { canvas, x: columns.place(x), y: rows.place(y), mirrored: false };
+        self.cuts.extend(at.iter().map(cut));
+    }
+
+    /// The paper's cuts of `image` with its short side at `resize`.
+    fn squares(&mut self, image: Rgb8<'_>, rule: &Rule, resize: usize) {
+        let geometry = rule.geometry;
+        let (width, height) = geometry.short_side(image, resize);
+        let long = width.max(height);
+        let starts = [0, geometry.middle(long, resize), long - resize];
+        let ranges: Vec<Range<usize>> = starts.iter().map(|&start| start..start + resize).collect();
+        let (columns, rows) = if width <= height {
+            (Axis::part(image.width, width, 0..resize), Axis::new(image.height, height, ranges))
+        } else {
+            (Axis::new(image.width, width, ranges), Axis::part(image.height, height, 0..resize))
+        };
+        let pixels = geometry.resample(image, &columns, &rows);
+        let canvas = self.canvas(&pixels, rule, columns.len(), rows.len());
+        for start in starts {
+            let corner = if width <= height { [0, rows.place(start)] } else { [columns.place(start), 0] };
+            let first = self.cuts.len();
+            let cut = |[x, y]: [usize; 2]| Cut { canvas, x, y, mirrored: false };
+            self.cuts.extend(five(geometry, corner, [resize; 2], self.side).map(cut));
+            let square = self.shrunk(&pixels, rule, columns.len(), corner, resize);
+            self.cuts.push(Cut { canvas: square, x: 0, y: 0, mirrored: false });
+            self.mirror(first);
+        }
+    }
+
+    /// The square of side `resize` at `corner` of `pixels`, whose rows are `width` long, made the input's side.
+    fn shrunk(&mut self, pixels: &Pixels, rule: &Rule, width: usize, corner: [usize; 2], resize: usize) -> usize {
+        let [x, y] = corner;
+        let axis = Axis::part(resize, self.side, 0..self.side);
+        let small = match pixels {
+            Pixels::Bytes(bytes) => {
+                let height = bytes.len() / (3 * width);
+                let whole = Rgb8 { width, height, stride: 3 * width, data: bytes };
+                rule.geometry.resample(whole.window(x, y, resize, resize), &axis, &axis)
+            }
+            Pixels::Floats(floats) => {
+                let row = |iy: usize| &floats[3 * ((y + iy) * width + x)..][..3 * resize];
+                Pixels::Floats(tensorflow::bilinear(row, &axis, &axis))
+            }
+        };
+        self.canvas(&small, rule, self.side, self.side)
+    }
+
+    /// Adds a canvas of those pixels, normalised; returns its index.
+    fn canvas(&mut self, pixels: &Pixels, rule: &Rule, width: usize, height: usize) -> usize {
+        let mut planes = self.spare.pop().unwrap_or_default();
+        planes.resize(3 * width * height, 0.0); // all are written
+        normalise::pixels_to_planes(pixels, rule, &mut planes);
+        self.canvases.push(Canvas { width, height, planes });
+        self.canvases.len() - 1
+    }
+
+    /// Adds the mirror images of all cuts from `first` on.
+    fn mirror(&mut self, first: usize) {
+        let mirrored: Vec<Cut> = self.cuts[first..].iter().map(|&cut| Cut { mirrored: true, ..cut }).collect();
+        self.cuts.extend(mirrored);
+    }
+}
+
+/// `side` and `sevenths - 7` sevenths of it.
+fn margin(side: usize, sevenths: usize) -> usize {
+    side * sevenths / 7
+}
+
+/// Four corners, row by row, and the middle of the rectangle of `size` at `corner`.
+fn five(geometry: Geometry, corner: [usize; 2], size: [usize; 2], side: usize) -> [[usize; 2]; 5] {
+    let [right, bottom] = size.map(|len| len - side);
+    let middle = size.map(|len| geometry.middle(len, side));
+    [[0, 0], [right, 0], [0, bottom], [right, bottom], middle].map(|[x, y]| [corner[0] + x, corner[1] + y])
+}

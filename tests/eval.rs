@@ -1,0 +1,232 @@
+//! `googlenet eval` as a user meets it, on pictures made here: the photograph, mirrored, dimmed, enlarged.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
+const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
+/// The demonstration weights' classes, with ids made up.
+const LABELS: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+fn googlenet(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_googlenet"));
+    command.args(arguments).env_remove("GOOGLENET_ISA");
+    command
+}
+
+fn eval(arguments: &[&str]) -> Output {
+    googlenet(&[&["eval", "--threads", "2"], arguments].concat()).output().expect("the command starts")
+}
+
+/// Runs it; it must succeed. Returns stdout.
+fn succeed(arguments: &[&str]) -> String {
+    let output = eval(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(&[arguments, &["--json"]].concat())).expect("JSON")
+}
+
+/// Runs it; its last line on stderr must be an error that contains `word`.
+fn fail(arguments: &[&str], code: i32, word: &str) {
+    let output = eval(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    let last = stderr.lines().last().expect("an error");
+    assert!(last.starts_with("error: ") && last.contains(word), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed results");
+}
+
+/// A folder of pictures, five of them the cat, under the names of the classes `truth`; and one that is no picture.
+fn folder(truth: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let photograph = image::open(PHOTOGRAPH).expect("the photograph");
+    let pictures = [
+        photograph.clone(),
+        photograph.fliph(),
+        photograph.brighten(-20),
+        photograph.brighten(20),
+        photograph.adjust_contrast(-10.0),
+    ];
+    for (i, (picture, class)) in pictures.iter().zip(truth.iter().cycle()).enumerate() {
+        let class = folder.path().join(class);
+        fs::create_dir_all(&class).expect("made");
+        picture.save(class.join(format!("{i}.png"))).expect("saved");
+    }
+    fs::write(folder.path().join(truth[0]).join("broken.jpg"), b"no picture").expect("written");
+    folder
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().expect("UTF-8").into()
+}
+
+/// What `classify` says of the same pictures is what `eval` counts.
+#[test]
+fn counts_are_those_of_classify() {
+    let folder = folder(&["cat", "dog", "cat", "cat", "cat"]);
+    let at = folder.path().to_str().expect("UTF-8");
+    for crops in ["1", "10"] {
+        let report = json(&[at, "--crops", crops]);
+        let (mut first, mut fifth, mut apart) = (0, 0, [(0.0, 0.0); 15]);
+        for (i, class) in ["cat", "dog", "cat", "cat", "cat"].iter().enumerate() {
+            let picture = path(folder.path(), &format!("{class}/{i}.png"));
+            let output = googlenet(&["classify", "--json", "--crops", crops, &picture]).output().expect("started");
+            let line: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let top = line["top"].as_array().expect("top");
+            let is_first = top[0]["label"] == **class;
+            first += usize::from(is_first);
+            fifth += usize::from(top.iter().any(|prediction| prediction["label"] == **class));
+            let confidence = top[0]["probability"].as_f64().expect("a number");
+            let bin = &mut apart[((confidence * 15.0) as usize).min(14)];
+            *bin = (bin.0 + confidence, bin.1 + f64::from(u8::from(is_first)));
+        }
+        let error: f64 = apart.iter().map(|(confidence, right)| (confidence - right).abs()).sum::<f64>() / 5.0;
+        assert_eq!(report["pictures"], 5);
+        assert_eq!(report["top1"], first as f64 / 5.0);
+        assert_eq!(report["top5"], fifth as f64 / 5.0);
+        assert!((report["calibration_error"].as_f64().expect("a number") - error).abs() < 1e-6);
+        assert!(report["images_per_second"].as_f64().expect("a number") > 0.0);
+        assert_eq!(report["crops"].to_string(), crops);
+        // The dog is taken for a cat, the cats are cats.
+        assert_eq!((&report["classes"][0]["class"], &report["classes"][0]["pictures"]), (&3.into(), &4.into()));
+        let dog = &report["classes"][1];
+        assert_eq!((&dog["label"], &dog["top1"]), (&"dog".into(), &0.into()));
+        assert_eq!(dog["taken_for"][0]["label"], "cat");
+        assert_eq!(report["worst"][0], 5);
+        let unreadable = report["unreadable"].as_array().expect("a list");
+        assert_eq!(unreadable.len(), 1);
+        assert!(unreadable[0]["image"].as_str().expect("a name").ends_with("broken.jpg"));
+    }
+    let two = json(&[at, "--weights", DEMONSTRATION, "--weights", DEMONSTRATION]);
+    let one = json(&[at]);
+    assert_eq!((&two["models"], &two["calibration_error"]), (&2.into(), &one["calibration_error"]));
+}
+
+#[test]
+fn text_and_csv_say_it_too_and_unreadable_pictures_are_named() {
+    let folder = folder(&["cat"]);
+    let at = folder.path().to_str().expect("UTF-8");
+    let output = eval(&[at]);
+    assert_eq!(output.status.code(), Some(0));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.lines().any(|line| line.starts_with("error: ") && line.contains("broken.jpg")), "{stderr}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    for part in ["5 pictures, 1 crop, 1 model\n", "top-1        ", "unreadable        1\n", " images/s\n"] {
+        assert!(text.contains(part), "{part:?}: {text}");
+    }
+    let csv = succeed(&[at, "--csv"]);
+    assert_eq!(csv.lines().next(), Some("class,id,label,pictures,top1,top5,taken_for,times"));
+    assert!(csv.lines().nth(1).expect("a row").starts_with("3,,\"cat\",5,"), "{csv}");
+}
+
+#[test]
+fn classes_are_named_by_folders_synset_ids_and_lists() {
+    let by_label = folder(&["cat"]);
+    let expected = json(&[by_label.path().to_str().expect("UTF-8")]);
+    let work = tempfile::tempdir().expect("a folder");
+    let labels: String = (0..10).map(|i| format!("n0000000{i} {}\n", LABELS[i])).collect();
+    let list = path(work.path(), "labels.txt");
+    fs::write(&list, labels).expect("written");
+
+    let by_id = folder(&["n00000003_a_cat"]);
+    let by_number = folder(&["3"]);
+    let flat = tempfile::tempdir().expect("a folder");
+    let mut lines = String::new();
+    for entry in fs::read_dir(by_label.path().join("cat")).expect("a folder") {
+        let from = entry.expect("an entry").path();
+        let name = from.file_name().expect("a name").to_str().expect("UTF-8");
+        fs::copy(&from, flat.path().join(format!("n00000003_{name}"))).expect("copied");
+        lines += &format!("n00000003_{name} n00000003\n");
+    }
+    fs::write(flat.path().join("list.txt"), lines).expect("written");
+    let list_file = path(flat.path(), "list.txt");
+    for folder in [by_id.path(), by_number.path(), flat.path(), Path::new(&list_file)] {
+        let found = json(&[folder.to_str().expect("UTF-8"), "--labels", &list]);
+        for key in ["pictures", "top1", "top5", "calibration"] {
+            assert_eq!(found[key], expected[key], "{folder:?}: {key}");
+        }
+        assert_eq!(found["classes"][0]["id"], "n00000003");
+    }
+    // Without the ids nobody knows what the names mean.
+    fail(&[flat.path().to_str().expect("UTF-8")], 4, "n00000003");
+}
+
+#[test]
+fn what_cannot_be_judged_is_an_error() {
+    let folder = folder(&["cat"]);
+    let at = folder.path().to_str().expect("UTF-8");
+    let work = tempfile::tempdir().expect("a folder");
+    let empty = path(work.path(), "empty");
+    fs::create_dir_all(work.path().join("empty/cat")).expect("made");
+    fail(&[&empty], 4, "no pictures");
+    fail(&[&path(work.path(), "missing")], 4, "missing");
+    fs::write(work.path().join("empty/cat/x.png"), b"").expect("written");
+    fail(&[&empty], 4, "none of 1 pictures");
+    fs::rename(work.path().join("empty/cat"), work.path().join("empty/unicorn")).expect("renamed");
+    fail(&[&empty], 4, "\"unicorn\" is not the name of a class");
+    let labels = path(work.path(), "labels.txt");
+    for lines in [9, 11] {
+        fs::write(&labels, "x\n".repeat(lines)).expect("written");
+        fail(&[at, "--labels", &labels], 3, &format!("{lines} labels for 10 classes"));
+    }
+    fail(&[at, "--labels", &path(work.path(), "no labels")], 3, "no labels");
+    fail(&[at, "--crops", "2"], 2, "144");
+    fail(&[at, "--json", "--csv"], 2, "--csv");
+    fail(&[at, "--weights", &path(work.path(), "no weights")], 3, "no weights");
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let folder = folder(&["cat", "dog"]);
+    let at = folder.path().to_str().expect("UTF-8");
+    let work = tempfile::tempdir().expect("a folder");
+    let journal = path(work.path(), "j");
+    let expected = json(&[at, "--crops", "144"]);
+
+    // Killed as soon as it has noted a picture; 144 crops of the others take longer than that.
+    let arguments = ["eval", "--threads", "1", at, "--crops", "144", "--journal", &journal];
+    let mut child =
+        googlenet(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
+    let begin = Instant::now();
+    let noted = || fs::read_to_string(&journal).unwrap_or_default().matches('\n').count().saturating_sub(1);
+    while noted() < 1 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing was noted");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let before = noted();
+    assert!((1..6).contains(&before), "{before} pictures were noted");
+
+    let mut child = googlenet(&["eval", "--json", at, "--crops", "144", "--journal", &journal])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let (mut out, mut words) = (String::new(), String::new());
+    child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
+    child.stderr.take().expect("piped").read_to_string(&mut words).expect("UTF-8");
+    assert!(child.wait().expect("ended").success(), "{words}");
+    assert!(words.contains(&format!("{before} of 6 pictures were judged before")), "{words}");
+    let resumed: Value = serde_json::from_str(&out).expect("JSON");
+    for key in ["pictures", "top1", "top5", "calibration", "classes", "unreadable"] {
+        assert_eq!(resumed[key], expected[key], "{key}");
+    }
+    // All is known: the third run looks at nothing.
+    let third = json(&[at, "--crops", "144", "--journal", &journal]);
+    assert_eq!((&third["images_per_second"], &third["top1"]), (&Value::Null, &expected["top1"]));
+
+    fail(&[at, "--crops", "10", "--journal", &journal], 2, "other crops: 144, not 10");
+    fs::remove_file(folder.path().join("dog/1.png")).expect("removed");
+    fail(&[at, "--crops", "144", "--journal", &journal], 2, "number of pictures");
+    fail(&[at, "--journal", PHOTOGRAPH], 2, "not a journal");
+}

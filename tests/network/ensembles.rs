@@ -1,0 +1,92 @@
+//! Ensembles against their definition: the mean of what sessions say of each crop.
+
+use googlenet::image::{Crops, Cuts, Rgb8};
+use googlenet::model::Dialect;
+use googlenet::{Ensemble, Error, Model, Options};
+
+use crate::random::random_model;
+
+const SIDE: usize = 32;
+
+fn pictures() -> Vec<(usize, usize, Vec<u8>)> {
+    let pixel = |i: usize, seed: usize| (i * i / 7 + i * 31 * seed + seed * 97) as u8;
+    let picture =
+        |&(width, height): &(usize, usize)| (width, height, (0..3 * width * height).map(|i| pixel(i, width)).collect());
+    [(40, 30), (25, 50)].iter().map(picture).collect()
+}
+
+/// The mean over crops and models, by one session of one image.
+fn mean(models: &[(&Model, usize)], crops: Crops, image: Rgb8<'_>) -> Vec<f64> {
+    let mut sum = vec![];
+    for &(model, skip) in models {
+        let mut session = model.session(Options::new().side(SIDE)).expect("a session");
+        let cuts = Cuts::new(image, model.rule(), SIDE, crops).expect("cut");
+        for index in 0..cuts.len() {
+            cuts.write(index, session.input_mut());
+            session.run();
+            let shared = &session.probabilities()[skip..];
+            let all: f64 = if skip == 0 { 1.0 } else { shared.iter().map(|&p| f64::from(p)).sum() };
+            sum.resize(shared.len(), 0.0);
+            sum.iter_mut().zip(shared).for_each(|(sum, &p)| *sum += f64::from(p) / all);
+        }
+    }
+    let count = (models.len() * crops.count()) as f64;
+    sum.iter().map(|sum| sum / count).collect()
+}
+
+#[test]
+fn an_ensemble_is_the_mean_over_crops_and_models() {
+    let (first, second) =
+        (random_model(&Dialect::Bvlc.network(6), SIDE), random_model(&Dialect::Torchvision.network(6), SIDE));
+    let slim = random_model(&Dialect::TfSlim.network(7), SIDE);
+    let cases: [&[(&Model, usize)]; 3] = [&[(&first, 0)], &[(&first, 0), (&second, 0)], &[(&slim, 1), (&first, 0)]];
+    for models in cases {
+        let owned: Vec<Model> = models.iter().map(|&(model, _)| model.clone()).collect();
+        for crops in [Crops::Centre, Crops::Ten] {
+            for threads in [1, 2] {
+                let mut ensemble = Ensemble::new(&owned, crops, Options::new().threads(threads)).expect("an ensemble");
+                assert_eq!(ensemble.classes(), 6);
+                for (width, height, data) in pictures() {
+                    let image = Rgb8::new(width, height, 3 * width, &data).expect("a picture");
+                    let expected = mean(models, crops, image);
+                    let found = ensemble.probabilities(image).expect("looked at");
+                    // The same sums in the same order, rounded once.
+                    let expected: Vec<f32> = expected.iter().map(|&mean| mean as f32).collect();
+                    assert_eq!(found, expected, "{} models, {crops:?}", models.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_papers_crops_are_averaged_too() {
+    let model = random_model(&Dialect::Bvlc.network(6), SIDE);
+    let (width, height, data) = pictures().remove(0);
+    let image = Rgb8::new(width, height, 3 * width, &data).expect("a picture");
+    let mut ensemble = Ensemble::new(std::slice::from_ref(&model), Crops::Paper, Options::new()).expect("an ensemble");
+    let expected: Vec<f32> = mean(&[(&model, 0)], Crops::Paper, image).iter().map(|&mean| mean as f32).collect();
+    assert_eq!(ensemble.probabilities(image).expect("looked at"), expected);
+}
+
+#[test]
+fn one_crop_of_one_model_is_what_its_session_says() {
+    let model = random_model(&Dialect::Bvlc.network(6), SIDE);
+    let mut session = model.session(Options::new()).expect("a session");
+    let mut ensemble = Ensemble::new(&[model], Crops::Centre, Options::new()).expect("an ensemble");
+    for (width, height, data) in pictures() {
+        let image = Rgb8::new(width, height, 3 * width, &data).expect("a picture");
+        assert_eq!(ensemble.classify(image, 4).expect("classified"), session.classify(image, 4).expect("classified"));
+    }
+}
+
+#[test]
+fn models_of_other_classes_are_refused() {
+    let models = [Dialect::Bvlc.network(6), Dialect::Bvlc.network(7), Dialect::TfSlim.network(8)]
+        .map(|network| random_model(&network, SIDE));
+    let refused = |models: &[Model]| Ensemble::new(models, Crops::Centre, Options::new()).err();
+    assert!(matches!(refused(&models[..2]), Some(Error::ClassCounts { least: 6, other: 7 })));
+    assert!(matches!(refused(&models), Some(Error::ClassCounts { least: 6, .. })));
+    assert!(refused(&models[1..]).is_none());
+    assert!(matches!(refused(&[]), Some(Error::OutOfRange { option: "number of models", .. })));
+}
