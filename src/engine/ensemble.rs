@@ -50,8 +50,9 @@ impl Ensemble {
     /// Plans a session for each model. Of `options` all counts but the batch, which follows from `crops`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] without models, [`Error::ClassCounts`] if they have not the same classes, or an error of
-    /// [`Model::session`].
+    /// [`Error::OutOfRange`] without models, [`Error::ClassCounts`] if they have not as many classes, or an error of
+    /// [`Model::session`]. That the classes are the same, in one order, the caller knows: labels are the first's that
+    /// has some, and may be spelled differently.
     pub fn new(models: &[Model], crops: Crops, options: Options) -> Result<Self> {
         if models.is_empty() || models.len() > Self::MAX_MODELS {
             let (value, most) = (models.len(), Self::MAX_MODELS);
@@ -67,7 +68,7 @@ impl Ensemble {
                 _ => return Err(Error::ClassCounts { least: classes, other: network.classes }),
             };
             let side = options.side.unwrap_or(model.side());
-            let batch = batch(crops.count(), options.threads, Options::MAX_PIXELS / (side * side).max(1));
+            let batch = batch(crops.count(), options.threads, Options::MAX_PIXELS / side.saturating_mul(side).max(1));
             Ok(Member { session: model.session(options.clone().batch(batch))?, rule: *model.rule(), skip })
         };
         let members = models.iter().map(member).collect::<Result<Vec<_>>>()?;

@@ -15,9 +15,9 @@
 //!     out[y] = the rows under y, weighted
 //! ```
 //!
-//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks some
-//! pictures that are taller than wide vertically first; there the two differ by one level in places.) The ring holds the rows under one
-//! output row, so memory follows the scale and the crops' sides, never the picture's other side.
+//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks some pictures that are taller
+//! than wide vertically first; there the two differ by one level in places.) The ring holds the rows under one output
+//! row, so memory follows the scale and the crops' sides, never the picture's other side.
 //!
 //! Source: Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `ImagingResampleHorizontal_8bpc`,
 //! `ImagingResampleVertical_8bpc`).

@@ -25,6 +25,7 @@ mod wire;
 
 use crate::model::{Dialect, Input};
 use crate::{Result, file};
+use std::collections::BTreeMap;
 use std::path::Path;
 use tensor::Parts;
 
@@ -46,6 +47,8 @@ pub struct Imported {
     pub input: Option<Input>,
     /// How many values are NaN or infinite; those of sound weights are not.
     pub non_finite: usize,
+    /// What a safetensors file says of itself, as it stands; empty of others.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// One tensor.
@@ -91,7 +94,8 @@ impl Imported {
             (Dialect::Torchvision, InputForm::Plain) => Some(IMAGENET),
             _ => None,
         };
-        Ok(Imported { dialect, classes, heads: heads.to_vec(), tensors, input, non_finite })
+        let metadata = BTreeMap::new();
+        Ok(Imported { dialect, classes, heads: heads.to_vec(), tensors, input, non_finite, metadata })
     }
 }
 

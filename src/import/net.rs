@@ -115,10 +115,15 @@ pub(super) enum Edges {
     SameLower,
 }
 
+/// Pixels of a stride or a padding.
+const MOST: i64 = 1 << 20;
+
 impl Window {
     /// Along `axis`, over `side` pixels: padding before the first, and how many windows there are.
     pub(super) fn place(&self, axis: usize, side: usize, kernel: usize) -> (i64, i64) {
-        let (side, kernel, stride) = (side as i64, kernel as i64, self.strides[axis].max(1));
+        // Files say what they like: beyond a million pixels one number is as wrong as another, and none overflows.
+        let stride = self.strides[axis].clamp(1, MOST);
+        let (side, kernel) = (side as i64, kernel as i64);
         let same = |side: i64| {
             let n = (side + stride - 1) / stride;
             (n, ((n - 1) * stride + kernel - side).max(0))
@@ -133,7 +138,7 @@ impl Window {
                 (padding - padding / 2, n)
             }
             Edges::Explicit { pads, ceil } => {
-                let (before, after) = (pads[axis], pads[axis + 2]);
+                let (before, after) = (pads[axis].clamp(-MOST, MOST), pads[axis + 2].clamp(-MOST, MOST));
                 let span = side + before + after - kernel;
                 if span < 0 {
                     return (before, 0);
@@ -231,4 +236,27 @@ pub(super) fn mismatch(
 
 pub(super) fn odd(what: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Odd {
     Odd { what, expected: expected.into(), found: found.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_attribute_is_too_large_to_place_a_window() {
+        for most in [i64::MAX, i64::MIN] {
+            let all = [
+                Edges::SameUpper,
+                Edges::SameLower,
+                Edges::Explicit { pads: [most; 4], ceil: true },
+                Edges::Explicit { pads: [most; 4], ceil: false },
+            ];
+            for edges in all {
+                for strides in [[most; 2], [1; 2]] {
+                    let (before, n) = Window { kernel: None, strides, edges }.place(0, 7, 7);
+                    assert!(before.abs() <= MOST && n <= 2 * MOST + 7, "{before} {n}");
+                }
+            }
+        }
+    }
 }

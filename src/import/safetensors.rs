@@ -20,8 +20,13 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
             },
         }
     });
-    let own = header.metadata.get("dialect").and_then(|name| Dialect::from_name(name));
-    names::import(tensors.collect(), dialect, own)
+    let own = header.metadata.get("dialect").map(|name| {
+        let known = || Dialect::ALL.map(Dialect::name).into();
+        Dialect::from_name(name).ok_or_else(|| Error::UnknownDialect { dialect: name.clone(), known: known() })
+    });
+    let mut imported = names::import(tensors.collect(), dialect, own.transpose()?)?;
+    imported.metadata = header.metadata;
+    Ok(imported)
 }
 
 /// The header; a file of our own format is held to it, its hash included, as damage would get a new hash otherwise.

@@ -35,7 +35,7 @@ fn both_published_files_hold_the_same_weights() {
     assert_eq!(onnx.tensors.iter().map(|tensor| tensor.values.len()).sum::<usize>(), 6_998_552);
     let names: Vec<_> = onnx.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
     assert_eq!(names, googlenet(1000).parameters());
-    assert!(onnx == safetensors);
+    assert!(onnx == Imported { metadata: onnx.metadata.clone(), ..safetensors });
 }
 
 #[test]
@@ -162,6 +162,18 @@ fn other_networks_are_refused_at_the_first_difference() {
     refuses(&["inception_3a/pool", "pads"], |graph| ints(node(graph, "inception_3a/pool"), "pads")[0] = 0);
     refuses(&["conv1/7x7_s2", "strides", "[2, 2]", "[1, 2]"], |graph| {
         ints(node(graph, "conv1/7x7_s2_pre"), "strides")[0] = 1;
+    });
+    // What cuts off values is no detour.
+    refuses(&["Cast"], |graph| {
+        node(graph, "pool1/3x3_s2").input[0] = "cut".into();
+        graph.node.insert(0, new_node("Cast", &["conv1/7x7_s2"], "cut", vec![int("to", 6)]));
+        let cast = graph.node.remove(0);
+        let at = graph.node.iter().position(|node| node.output[0] == "pool1/3x3_s2").expect("there");
+        graph.node.insert(at, cast);
+    });
+    refuses(&["cut", "constant without a tensor"], |graph| {
+        node(graph, "inception_3a/1x1_pre").input[2] = "cut".into();
+        graph.node.insert(0, new_node("Cast", &["inception_3a/1x1_b"], "cut", vec![int("to", 6)]));
     });
     refuses(&["conv2/norm2", "alpha"], |graph| node(graph, "conv2/norm2").attribute[0].f = 1e-3);
     refuses(&["conv2/3x3", "Relu", "Sigmoid"], |graph| node(graph, "conv2/3x3").op_type = "Sigmoid".into());

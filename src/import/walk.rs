@@ -454,8 +454,13 @@ impl<'a, 'n> Walk<'a, 'n> {
                 self.take(name, weight, order, bias, None)?;
                 value
             }
-            Kind::Conv { weight, bias, .. } if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) => {
+            Kind::Conv { window, weight, bias } if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) => {
                 // Of one pixel, whatever its strides; padding would make more.
+                let places = [0, 1].map(|axis| window.place(axis, 1, 1));
+                if window.kernel.is_some_and(|kernel| kernel != [1, 1]) || places != [(0, 1); 2] {
+                    let found = format!("{:?} with padding of {:?}", window.kernel, places.map(|(before, _)| before));
+                    return Err(mismatch(net.nodes[at].label, name, "window", "one pixel".to_owned(), found));
+                }
                 let (weight, bias) = (weight.clone(), bias.clone());
                 self.take(name, weight, Order::Table, bias, None)?;
                 self.meet(at)

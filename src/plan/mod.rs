@@ -2,9 +2,9 @@
 //!
 //! `step.rs` says what a schedule is made of, `build.rs` makes it: `choose.rs` picks a convolution's algorithm,
 //! `place.rs` places the buffers, `tasks.rs` cuts the work. `packed.rs` packs the weights (on threads of `parallel.rs`),
-//! or finds them packed in the file or, by `cache.rs`, with another session. `arena.rs` owns the memory and hands out tasks, `run.rs` computes one,
-//! `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the session's own threads together, `lent.rs`
-//! and `crowd.rs` those that the caller lends.
+//! or finds them packed in the file or, by `cache.rs`, with another session. `arena.rs` owns the memory and hands out
+//! tasks, `run.rs` computes one, `direct.rs` and `winograd.rs` know how; `team.rs` and `barrier.rs` hold the session's
+//! own threads together, `lent.rs` and `crowd.rs` those that the caller lends.
 //!
 //! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
 //! phase. Otherwise each thread takes whole images, with an arena of its own and no barrier at all. Both compute

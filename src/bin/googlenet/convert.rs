@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use googlenet::image::{self, Geometry, Preset};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
 use googlenet::model::Dialect;
-use googlenet::weights::{Dtype, NewTensor, Profile, parse, write};
+use googlenet::weights::{Dtype, NewTensor, write};
 use googlenet::{Description, Error, file};
 use serde_json::json;
 
@@ -49,7 +49,8 @@ pub struct Convert {
     /// What each channel is divided by, in their order [default: the dialect's]
     #[arg(long, value_name = "A,B,C", value_parser = positive_triple)]
     std: Option<[f32; 3]>,
-    /// A picture's short side before the crop, in pixels [default: 256; with --side, 8/7 of it]
+    /// A picture's short side before the crop, in pixels [default: the authors' margin, 256 for 224; slim's weights and
+    /// some presets have none]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     resize: Option<usize>,
     /// Side of the input, in pixels [default: 224]
@@ -81,9 +82,7 @@ impl Convert {
         output::check(&self.output, self.force)?;
         let bytes = file::read(&self.input, MAX_BYTES).or_fail(Code::Model, self.input.display())?;
         let imported = import_bytes(&bytes, self.dialect).or_fail(Code::Model, self.input.display())?;
-        // An ONNX file is none, and says nothing of pictures.
-        let own = parse(&bytes, Profile::Plain).map(|header| header.metadata).unwrap_or_default();
-        let metadata = self.metadata(&own, &imported)?;
+        let metadata = self.metadata(&imported.metadata, &imported)?;
         self.check(&metadata, imported.classes)?;
         let dtype = if self.f16 { Dtype::F16 } else { Dtype::F32 };
         let tensors: Vec<_> = imported
@@ -141,8 +140,10 @@ impl Convert {
             image::Channels::Bgr => "bgr".to_owned(),
             image::Channels::Rgb => "rgb".to_owned(),
         }));
-        let mean = self.mean.or(preset.map(|rule| rule.mean)).map(list);
-        let std = self.std.or(preset.map(|rule| rule.std)).map(list);
+        // What a graph shows it was trained on is so, whatever its authors did with others.
+        let scale = preset.filter(|_| imported.input.is_none());
+        let mean = self.mean.or(scale.map(|rule| rule.mean)).map(list);
+        let std = self.std.or(scale.map(|rule| rule.std)).map(list);
         let own_or = |key: &str, option: Option<String>, default: &str| {
             option.or_else(|| own.get(key).cloned()).unwrap_or_else(|| default.into())
         };

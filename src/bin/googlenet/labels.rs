@@ -34,7 +34,15 @@ pub fn read_any(path: &Path) -> Outcome<Vec<Label>> {
     let bytes = file::read(path, MAX_BYTES).or_fail(Code::Model, path.display())?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(Code::Model, format!("{}: labels are not UTF-8", path.display())))?;
-    Ok(text.lines().map(label).collect())
+    labels(&text).map_err(|number| {
+        Failure::new(Code::Model, format!("{}:{number}: an empty line among the labels", path.display()))
+    })
+}
+
+/// A label a line; empty lines at the end are none. Else the number of one that is empty.
+fn labels(text: &str) -> Result<Vec<Label>, usize> {
+    let lines = text.trim_end().lines().enumerate();
+    lines.map(|(i, line)| if line.trim().is_empty() { Err(i + 1) } else { Ok(label(line)) }).collect()
 }
 
 /// The synset id that `name` begins with: an `n` and eight digits, and no letter or digit after them.
@@ -71,6 +79,13 @@ mod tests {
         assert_eq!(of("n0144076x tench"), pair("", "n0144076x tench"));
         assert_eq!(of("n01440764"), pair("n01440764", "n01440764"));
         assert_eq!(of("né1440764 é"), pair("", "né1440764 é"));
+    }
+
+    #[test]
+    fn empty_lines_are_no_labels() {
+        let count = |text: &str| labels(text).map(|labels| labels.len());
+        assert_eq!((count(""), count("a\nb"), count("a\r\nb\n\n \n")), (Ok(0), Ok(2), Ok(2)));
+        assert_eq!(count("a\n\nb\n"), Err(2));
     }
 
     #[test]

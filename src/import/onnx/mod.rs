@@ -116,7 +116,8 @@ impl<'a> Reader<'a> {
                 };
                 self.stored.insert(output, made);
             }
-            ("Dropout" | "Identity" | "Cast", Some(&Input::Computed(value))) => self.net.alias(output, value),
+            ("Dropout" | "Identity", Some(&Input::Computed(value))) => self.net.alias(output, value),
+            ("Cast", Some(&Input::Computed(value))) if keeps_values(node) => self.net.alias(output, value),
             _ => {
                 let values = inputs.iter().filter_map(|input| match input {
                     Input::Computed(value) => Some(*value),
@@ -129,6 +130,13 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a `Cast` is to a type of floating point: any other cuts off what weights and activations are made of.
+fn keeps_values(cast: &NodeProto) -> bool {
+    let to = cast.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
+    let floats = [element::FLOAT, element::FLOAT16, element::DOUBLE];
+    to.is_some_and(|to| floats.iter().any(|&float| i64::from(float) == to))
 }
 
 fn store<'a>(proto: &'a TensorProto, name: &str) -> Stored<'a> {
@@ -192,7 +200,8 @@ fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], outpu
             };
             Some(Stored { tensor: fill(dims, value), integers: None })
         }
-        "Identity" | "Cast" => stored(0).cloned(),
+        "Identity" => stored(0).cloned(),
+        "Cast" => stored(0).filter(|_| keeps_values(node)).cloned(),
         "Reshape" => {
             let Stored { mut tensor, .. } = stored(0)?.clone();
             let target = match stored(1) {

@@ -2,8 +2,8 @@
 //!
 //! Lines are written as pictures are judged. Of a run that is killed at most the last line is incomplete; it is cut off.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use googlenet::{Error, file};
@@ -57,9 +57,11 @@ impl Journal {
             verdicts[picture] = Some(verdict);
         }
         let open = || {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
+            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                return Err(std::io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"));
+            }
             file.set_len(whole as u64)?;
-            file.seek(SeekFrom::End(0))?;
             if whole == 0 {
                 writeln!(file, "{begun}")?;
             }

@@ -76,9 +76,13 @@ impl Eval {
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         let (labels, skip) = self.labels(&models, &ensemble)?;
         let pictures = truth::pictures(&self.pictures, &Names::new(ensemble.classes() - skip, &labels))?;
-        let about = self.about(&models, &pictures);
+        let about = self.about(&models, skip, &pictures);
         let (mut journal, mut verdicts) = Journal::open(self.journal.as_deref(), &about, pictures.len())?;
 
+        // What could not be read is tried again, and named again.
+        for verdict in verdicts.iter_mut().filter(|verdict| matches!(verdict, Some(Verdict::Unreadable(_)))) {
+            *verdict = None;
+        }
         let todo: Vec<usize> = (0..pictures.len()).filter(|&picture| verdicts[picture].is_none()).collect();
         if todo.len() < pictures.len() {
             eprintln!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len());
@@ -134,7 +138,7 @@ impl Eval {
     }
 
     /// What a verdict depends on, but for the programme itself.
-    fn about(&self, models: &[Model], pictures: &[Picture]) -> Map<String, Value> {
+    fn about(&self, models: &[Model], skip: usize, pictures: &[Picture]) -> Map<String, Value> {
         // Metadata hold the hash of the weights, the preprocessing and the labels.
         let weights = models.iter().map(|model| hash(model.weights().metadata().iter().flat_map(|(k, v)| [k, v])));
         let classes: Vec<String> = pictures.iter().map(|picture| picture.class.to_string()).collect();
@@ -144,6 +148,7 @@ impl Eval {
             (KIND.to_owned(), json!(1)),
             ("weights".to_owned(), json!(weights.collect::<Vec<_>>())),
             ("crops".to_owned(), json!(self.crops.count())),
+            ("classes left out".to_owned(), json!(skip)),
             ("number of pictures".to_owned(), json!(pictures.len())),
             ("pictures or classes".to_owned(), json!(hash(names.iter().chain(&classes)))),
         ])
@@ -186,12 +191,16 @@ fn judge(
     })
 }
 
-/// The five likeliest classes.
+/// The five likeliest classes; without those left out before the first, what is left adds up to 1.
 fn verdict(probabilities: &[f32]) -> Verdict {
+    let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
+    if !(sum > 0.0 && sum.is_finite()) {
+        return Verdict::Unreadable("the weights give no probabilities for it".to_owned());
+    }
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
     order.truncate(5);
-    let confidence = f64::from(probabilities[order[0]]);
+    let confidence = f64::from(probabilities[order[0]]) / sum;
     Verdict::Classes { top: order, confidence }
 }
 

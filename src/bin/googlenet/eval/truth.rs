@@ -125,10 +125,14 @@ fn entries(folder: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// By its name: one that turns out to be none, or of a kind that is not read, is counted as unreadable.
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    path.is_file() && extension.is_some_and(|extension| ["jpg", "jpeg", "png"].contains(&extension.as_str()))
+    !path.is_dir() && extension.is_some_and(|extension| PICTURES.contains(&extension.as_str()))
 }
+
+/// What pictures' names end in; those that can be read first.
+const PICTURES: [&str; 10] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
 
 /// A million pictures' names.
 const MAX_LIST_BYTES: u64 = 256 << 20;
