@@ -1,8 +1,9 @@
 //! The arithmetic of `googlenet`: kernels on slices of f32.
 //!
-//! No threads, no files, no globals, and no allocation but where filters are transformed, once. Every family has a reference from its definition (in
-//! [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call them) and one contract, and turns an
-//! instruction set into function pointers: by a `select`, or by a table of kernels among which the caller chooses.
+//! No threads, no files, no globals, and no allocation but where filters are transformed, once. Every family has a
+//! reference from its definition (in [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call
+//! them) and one contract, and turns an instruction set into function pointers: by a `select`, or by a table of kernels
+//! among which the caller chooses.
 
 pub mod average;
 pub mod average_pool;

@@ -1,7 +1,7 @@
 //! Packed weights of a model, made once for all its sessions.
 //!
-//! What a kernel wants is told by its instruction set, its name and the layers it computes, so sessions of any side,
-//! batch and number of threads share it. The model holds no reference of its own: when the last session that uses a
+//! What a kernel wants is told by `packed.rs`'s key: instruction set, kernel, widths of blocks and the layers it computes.
+//! Sessions of any batch and number of threads share it, and those of other sides where kernels are the same. The model holds no reference of its own: when the last session that uses a
 //! packing is gone, so is the packing.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::Result;
 /// One lock a packing: who comes while it is being made waits for it, and makes others meanwhile.
 type Slot = Arc<Mutex<Weak<Aligned>>>;
 
-/// By instruction set, kernel and layers.
+/// By key.
 #[derive(Default)]
 pub(crate) struct Cache {
     slots: Mutex<HashMap<String, Slot>>,

@@ -212,7 +212,7 @@ impl Plan {
     /// Whether the weights lie in the file, none packed in memory.
     pub(crate) fn uses_packed_file(&self) -> bool {
         let weights = &self.team.job().executor.weights;
-        weights.iter().all(|weights| weights.is_empty() || matches!(weights, Packed::InFile(..)))
+        weights.iter().all(|weights| !matches!(weights, Packed::Made(..)))
     }
 
     /// Bytes of one arena of activations.

@@ -29,6 +29,8 @@ const VERSION: u32 = 1;
 
 /// One step's packed weights.
 pub(super) enum Packed {
+    /// Of a step without weights.
+    Nothing,
     /// Perhaps shared with other sessions of the model.
     Made(Arc<Aligned>),
     /// The tensor of that index, of f32 where it lies.
@@ -40,6 +42,7 @@ impl Deref for Packed {
 
     fn deref(&self) -> &[f32] {
         match self {
+            Packed::Nothing => &[],
             Packed::Made(values) => values,
             Packed::InFile(weights, index) => weights.nth(*index).as_f32().expect("asked when it was found"),
         }
@@ -91,6 +94,9 @@ pub(super) fn weights(
     }
     parallel::map(layout.steps.len(), source.threads, source.lent, |index| {
         let step = &layout.steps[index];
+        if len(graph, step) == 0 {
+            return Ok(Packed::Nothing);
+        }
         let pack = || pack(graph, step, source.weights);
         source.cache.get(key(graph, step, isa), pack).map(Packed::Made)
     })
@@ -100,7 +106,7 @@ pub(super) fn weights(
 pub(super) fn in_file(graph: &Graph, layout: &Layout, packing: &str, source: &Arc<Weights>) -> Option<Vec<Packed>> {
     source.metadata().get(PACKING).filter(|own| *own == packing)?;
     let step = |step: &Step| match len(graph, step) {
-        0 => Some(Packed::Made(Arc::new(Aligned::zeroed(0)))),
+        0 => Some(Packed::Nothing),
         len => {
             let index = source.index_of(&tensor_name(graph, step))?;
             let values = source.nth(index).as_f32()?;
