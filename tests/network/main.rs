@@ -6,6 +6,7 @@
 mod bits;
 mod class_maps;
 mod ensembles;
+mod hashes;
 mod heads;
 mod layers;
 #[cfg(feature = "cli")]

@@ -1,0 +1,105 @@
+//! Logits by their hashes: the same weights on the same instruction set have given these bits since they were recorded.
+//!
+//! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being xxh3-64
+//! of the bits of all outputs, little endian, image by image. Threads, batch and place in a batch are no part of a line,
+//! since they change no bit. Where bits are meant to change, `GOOGLENET_RECORD=1 cargo test --test network hashes` writes
+//! the lines of this machine's sets anew; the commit says why.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use googlenet::model::Dialect;
+use googlenet::{Isa, Model, Options, isa};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Images of the largest batch.
+const IMAGES: usize = 4;
+
+/// How a line names a set: the portable one computes with what the build's target has.
+fn key(isa: Isa) -> String {
+    let fused = if cfg!(target_feature = "fma") { "-fma" } else { "" };
+    match isa {
+        Isa::Portable => format!("portable-{}{fused}", std::env::consts::ARCH),
+        isa => isa.name().to_owned(),
+    }
+}
+
+/// Whole numbers of -128 to 127 that no library function goes into.
+fn pixel(image: usize, i: usize) -> f32 {
+    let mixed = ((i + 1) as u32).wrapping_mul(2_654_435_761).wrapping_add(image as u32 * 40_503);
+    f32::from((mixed >> 24) as u8) - 128.0
+}
+
+/// The hash of what each image of a batch gives, in order.
+fn hashes(model: &Model, options: Options, heads: &[&str]) -> Vec<u64> {
+    let mut session = model.session(heads.iter().fold(options, |options, &head| options.endpoint(head))).expect("fits");
+    let len = 3 * session.side().pow(2);
+    for (image, input) in session.input_mut().chunks_exact_mut(len).enumerate() {
+        input.iter_mut().enumerate().for_each(|(i, x)| *x = pixel(image, i));
+    }
+    session.run();
+    let outputs: Vec<&[f32]> =
+        [session.logits()].into_iter().chain(heads.iter().map(|head| session.endpoint(head).expect("kept"))).collect();
+    let image = |image: usize| {
+        let mut hasher = Xxh3Default::new();
+        for output in &outputs {
+            let len = output.len() / session.batch();
+            output[image * len..][..len].iter().for_each(|value| hasher.update(&value.to_bits().to_le_bytes()));
+        }
+        hasher.digest()
+    };
+    (0..session.batch()).map(image).collect()
+}
+
+/// Every network that has lines: its name, its weights, the sides and the heads that are run.
+fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
+    let demonstration = include_bytes!("../../weights/demo.safetensors");
+    let demonstration = Model::from_static(demonstration).expect("the demonstration weights");
+    let mut networks = vec![("demonstration".to_owned(), demonstration, vec![64, 224], vec![])];
+    for dialect in Dialect::ALL {
+        let model = crate::random::random_model(&dialect.network(10), 64);
+        networks.push((dialect.name().to_owned(), model, vec![64, 224], vec![]));
+    }
+    for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
+        let heads = ["loss1", "loss2"];
+        let model = crate::random::random_model(&dialect.network(7).with_heads(&heads), 64);
+        networks.push((format!("{dialect}-heads"), model, vec![side], heads.to_vec()));
+    }
+    networks
+}
+
+#[test]
+fn logits_have_the_bits_that_were_recorded() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/network/hashes.txt");
+    let text = std::fs::read_to_string(&path).expect("the recorded hashes");
+    let mut recorded: BTreeMap<String, String> =
+        text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(key, hash)| (key.into(), hash.into())).collect();
+    // Emulated, a run takes half a minute at 224: one thread and one image are then enough.
+    let emulated = !cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+    let record = std::env::var_os("GOOGLENET_RECORD").is_some();
+    let mut changed = Vec::new();
+    for (name, model, sides, heads) in networks() {
+        for (isa, &side) in isa::detected().flat_map(|isa| sides.iter().map(move |side| (isa, side))) {
+            let options = || Options::new().isa(isa).side(side);
+            let batch = if emulated && side > 100 { 1 } else { IMAGES };
+            let alone = hashes(&model, options().batch(batch), &heads);
+            let threads: &[usize] = if emulated { &[] } else { &[1, 2, 3, 8] };
+            for (&threads, batch) in threads.iter().flat_map(|threads| [(threads, 1), (threads, IMAGES)]) {
+                let found = hashes(&model, options().threads(threads).batch(batch), &heads);
+                assert_eq!(found, alone[..batch], "{isa}, {name} at {side}: {threads} threads, batch {batch}");
+            }
+            // Of the first image, which every batch has.
+            let (line, hash) = (format!("{} {name} {side}", key(isa)), format!("{:016x}", alone[0]));
+            if recorded.get(&line) != Some(&hash) {
+                changed.push(format!("{line} {hash}"));
+                recorded.insert(line, hash);
+            }
+        }
+    }
+    if record {
+        let lines: Vec<String> = recorded.iter().map(|(key, hash)| format!("{key} {hash}\n")).collect();
+        std::fs::write(&path, lines.concat()).expect("written");
+    } else {
+        assert!(changed.is_empty(), "other bits than were recorded:\n{}", changed.join("\n"));
+    }
+}
