@@ -80,7 +80,9 @@ fn others(c: &mut Criterion) {
                     let (kernel, stride) = (p.kernel, p.stride);
                     let shape =
                         pool::PoolShape { ih, iw, oh, ow, kernel, stride, pad_t: p.leading(ih), pad_l: p.leading(iw) };
-                    group.bench_function(name, |b| b.iter(|| pool::select(isa)(&shape, black_box(&x), &mut y)));
+                    group.bench_function(name, |b| {
+                        b.iter(|| pool::select(isa)(pool::MaxPool { shape: &shape, x: black_box(&x), y: &mut y }))
+                    });
                 }
                 Op::Lrn(l) => {
                     let (c, plane) = (input.c, input.plane());
@@ -88,17 +90,22 @@ fn others(c: &mut Criterion) {
                     let shape = lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k };
                     group.bench_function(name, |b| {
                         b.iter(|| {
-                            lrn::select(isa)(&shape, &mut RowsMut::new(black_box(&mut y), c, plane, plane));
+                            let y = RowsMut::new(black_box(&mut y), c, plane, plane);
+                            lrn::select(isa)(lrn::Lrn { shape: &shape, y });
                         });
                     });
                 }
                 Op::GlobalAverage => {
                     let plane = input.plane();
-                    group.bench_function(name, |b| b.iter(|| average::select(isa)(black_box(&x), plane, &mut y)));
+                    group.bench_function(name, |b| {
+                        b.iter(|| average::select(isa)(average::GlobalAverage { x: black_box(&x), plane, y: &mut y }))
+                    });
                 }
                 _ => {
                     let (w, bias) = (values(input.len() * output.c), values(output.c));
-                    group.bench_function(name, |b| b.iter(|| dense::select(isa)(black_box(&x), &w, &bias, &mut y)));
+                    group.bench_function(name, |b| {
+                        b.iter(|| dense::select(isa)(dense::Dense { x: black_box(&x), w: &w, bias: &bias, y: &mut y }))
+                    });
                 }
             }
         }

@@ -10,62 +10,50 @@
 //! arXiv:1312.4400, section 3.2.
 
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
+use crate::op::{self, Op};
+use crate::simd::Simd;
 
 /// One variant: `x` is `[c, plane]`, `y` is `[c]`. Panics if the lengths disagree or `plane` is 0.
-pub type AverageFn = fn(x: &[f32], plane: usize, y: &mut [f32]);
+pub type AverageFn = fn(GlobalAverage<'_>);
+
+/// The operands of a global average.
+#[derive(Debug)]
+pub struct GlobalAverage<'a> {
+    /// The input, `[c, plane]`.
+    pub x: &'a [f32],
+    /// Elements of a channel.
+    pub plane: usize,
+    /// The output, `[c]`.
+    pub y: &'a mut [f32],
+}
 
 /// The variant for `isa`.
+#[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
 pub fn select(isa: Isa) -> AverageFn {
-    match isa {
-        Isa::Portable => |x, plane, y| average(Portable, x, plane, y),
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a `Neon` exists only where neon was detected.
-        Isa::Neon(_) => |x, plane, y| unsafe { average_neon(x, plane, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
-        Isa::Avx2(_) => |x, plane, y| unsafe { average_avx2(x, plane, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
-        Isa::Avx512(_) => |x, plane, y| unsafe { average_avx512(x, plane, y) },
-    }
+    op::select::<Kernel>(isa)
 }
 
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn average_neon(x: &[f32], plane: usize, y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    average(unsafe { crate::isa::Neon::assume() }, x, plane, y);
-}
+struct Kernel;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn average_avx2(x: &[f32], plane: usize, y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    average(unsafe { crate::isa::Avx2::assume() }, x, plane, y);
-}
+impl Op for Kernel {
+    type Args<'a> = GlobalAverage<'a>;
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn average_avx512(x: &[f32], plane: usize, y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    average(unsafe { crate::isa::Avx512::assume() }, x, plane, y);
-}
-
-#[inline(always)]
-fn average<S: Simd>(s: S, x: &[f32], plane: usize, y: &mut [f32]) {
-    let fits = plane.checked_mul(y.len()) == Some(x.len());
-    assert!(plane > 0 && fits, "{} elements for {} channels of {plane}", x.len(), y.len());
-    for (x, y) in x.chunks_exact(plane).zip(y) {
-        let mut sum = s.splat(0.0);
-        let mut i = 0;
-        while i < plane {
-            let n = if plane - i < S::LANES { plane - i } else { S::LANES };
-            // SAFETY: i + n <= plane, the length of `x`.
-            sum = s.add(sum, unsafe { s.load_window(x.as_ptr().add(i), 0, n) });
-            i += n;
+    #[inline(always)]
+    fn run<S: Simd>(s: S, GlobalAverage { x, plane, y }: GlobalAverage<'_>) {
+        let fits = plane.checked_mul(y.len()) == Some(x.len());
+        assert!(plane > 0 && fits, "{} elements for {} channels of {plane}", x.len(), y.len());
+        for (x, y) in x.chunks_exact(plane).zip(y) {
+            let mut sum = s.splat(0.0);
+            let mut i = 0;
+            while i < plane {
+                let n = if plane - i < S::LANES { plane - i } else { S::LANES };
+                // SAFETY: i + n <= plane, the length of `x`.
+                sum = s.add(sum, unsafe { s.load_window(x.as_ptr().add(i), 0, n) });
+                i += n;
+            }
+            *y = s.sum(sum) / plane as f32;
         }
-        *y = s.sum(sum) / plane as f32;
     }
 }
 
@@ -86,7 +74,7 @@ mod tests {
         for isa in isa::detected() {
             let mut y = vec![GUARD; c + 2];
             y[1..=c].fill(f32::NAN);
-            select(isa)(x, plane, &mut y[1..=c]);
+            select(isa)(GlobalAverage { x, plane, y: &mut y[1..=c] });
             assert_eq!((y[0], y[c + 1]), (GUARD, GUARD), "{isa} wrote outside");
             for (channel, (&got, &expected)) in y[1..].iter().zip(&expected).enumerate() {
                 let magnitude: f64 = x[channel * plane..][..plane].iter().map(|v| f64::from(v.abs())).sum();
@@ -125,7 +113,7 @@ mod tests {
             let x: Vec<f32> = (0..2 * plane).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
             for isa in isa::detected() {
                 let mut y = [f32::NAN; 2];
-                select(isa)(&x, plane, &mut y);
+                select(isa)(GlobalAverage { x: &x, plane, y: &mut y });
                 for (y, x) in y.iter().zip(x.chunks(plane)) {
                     assert_eq!(*y, x.iter().sum::<f32>() / plane as f32, "{isa} {plane}");
                 }

@@ -11,69 +11,55 @@
 //! A row's sum has the same order wherever the row stands, so `w` may be cut between rows without changing a bit.
 
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
+use crate::op::{self, Op};
+use crate::simd::Simd;
 
-/// One variant: `x` is `[ic]`, `w` is `[oc, ic]`, `bias` and `y` are `[oc]`. Panics if the lengths disagree.
-pub type DenseFn = fn(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]);
+/// One variant. Panics if the lengths disagree.
+pub type DenseFn = fn(Dense<'_>);
+
+/// The operands of a fully connected layer.
+#[derive(Debug)]
+pub struct Dense<'a> {
+    /// The input, `[ic]`.
+    pub x: &'a [f32],
+    /// The weights, `[oc, ic]`.
+    pub w: &'a [f32],
+    /// The biases, `[oc]`.
+    pub bias: &'a [f32],
+    /// The output, `[oc]`.
+    pub y: &'a mut [f32],
+}
 
 /// The variant for `isa`.
+#[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
 pub fn select(isa: Isa) -> DenseFn {
-    match isa {
-        Isa::Portable => |x, w, bias, y| dense(Portable, x, w, bias, y),
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a `Neon` exists only where neon was detected.
-        Isa::Neon(_) => |x, w, bias, y| unsafe { dense_neon(x, w, bias, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
-        Isa::Avx2(_) => |x, w, bias, y| unsafe { dense_avx2(x, w, bias, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
-        Isa::Avx512(_) => |x, w, bias, y| unsafe { dense_avx512(x, w, bias, y) },
-    }
+    op::select::<Kernel>(isa)
 }
 
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn dense_neon(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    dense(unsafe { crate::isa::Neon::assume() }, x, w, bias, y);
-}
+struct Kernel;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn dense_avx2(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    dense(unsafe { crate::isa::Avx2::assume() }, x, w, bias, y);
-}
+impl Op for Kernel {
+    type Args<'a> = Dense<'a>;
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn dense_avx512(x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    dense(unsafe { crate::isa::Avx512::assume() }, x, w, bias, y);
-}
-
-#[inline(always)]
-fn dense<S: Simd>(s: S, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    let ic = x.len();
-    assert!(
-        ic.checked_mul(y.len()) == Some(w.len()) && bias.len() == y.len(),
-        "{} weights for {ic} to {}",
-        w.len(),
-        y.len()
-    );
-    let whole = y.len() / 4 * 4;
-    let mut o = 0;
-    while o < y.len() {
-        if o < whole {
-            let sums = rows::<S, 4>(s, x, &w[o * ic..(o + 4) * ic]);
-            for r in 0..4 {
-                y[o + r] = sums[r] + bias[o + r];
+    #[inline(always)]
+    fn run<S: Simd>(s: S, Dense { x, w, bias, y }: Dense<'_>) {
+        let (ic, oc) = (x.len(), y.len());
+        let fits = ic.checked_mul(oc) == Some(w.len()) && bias.len() == oc;
+        assert!(fits, "{} weights for {ic} to {oc}", w.len());
+        let whole = oc / 4 * 4;
+        let mut o = 0;
+        while o < oc {
+            if o < whole {
+                let sums = rows::<S, 4>(s, x, &w[o * ic..(o + 4) * ic]);
+                for r in 0..4 {
+                    y[o + r] = sums[r] + bias[o + r];
+                }
+                o += 4;
+            } else {
+                y[o] = rows::<S, 1>(s, x, &w[o * ic..(o + 1) * ic])[0] + bias[o];
+                o += 1;
             }
-            o += 4;
-        } else {
-            y[o] = rows::<S, 1>(s, x, &w[o * ic..(o + 1) * ic])[0] + bias[o];
-            o += 1;
         }
     }
 }
@@ -130,7 +116,7 @@ mod tests {
         for isa in isa::detected() {
             let mut y = vec![GUARD; oc + 2];
             y[1..=oc].fill(f32::NAN);
-            select(isa)(x, w, &bias, &mut y[1..=oc]);
+            select(isa)(Dense { x, w, bias: &bias, y: &mut y[1..=oc] });
             assert_eq!((y[0], y[oc + 1]), (GUARD, GUARD), "{isa} wrote outside");
             for o in 0..oc {
                 // ic products and as many additions, the bias's among them.
@@ -180,9 +166,9 @@ mod tests {
         let bias = vec![0.1; oc];
         for (isa, cut) in isa::detected().flat_map(|isa| (0..=oc).map(move |cut| (isa, cut))) {
             let (mut whole, mut parts) = (vec![f32::NAN; oc], vec![f32::NAN; oc]);
-            select(isa)(&x, &w, &bias, &mut whole);
-            select(isa)(&x, &w[..cut * ic], &bias[..cut], &mut parts[..cut]);
-            select(isa)(&x, &w[cut * ic..], &bias[cut..], &mut parts[cut..]);
+            select(isa)(Dense { x: &x, w: &w, bias: &bias, y: &mut whole });
+            select(isa)(Dense { x: &x, w: &w[..cut * ic], bias: &bias[..cut], y: &mut parts[..cut] });
+            select(isa)(Dense { x: &x, w: &w[cut * ic..], bias: &bias[cut..], y: &mut parts[cut..] });
             assert_eq!(whole, parts, "{isa} cut at {cut}");
         }
     }

@@ -13,7 +13,8 @@
 //! usual beta, 3/4, is two square roots and a division; they bound the speed. Other sizes and powers take a plain loop.
 
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
+use crate::op::{self, Op};
+use crate::simd::Simd;
 use crate::view::RowsMut;
 
 /// The shape and constants of a normalisation of `[c, plane]`.
@@ -28,71 +29,55 @@ pub struct LrnShape {
     pub k: f32,
 }
 
-/// One variant: normalises `y` where it lies; it has a row a channel and a column for each of some pixels. Panics if it
-/// does not have `c` rows, or the window is even or of more than [`MAX_SIZE`] channels.
-pub type LrnFn = fn(shape: &LrnShape, y: &mut RowsMut<'_>);
+/// One variant. Panics if `y` does not have `c` rows, or the window is even or of more than [`MAX_SIZE`] channels.
+pub type LrnFn = fn(Lrn<'_>);
+
+/// The operands of a normalisation.
+pub struct Lrn<'a> {
+    /// Shape and constants.
+    pub shape: &'a LrnShape,
+    /// What is normalised where it lies: a row a channel, a column for each of some pixels.
+    pub y: RowsMut<'a>,
+}
 
 /// The widest window.
 pub const MAX_SIZE: usize = 15;
 
 /// The variant for `isa`.
+#[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
 pub fn select(isa: Isa) -> LrnFn {
-    match isa {
-        Isa::Portable => |shape, y| lrn(Portable, shape, y),
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a `Neon` exists only where neon was detected.
-        Isa::Neon(_) => |shape, y| unsafe { lrn_neon(shape, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
-        Isa::Avx2(_) => |shape, y| unsafe { lrn_avx2(shape, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
-        Isa::Avx512(_) => |shape, y| unsafe { lrn_avx512(shape, y) },
-    }
+    op::select::<Kernel>(isa)
 }
 
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn lrn_neon(shape: &LrnShape, y: &mut RowsMut<'_>) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Neon::assume() }, shape, y);
-}
+struct Kernel;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn lrn_avx2(shape: &LrnShape, y: &mut RowsMut<'_>) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Avx2::assume() }, shape, y);
-}
+impl Op for Kernel {
+    type Args<'a> = Lrn<'a>;
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn lrn_avx512(shape: &LrnShape, y: &mut RowsMut<'_>) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    lrn(unsafe { crate::isa::Avx512::assume() }, shape, y);
-}
-
-#[inline(always)]
-fn lrn<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>) {
-    assert_eq!(y.rows(), shape.c, "channels");
-    assert!(shape.size % 2 == 1, "a window of {} channels has no middle", shape.size);
-    assert!(shape.size <= MAX_SIZE, "a window of {} channels", shape.size);
-    let pixels = y.row_len();
-    let mut px = 0;
-    while px < pixels {
-        let n = if pixels - px < S::LANES { pixels - px } else { S::LANES };
-        // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside the rows, of which there are shape.c.
-        unsafe {
-            if shape.size != 5 || shape.beta != 0.75 {
-                any(s, shape, y, px, n);
-            } else if pixels - px >= 2 * S::LANES {
-                five_channels::<S, 2>(s, shape, y, px, S::LANES);
-                px += S::LANES;
-            } else {
-                five_channels::<S, 1>(s, shape, y, px, n);
+    #[inline(always)]
+    fn run<S: Simd>(s: S, Lrn { shape, mut y }: Lrn<'_>) {
+        assert_eq!(y.rows(), shape.c, "channels");
+        assert!(shape.size % 2 == 1, "a window of {} channels has no middle", shape.size);
+        assert!(shape.size <= MAX_SIZE, "a window of {} channels", shape.size);
+        let pixels = y.row_len();
+        let mut px = 0;
+        while px < pixels {
+            let n = if pixels - px < S::LANES { pixels - px } else { S::LANES };
+            // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside the rows, of which there are
+            // shape.c.
+            unsafe {
+                if shape.size != 5 || shape.beta != 0.75 {
+                    any(s, shape, &mut y, px, n);
+                } else if pixels - px >= 2 * S::LANES {
+                    five_channels::<S, 2>(s, shape, &mut y, px, S::LANES);
+                    px += S::LANES;
+                } else {
+                    five_channels::<S, 1>(s, shape, &mut y, px, n);
+                }
             }
+            px += n;
         }
-        px += n;
     }
 }
 
@@ -220,7 +205,7 @@ mod tests {
             for c in 0..shape.c {
                 buffer[3 + c * stride..][..pixels].copy_from_slice(&x[c * shape.plane + first_px..][..pixels]);
             }
-            select(isa)(&shape, &mut RowsMut::new(&mut buffer[3..], shape.c, pixels, stride));
+            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut buffer[3..], shape.c, pixels, stride) });
             assert_eq!(buffer[..3], [GUARD; 3], "{isa} {shape:?} wrote before its rows");
             for (c, row) in buffer[3..].chunks_exact(stride.max(1)).enumerate() {
                 assert!(row[pixels..].iter().all(|&v| v == GUARD), "{isa} {shape:?} wrote outside of row {c}");
@@ -278,10 +263,10 @@ mod tests {
         let x: Vec<f32> = (0..700).map(|i| (i as f32 * 0.71).sin() * 90.0).collect();
         for isa in isa::detected() {
             let (mut whole, mut parts) = (x.clone(), x.clone());
-            select(isa)(&shape, &mut RowsMut::new(&mut whole, 7, 100, 100));
+            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut whole, 7, 100, 100) });
             let mut rows = RowsMut::new(&mut parts, 7, 100, 100);
-            select(isa)(&shape, &mut rows.window(0..7, 0..cut));
-            select(isa)(&shape, &mut rows.window(0..7, cut..100));
+            select(isa)(Lrn { shape: &shape, y: rows.window(0..7, 0..cut) });
+            select(isa)(Lrn { shape: &shape, y: rows.window(0..7, cut..100) });
             assert_eq!(whole, parts, "{isa}");
         }
     }
@@ -295,7 +280,7 @@ mod tests {
         let expected = lrn_ref(&shape, &x);
         for isa in isa::detected() {
             let mut y = x;
-            select(isa)(&shape, &mut RowsMut::new(&mut y, 12, 1, 1));
+            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut y, 12, 1, 1) });
             for c in 4..12 {
                 // Six roundings of a value below 0.5, as in `check`; what is looked for is a thousand times larger.
                 assert!((f64::from(y[c]) - expected[c]).abs() < 1e-6, "{isa}: {} for {}", y[c], expected[c]);
@@ -307,12 +292,12 @@ mod tests {
     #[should_panic(expected = "a window of 17 channels")]
     fn windows_wider_than_the_buffer_of_squares_are_refused() {
         let shape = LrnShape { size: 17, ..five(1, 1) };
-        select(isa::best())(&shape, &mut RowsMut::new(&mut [0.0], 1, 1, 1));
+        select(isa::best())(Lrn { shape: &shape, y: RowsMut::new(&mut [0.0], 1, 1, 1) });
     }
 
     #[test]
     #[should_panic(expected = "channels")]
     fn rows_that_are_not_the_channels_are_refused() {
-        select(isa::best())(&five(2, 1), &mut RowsMut::new(&mut [0.0], 1, 1, 1));
+        select(isa::best())(Lrn { shape: &five(2, 1), y: RowsMut::new(&mut [0.0], 1, 1, 1) });
     }
 }

@@ -18,7 +18,8 @@
 //! whose rounding up is the caller's choice of `oh` and `ow`.
 
 use crate::isa::Isa;
-use crate::simd::{Portable, Simd};
+use crate::op::{self, Op};
+use crate::simd::Simd;
 
 /// The shape of one channel's pooling; bottom and right padding is what `oh` and `ow` imply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,61 +35,48 @@ pub struct PoolShape {
     pub pad_l: usize,
 }
 
-/// One variant: `x` is `[c, ih, iw]`, `y` is `[c, oh, ow]`. Panics if their lengths disagree about `c`.
-pub type MaxPoolFn = fn(shape: &PoolShape, x: &[f32], y: &mut [f32]);
+/// One variant. Panics if the lengths of `x` and `y` disagree about the number of channels.
+pub type MaxPoolFn = fn(MaxPool<'_>);
+
+/// The operands of a pooling.
+#[derive(Debug)]
+pub struct MaxPool<'a> {
+    /// The shape of each channel.
+    pub shape: &'a PoolShape,
+    /// The input, `[c, ih, iw]`.
+    pub x: &'a [f32],
+    /// The output, `[c, oh, ow]`.
+    pub y: &'a mut [f32],
+}
 
 /// The variant for `isa`.
+#[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
 pub fn select(isa: Isa) -> MaxPoolFn {
-    match isa {
-        Isa::Portable => |shape, x, y| max_pool(Portable, shape, x, y),
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a `Neon` exists only where neon was detected.
-        Isa::Neon(_) => |shape, x, y| unsafe { max_pool_neon(shape, x, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx2` exists only where avx2 and fma were detected.
-        Isa::Avx2(_) => |shape, x, y| unsafe { max_pool_avx2(shape, x, y) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where avx512f, avx2 and fma were detected.
-        Isa::Avx512(_) => |shape, x, y| unsafe { max_pool_avx512(shape, x, y) },
-    }
+    op::select::<Kernel>(isa)
 }
 
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn max_pool_neon(shape: &PoolShape, x: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    max_pool(unsafe { crate::isa::Neon::assume() }, shape, x, y);
-}
+struct Kernel;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn max_pool_avx2(shape: &PoolShape, x: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    max_pool(unsafe { crate::isa::Avx2::assume() }, shape, x, y);
-}
+impl Op for Kernel {
+    type Args<'a> = MaxPool<'a>;
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn max_pool_avx512(shape: &PoolShape, x: &[f32], y: &mut [f32]) {
-    // SAFETY: the features enabled on this function are those the token stands for.
-    max_pool(unsafe { crate::isa::Avx512::assume() }, shape, x, y);
-}
-
-#[inline(always)]
-fn max_pool<S: Simd>(s: S, shape: &PoolShape, x: &[f32], y: &mut [f32]) {
-    let plane = |h: usize, w: usize| h.checked_mul(w).filter(|&plane| plane > 0);
-    let (Some(in_plane), Some(out_plane)) = (plane(shape.ih, shape.iw), plane(shape.oh, shape.ow)) else {
-        panic!("no planes of {shape:?}");
-    };
-    assert!(shape.kernel > 0 && shape.stride > 0, "empty {shape:?}");
-    assert!(x.len().is_multiple_of(in_plane) && y.len().is_multiple_of(out_plane), "lengths for {shape:?}");
-    assert_eq!(x.len() / in_plane, y.len() / out_plane, "channels of input and output");
-    match (shape.kernel, shape.stride) {
-        (3, 1) if is_same(shape) && in_plane <= FLAT => flat(s, shape, x, y),
-        (3, 1) => down_the_rows::<S, 3, 1>(s, shape, x, y),
-        (3, 2) => down_the_rows::<S, 3, 2>(s, shape, x, y),
-        (2, 2) => down_the_rows::<S, 2, 2>(s, shape, x, y),
-        _ => one_by_one(shape, x, y),
+    #[inline(always)]
+    fn run<S: Simd>(s: S, MaxPool { shape, x, y }: MaxPool<'_>) {
+        let plane = |h: usize, w: usize| h.checked_mul(w).filter(|&plane| plane > 0);
+        let (Some(in_plane), Some(out_plane)) = (plane(shape.ih, shape.iw), plane(shape.oh, shape.ow)) else {
+            panic!("no planes of {shape:?}");
+        };
+        assert!(shape.kernel > 0 && shape.stride > 0, "empty {shape:?}");
+        assert!(x.len().is_multiple_of(in_plane) && y.len().is_multiple_of(out_plane), "lengths for {shape:?}");
+        assert_eq!(x.len() / in_plane, y.len() / out_plane, "channels of input and output");
+        match (shape.kernel, shape.stride) {
+            (3, 1) if is_same(shape) && in_plane <= FLAT => flat(s, shape, x, y),
+            (3, 1) => down_the_rows::<S, 3, 1>(s, shape, x, y),
+            (3, 2) => down_the_rows::<S, 3, 2>(s, shape, x, y),
+            (2, 2) => down_the_rows::<S, 2, 2>(s, shape, x, y),
+            _ => one_by_one(shape, x, y),
+        }
     }
 }
 
@@ -101,17 +89,17 @@ fn down_the_rows<S: Simd, const K: usize, const STRIDE: usize>(s: S, shape: &Poo
         let mut column = 0;
         while column < shape.ow {
             let n = if shape.ow - column < S::LANES { shape.ow - column } else { S::LANES };
-            let mut taps = [Tap { from: 0, to: 0, edge: s.splat(f32::NEG_INFINITY) }; K];
+            let mut reaches = [Reach { from: 0, to: 0, edge: s.splat(f32::NEG_INFINITY) }; K];
             let mut inner = n == S::LANES;
-            for (kx, tap) in taps.iter_mut().enumerate() {
-                *tap = Tap::new::<S, STRIDE>(s, shape, column, n, kx);
-                inner &= tap.from == 0 && tap.to == S::LANES;
+            for (kx, reach) in reaches.iter_mut().enumerate() {
+                *reach = Reach::new::<S, STRIDE>(s, shape, column, n, kx);
+                inner &= reach.from == 0 && reach.to == S::LANES;
             }
             for (x, y) in x.chunks_exact(in_plane).zip(y.chunks_exact_mut(out_plane)) {
                 if inner {
-                    columns::<S, K, STRIDE, true>(s, shape, x, y, column, n, &taps);
+                    columns::<S, K, STRIDE, true>(s, shape, x, y, column, n, &reaches);
                 } else {
-                    columns::<S, K, STRIDE, false>(s, shape, x, y, column, n, &taps);
+                    columns::<S, K, STRIDE, false>(s, shape, x, y, column, n, &reaches);
                 }
             }
             column += n;
@@ -119,9 +107,9 @@ fn down_the_rows<S: Simd, const K: usize, const STRIDE: usize>(s: S, shape: &Poo
     }
 }
 
-/// Where one column of the windows of a vector of outputs lies inside the input.
+/// Which of a vector of windows reach into the input with one of their columns.
 #[derive(Clone, Copy)]
-struct Tap<V> {
+struct Reach<V> {
     /// The first lane whose element lies in its row.
     from: usize,
     /// The end of those lanes; `from` where there is none.
@@ -130,7 +118,7 @@ struct Tap<V> {
     edge: V,
 }
 
-impl<V: Copy> Tap<V> {
+impl<V: Copy> Reach<V> {
     /// Column `kx` of the windows of the outputs `column .. column + n`.
     #[inline(always)]
     fn new<S: Simd<V = V>, const STRIDE: usize>(s: S, shape: &PoolShape, column: usize, n: usize, kx: usize) -> Self {
@@ -148,7 +136,7 @@ impl<V: Copy> Tap<V> {
     }
 }
 
-/// The outputs `column .. column + n` of every row of one channel. `INNER`: all of `LANES` outputs, and no tap
+/// The outputs `column .. column + n` of every row of one channel. `INNER`: all of `LANES` outputs, and no element
 /// outside of the rows.
 #[inline(always)]
 fn columns<S: Simd, const K: usize, const STRIDE: usize, const INNER: bool>(
@@ -158,21 +146,21 @@ fn columns<S: Simd, const K: usize, const STRIDE: usize, const INNER: bool>(
     y: &mut [f32],
     column: usize,
     n: usize,
-    taps: &[Tap<S::V>; K],
+    reaches: &[Reach<S::V>; K],
 ) {
     debug_assert!(column + n <= shape.ow && n <= S::LANES && (n == S::LANES || !INNER));
     debug_assert!(x.len() == shape.ih * shape.iw && y.len() == shape.oh * shape.ow);
     // h[i] is row i of the window, reduced along x. Before a step they are still those of the step before.
     let mut h = [s.splat(f32::NEG_INFINITY); K];
     for i in 0..K - STRIDE {
-        h[i + STRIDE] = row::<S, K, STRIDE, INNER>(s, shape, x, column, i, taps);
+        h[i + STRIDE] = row::<S, K, STRIDE, INNER>(s, shape, x, column, i, reaches);
     }
     for oy in 0..shape.oh {
         for i in 0..K - STRIDE {
             h[i] = h[i + STRIDE];
         }
         for (i, h) in h.iter_mut().enumerate().skip(K - STRIDE) {
-            *h = row::<S, K, STRIDE, INNER>(s, shape, x, column, oy * STRIDE + i, taps);
+            *h = row::<S, K, STRIDE, INNER>(s, shape, x, column, oy * STRIDE + i, reaches);
         }
         let mut best = h[0];
         for &h in &h[1..] {
@@ -194,24 +182,24 @@ fn row<S: Simd, const K: usize, const STRIDE: usize, const INNER: bool>(
     x: &[f32],
     column: usize,
     iy: usize,
-    taps: &[Tap<S::V>; K],
+    reaches: &[Reach<S::V>; K],
 ) -> S::V {
     let mut best = s.splat(f32::NEG_INFINITY);
     if iy < shape.pad_t || iy - shape.pad_t >= shape.ih {
         return best;
     }
     let first = x.as_ptr().wrapping_add((iy - shape.pad_t) * shape.iw + column * STRIDE).wrapping_sub(shape.pad_l);
-    for (kx, tap) in taps.iter().enumerate() {
+    for (kx, reach) in reaches.iter().enumerate() {
         let at = first.wrapping_add(kx);
-        // SAFETY: the lanes from..to (all of them if INNER) take elements whose column lies in 0..iw (see `Tap::new`),
+        // SAFETY: the lanes from..to (all of them if INNER) take elements whose column lies in 0..iw (see `Reach::new`),
         // of a row below ih (tested above): they lie in `x`, a plane of ih * iw. Nothing else is read.
         let v = unsafe {
             match (INNER, STRIDE) {
                 (true, 1) => s.load(at),
                 (true, _) => s.load_even_window(at, 0, S::LANES),
-                (false, _) if tap.from == tap.to => tap.edge,
-                (false, 1) => s.add(s.load_window(at, tap.from, tap.to), tap.edge),
-                (false, _) => s.add(s.load_even_window(at, tap.from, tap.to), tap.edge),
+                (false, _) if reach.from == reach.to => reach.edge,
+                (false, 1) => s.add(s.load_window(at, reach.from, reach.to), reach.edge),
+                (false, _) => s.add(s.load_even_window(at, reach.from, reach.to), reach.edge),
             }
         };
         best = if kx == 0 { v } else { s.max(best, v) };
@@ -305,7 +293,7 @@ fn window(shape: &PoolShape, x: &[f32], oy: usize, ox: usize) -> f32 {
 }
 
 /// Input elements of a block (128 KiB): each vector of columns reads the whole block, so it has to stay near, and the
-/// channels of a block share the taps, so it has to be many of them where planes are small. Tuned on the network's
+/// channels of a block share the windows' columns, so it has to be many of them where planes are small. Tuned on the network's
 /// pools: 8 Ki is a tenth slower, and cutting large planes into strips for the nearest cache gains nothing.
 const BLOCK: usize = 32 * 1024;
 
@@ -337,7 +325,7 @@ mod tests {
                 let mut y = vec![GUARD; at + 1 + expected.len() + 1];
                 let (first, end) = (at + 1, at + 1 + expected.len());
                 y[first..end].fill(f32::NAN);
-                select(isa)(&shape, x, &mut y[first..end]);
+                select(isa)(MaxPool { shape: &shape, x, y: &mut y[first..end] });
                 assert_eq!(y[first..end], expected, "{isa} {shape:?} at {at}");
                 let outside = y[..first].iter().chain(&y[end..]).all(|&v| v == GUARD);
                 assert!(outside, "{isa} {shape:?} at {at} wrote outside");
@@ -396,7 +384,7 @@ mod tests {
             let shape = square((2, 2), (9, 9), kernel, stride, 7);
             for isa in isa::detected() {
                 let mut y = [f32::NAN; 81];
-                select(isa)(&shape, &[-1.0; 4], &mut y);
+                select(isa)(MaxPool { shape: &shape, x: &[-1.0; 4], y: &mut y });
                 assert_eq!(y[0], f32::NEG_INFINITY, "{isa} {kernel} {stride}");
                 assert!(y.contains(&-1.0), "{isa} {kernel} {stride}");
             }
@@ -411,7 +399,7 @@ mod tests {
                 for isa in isa::detected() {
                     let mut y = [f32::NAN; 49];
                     let shape = square((7, 7), (out, out), 3, stride, 1);
-                    select(isa)(&shape, &[value; 49], &mut y[..out * out]);
+                    select(isa)(MaxPool { shape: &shape, x: &[value; 49], y: &mut y[..out * out] });
                     let same = y[..out * out].iter().all(|y| y.to_bits() == value.to_bits());
                     assert!(same, "{isa} stride {stride}: {value}");
                 }
@@ -423,6 +411,6 @@ mod tests {
     #[should_panic(expected = "no planes")]
     fn planes_larger_than_memory_are_refused() {
         let shape = square((usize::MAX / 2 + 2, 2), (1, 1), 3, 1, 0);
-        select(isa::best())(&shape, &[0.0; 2], &mut [0.0]);
+        select(isa::best())(MaxPool { shape: &shape, x: &[0.0; 2], y: &mut [0.0] });
     }
 }

@@ -75,7 +75,9 @@ impl Executor {
             Kind::WinogradOutput(conv) => {
                 conv.multiply(x, &self.weights[task.step], task.blocks.clone(), first(&mut operands), scratch);
             }
-            Kind::MaxPool(shape) => (self.max_pool)(shape, x, first(&mut operands).row(0)),
+            Kind::MaxPool(shape) => {
+                (self.max_pool)(pool::MaxPool { shape, x, y: first(&mut operands).row(0) });
+            }
             Kind::Lrn { shape, in_place } => {
                 let y = first(&mut operands);
                 if !in_place {
@@ -83,17 +85,19 @@ impl Executor {
                         y.row(c).copy_from_slice(&x[c * shape.plane..][task.part.clone()]);
                     }
                 }
-                (self.lrn)(shape, y);
+                (self.lrn)(lrn::Lrn { shape, y: y.window(0..y.rows(), 0..y.row_len()) });
             }
             Kind::AveragePool(shape) => average_pool::average_pool(shape, x, first(&mut operands).row(0)),
-            Kind::GlobalAverage { plane } => (self.average)(x, *plane, first(&mut operands).row(0)),
+            Kind::GlobalAverage { plane } => {
+                (self.average)(average::GlobalAverage { x, plane: *plane, y: first(&mut operands).row(0) });
+            }
             Kind::FullyConnected { relu } => {
                 let (ic, part) = (x.len(), &task.part);
                 let weights = &self.weights[task.step];
                 let oc = weights.len() / (ic + 1);
                 let rows = &weights[part.start * ic..part.end * ic];
                 let y = first(&mut operands).row(0);
-                (self.dense)(x, rows, &weights[oc * ic..][part.clone()], y);
+                (self.dense)(dense::Dense { x, w: rows, bias: &weights[oc * ic..][part.clone()], y });
                 if *relu {
                     y.iter_mut().for_each(|y| *y = y.max(0.0));
                 }

@@ -8,11 +8,32 @@
 //! accumulators hold a pixel's channels; NCHW wants a channel's pixels, so the store transposes in registers.
 
 use super::Tile;
+use crate::op::Op;
 use crate::simd::Simd;
+
+/// Tiles of P pixels by up to R vectors of channels.
+pub(super) struct ChannelLanes<const P: usize, const R: usize>;
+
+impl<const P: usize, const R: usize> Op for ChannelLanes<P, R> {
+    type Args<'a> = Tile<'a>;
+    type Output = ();
+
+    /// Computes a tile of as many vectors of channels as it has biases.
+    #[inline(always)]
+    fn run<S: Simd>(s: S, operands: Tile<'_>) {
+        const { assert!(R <= 4, "wider tiles are not listed below") };
+        match operands.bias.len() / S::LANES {
+            2 if R >= 2 => tile::<S, P, 2>(s, operands),
+            3 if R >= 3 => tile::<S, P, 3>(s, operands),
+            4 if R >= 4 => tile::<S, P, 4>(s, operands),
+            _ => tile::<S, P, 1>(s, operands),
+        }
+    }
+}
 
 /// Computes one tile; `tile.bias.len() == R * LANES`. The lengths are asserted by `ConvKernel::run`.
 #[inline(always)]
-pub(super) fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile<'_>) {
+fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile<'_>) {
     let width = R * S::LANES;
     debug_assert_eq!(tile.bias.len(), width);
     let steps = tile.w.len() / width;

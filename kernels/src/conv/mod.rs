@@ -20,16 +20,9 @@
 //! Source of the blocking: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3),
 //! 2008, doi:10.1145/1356052.1356053, without its loop over K: GoogLeNet's longest sum (1,728 steps) fits the cache.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod channel_lane;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod pack;
 mod pixel_lane;
-mod portable;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -39,7 +32,12 @@ pub use pack::{Block, blocks, packed_len};
 pub use reference::conv2d_ref;
 
 use crate::isa::Isa;
+use crate::op::Set;
+use crate::tiles;
 use crate::view::RowsMut;
+use channel_lane::ChannelLanes;
+use pack::{Gather, Panel};
+use pixel_lane::PixelLanes;
 
 /// The shape of one convolution on one image: input `[ic, ih, iw]`, weights `[oc, ic, kh, kw]`, output
 /// `[oc, oh, ow]`. Padding below and to the right is whatever `oh` and `ow` imply.
@@ -112,10 +110,8 @@ pub struct Tile<'a> {
 /// The largest size of a [`ConvShape`]: the product of any four is below 2^60.
 pub const MAX_SIZE: usize = 1 << 15;
 
-type TileFn = fn(Tile<'_>);
-type PanelFn = fn(shape: &ConvShape, x: &[f32], first_px: usize, live: usize, px: usize, panel: &mut [f32]);
-
-/// One microkernel of one instruction set. What it is made of is fixed here: the bounds checks rely on it.
+/// One microkernel of one instruction set. What it is made of is fixed here: the bounds checks rely on it. Its entries
+/// must not run where the set is missing, so kernels are handed out by [`kernels`] alone.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvKernel {
     name: &'static str,
@@ -124,11 +120,44 @@ pub struct ConvKernel {
     granule: usize,
     reads_in_place: bool,
     transposes: bool,
-    panel: PanelFn,
-    tile: TileFn,
+    panel: unsafe fn(Panel<'_>),
+    tile: unsafe fn(Tile<'_>),
+}
+
+/// The kernel of P pixels by R vectors of channels on `S`, which wants panels; the name says so, too.
+pub(crate) const fn channel_lanes<S: Set, const P: usize, const R: usize>(name: &'static str) -> ConvKernel {
+    ConvKernel {
+        name,
+        px: P,
+        oc: R * S::LANES,
+        granule: S::LANES,
+        reads_in_place: false,
+        transposes: true,
+        panel: S::enter::<Gather>,
+        tile: S::enter::<ChannelLanes<P, R>>,
+    }
+}
+
+/// The kernel of M channels by C vectors of pixels on `S`, which wants panels; the name says so, too.
+pub(crate) const fn pixel_lanes<S: Set, const M: usize, const C: usize>(name: &'static str) -> ConvKernel {
+    ConvKernel {
+        name,
+        px: C * S::LANES,
+        oc: M,
+        granule: M,
+        reads_in_place: false,
+        transposes: false,
+        panel: S::enter::<Gather>,
+        tile: S::enter::<PixelLanes<M, C>>,
+    }
 }
 
 impl ConvKernel {
+    /// The same kernel where it reads pointwise convolutions' inputs in place at full speed.
+    pub(crate) const fn in_place(self) -> Self {
+        Self { reads_in_place: true, ..self }
+    }
+
     /// Its name in plans and benches: form and tile.
     pub const fn name(&self) -> &'static str {
         self.name
@@ -179,7 +208,8 @@ impl ConvKernel {
             "pixels {first_px}+{live} of {shape:?}"
         );
         assert!(panel.len() >= self.panel_len(shape), "panel of {}", panel.len());
-        (self.panel)(shape, x, first_px, live, self.px, panel);
+        // SAFETY: kernels are handed out for a set that the CPU has.
+        unsafe { (self.panel)(Panel { shape, x, first_px, live, px: self.px, panel }) };
     }
 
     /// Computes one tile.
@@ -195,7 +225,8 @@ impl ConvKernel {
         let end = (steps - 1).checked_mul(tile.x_step).and_then(|last| last.checked_add(self.px));
         assert!(end.is_some_and(|end| end <= tile.x.len()), "input of {} elements", tile.x.len());
         assert!(tile.y.rows() <= width && tile.y.row_len() <= self.px, "output larger than the tile");
-        (self.tile)(tile);
+        // SAFETY: kernels are handed out for a set that the CPU has.
+        unsafe { (self.tile)(tile) };
     }
 
     /// A whole convolution, tile by tile: `y`, `[oc, oh, ow]`, from `x`, `[ic, ih, iw]`, and [`Self::pack_weights`]'s
@@ -239,13 +270,5 @@ const OVERHANG: usize = 16;
 
 /// The kernels of `isa`. Which one suits a layer is the caller's choice: every one computes every convolution.
 pub fn kernels(isa: Isa) -> &'static [ConvKernel] {
-    match isa {
-        Isa::Portable => &portable::KERNELS,
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon(_) => &neon::KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => &avx2::KERNELS,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => &avx512::KERNELS,
-    }
+    tiles::of(isa).conv
 }

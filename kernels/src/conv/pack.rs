@@ -1,6 +1,7 @@
 //! Packing: weights into blocks `[step][width]`, once; inputs into panels `[step][px]`, per tile.
 
 use super::{ConvKernel, ConvShape};
+use crate::op::Op;
 use crate::simd::Simd;
 
 /// A block of output channels that one microkernel call computes.
@@ -83,78 +84,87 @@ struct Run {
 /// The most runs of a tile: one a pixel.
 const MAX_RUNS: usize = 48;
 
-/// Packs one panel; the contract and the asserts are `ConvKernel::pack_panel`'s.
+/// The operands of `ConvKernel::pack_panel`, which asserts them.
+pub(super) struct Panel<'a> {
+    pub shape: &'a ConvShape,
+    pub x: &'a [f32],
+    pub first_px: usize,
+    pub live: usize,
+    pub px: usize,
+    pub panel: &'a mut [f32],
+}
+
+/// Gathers one panel; the contract is `ConvKernel::pack_panel`'s.
 ///
 /// Each run is stored as a whole vector, and what it writes past its pixels is written again by what follows it:
 /// the tile's runs, then the next steps, in ascending order.
-#[inline(always)]
-pub(super) fn panel<S: Simd>(
-    s: S,
-    shape: &ConvShape,
-    x: &[f32],
-    first_px: usize,
-    live: usize,
-    px: usize,
-    panel: &mut [f32],
-) {
-    if shape.is_pointwise() && live == px {
-        return pixels(s, shape, x, first_px, px, panel);
-    }
-    let mut runs = [Run { at: 0, y: 0, x: 0, len: 0, offset: 0, from: 0, to: 0 }; MAX_RUNS];
-    let mut n_runs = 0;
-    let mut at = 0;
-    while at < live {
-        let (y, column) = ((first_px + at) / shape.ow, (first_px + at) % shape.ow);
-        let len = (live - at).min(shape.ow - column).min(S::LANES);
-        runs[n_runs] = Run { at, y, x: column, len, offset: 0, from: 0, to: 0 };
-        n_runs += 1;
-        at += len;
-    }
-    let runs = &mut runs[..n_runs];
-    let plane = shape.ih * shape.iw;
-    if live < px {
-        panel[..shape.steps() * px].fill(0.0);
-    }
-    let mut row = panel.as_mut_ptr();
-    for ky in 0..shape.kh {
-        for kx in 0..shape.kw {
-            for run in runs.iter_mut() {
-                let iy = (run.y * shape.stride_h + ky) as isize - shape.pad_t as isize;
-                let ix = (run.x * shape.stride_w + kx) as isize - shape.pad_l as isize;
-                let inside = 0 <= iy && iy < shape.ih as isize;
-                // Lanes whose input column ix + lane * stride_w lies in 0..iw.
-                let stride = shape.stride_w as isize;
-                let to = if ix >= shape.iw as isize { 0 } else { (shape.iw as isize - 1 - ix) / stride + 1 };
-                let from = if ix >= 0 { 0 } else { (-ix + stride - 1) / stride };
-                run.to = if inside { (to as usize).min(run.len) } else { 0 };
-                run.from = (from as usize).min(run.to);
-                run.offset = iy * shape.iw as isize + ix;
-            }
-            for c in 0..shape.ic {
-                let channel = x.as_ptr().wrapping_add(c * plane);
-                for run in runs.iter() {
-                    let source = channel.wrapping_offset(run.offset);
-                    // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of
-                    // channel c < ic, and `x` is [ic, ih, iw] (asserted by `pack_panel`).
-                    let v = unsafe {
-                        if run.from == run.to {
-                            s.splat(0.0)
-                        } else if shape.stride_w == 1 {
-                            s.load_window(source, run.from, run.to)
-                        } else if shape.stride_w == 2 {
-                            s.load_even_window(source, run.from, run.to)
-                        } else {
-                            let mut lanes = [0.0; 16];
-                            for (lane, value) in lanes.iter_mut().enumerate().take(run.to).skip(run.from) {
-                                *value = *source.wrapping_add(lane * shape.stride_w);
-                            }
-                            s.load(lanes.as_ptr())
-                        }
-                    };
-                    // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 elements after its last step.
-                    unsafe { s.store(row.wrapping_add(run.at), v) };
+pub(super) struct Gather;
+
+impl Op for Gather {
+    type Args<'a> = Panel<'a>;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, Panel { shape, x, first_px, live, px, panel }: Panel<'_>) {
+        if shape.is_pointwise() && live == px {
+            return pixels(s, shape, x, first_px, px, panel);
+        }
+        let mut runs = [Run { at: 0, y: 0, x: 0, len: 0, offset: 0, from: 0, to: 0 }; MAX_RUNS];
+        let mut n_runs = 0;
+        let mut at = 0;
+        while at < live {
+            let (y, column) = ((first_px + at) / shape.ow, (first_px + at) % shape.ow);
+            let len = (live - at).min(shape.ow - column).min(S::LANES);
+            runs[n_runs] = Run { at, y, x: column, len, offset: 0, from: 0, to: 0 };
+            n_runs += 1;
+            at += len;
+        }
+        let runs = &mut runs[..n_runs];
+        let plane = shape.ih * shape.iw;
+        if live < px {
+            panel[..shape.steps() * px].fill(0.0);
+        }
+        let mut row = panel.as_mut_ptr();
+        for ky in 0..shape.kh {
+            for kx in 0..shape.kw {
+                for run in runs.iter_mut() {
+                    let iy = (run.y * shape.stride_h + ky) as isize - shape.pad_t as isize;
+                    let ix = (run.x * shape.stride_w + kx) as isize - shape.pad_l as isize;
+                    let inside = 0 <= iy && iy < shape.ih as isize;
+                    // Lanes whose input column ix + lane * stride_w lies in 0..iw.
+                    let stride = shape.stride_w as isize;
+                    let to = if ix >= shape.iw as isize { 0 } else { (shape.iw as isize - 1 - ix) / stride + 1 };
+                    let from = if ix >= 0 { 0 } else { (-ix + stride - 1) / stride };
+                    run.to = if inside { (to as usize).min(run.len) } else { 0 };
+                    run.from = (from as usize).min(run.to);
+                    run.offset = iy * shape.iw as isize + ix;
                 }
-                row = row.wrapping_add(px);
+                for c in 0..shape.ic {
+                    let channel = x.as_ptr().wrapping_add(c * plane);
+                    for run in runs.iter() {
+                        let source = channel.wrapping_offset(run.offset);
+                        // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of
+                        // channel c < ic, and `x` is [ic, ih, iw] (asserted by `pack_panel`).
+                        let v = unsafe {
+                            if run.from == run.to {
+                                s.splat(0.0)
+                            } else if shape.stride_w == 1 {
+                                s.load_window(source, run.from, run.to)
+                            } else if shape.stride_w == 2 {
+                                s.load_even_window(source, run.from, run.to)
+                            } else {
+                                let mut lanes = [0.0; 16];
+                                for (lane, value) in lanes.iter_mut().enumerate().take(run.to).skip(run.from) {
+                                    *value = *source.wrapping_add(lane * shape.stride_w);
+                                }
+                                s.load(lanes.as_ptr())
+                            }
+                        };
+                        // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 elements after its last step.
+                        unsafe { s.store(row.wrapping_add(run.at), v) };
+                    }
+                    row = row.wrapping_add(px);
+                }
             }
         }
     }

@@ -1,57 +1,67 @@
 //! Every operation of the vector trait, on every set this machine has, against plain arithmetic.
 
-use super::{Portable, Simd};
-use crate::isa::{self, Isa};
+use super::Simd;
+use crate::isa;
+use crate::op::{Op, select};
 
-fn every_operation<S: Simd>(s: S, name: &str) {
-    let n = S::LANES;
-    let x: Vec<f32> = (0..40).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
-    let lanes = |v: S::V| {
-        let mut out = vec![f32::NAN; n];
-        // SAFETY: `out` has LANES elements.
-        unsafe { s.store(out.as_mut_ptr(), v) };
-        out
-    };
-    // SAFETY: every pointer and range below lies in `x`, which has 40 elements, or in a buffer made beside it.
-    unsafe {
-        let (a, b) = (s.load(x.as_ptr()), s.load(x.as_ptr().add(1)));
-        for i in 0..n {
-            let (p, q) = (x[i], x[i + 1]);
-            assert_eq!(lanes(s.add(a, b))[i], p + q, "{name} add");
-            assert_eq!(lanes(s.sub(a, b))[i], p - q, "{name} sub");
-            assert_eq!(lanes(s.mul(a, b))[i], p * q, "{name} mul");
-            assert_eq!(lanes(s.div(a, b))[i], p / q, "{name} div");
-            assert_eq!(lanes(s.max(a, b))[i], p.max(q), "{name} max");
-            assert_eq!(lanes(s.sqrt(s.mul(a, a)))[i], (p * p).sqrt(), "{name} sqrt");
-            let fused = f64::from(lanes(s.mul_add(a, b, a))[i]) - (f64::from(p) * f64::from(q) + f64::from(p));
-            assert!(fused.abs() < 12.0 * f64::from(f32::EPSILON), "{name} mul_add {fused:e}");
-        }
-        let whole = s.splat(3.0);
-        assert_eq!(s.sum(whole), 3.0 * n as f32, "{name} sum");
-        assert_eq!(lanes(s.max(s.splat(f32::NAN), whole)), vec![3.0; n], "{name} max(NaN, b)");
-        for (from, to) in (0..=n).flat_map(|to| (0..=to).map(move |from| (from, to))) {
-            let expected: Vec<f32> = (0..n).map(|i| if (from..to).contains(&i) { x[i] } else { 0.0 }).collect();
-            assert_eq!(lanes(s.load_window(x.as_ptr(), from, to)), expected, "{name} window {from}..{to}");
-            if from < to {
-                let expected: Vec<f32> = (0..n).map(|i| if (from..to).contains(&i) { x[2 * i] } else { 0.0 }).collect();
-                assert_eq!(lanes(s.load_even_window(x.as_ptr(), from, to)), expected, "{name} even {from}..{to}");
+struct EveryOperation;
+
+impl Op for EveryOperation {
+    type Args<'a> = &'a str;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, name: &str) {
+        let n = S::LANES;
+        let x: Vec<f32> = (0..40).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
+        let lanes = |v: S::V| {
+            let mut out = vec![f32::NAN; n];
+            // SAFETY: `out` has LANES elements.
+            unsafe { s.store(out.as_mut_ptr(), v) };
+            out
+        };
+        // SAFETY: every pointer and range below lies in `x`, which has 40 elements, or in a buffer made beside it.
+        unsafe {
+            let (a, b) = (s.load(x.as_ptr()), s.load(x.as_ptr().add(1)));
+            for i in 0..n {
+                let (p, q) = (x[i], x[i + 1]);
+                assert_eq!(lanes(s.add(a, b))[i], p + q, "{name} add");
+                assert_eq!(lanes(s.sub(a, b))[i], p - q, "{name} sub");
+                assert_eq!(lanes(s.mul(a, b))[i], p * q, "{name} mul");
+                assert_eq!(lanes(s.div(a, b))[i], p / q, "{name} div");
+                assert_eq!(lanes(s.max(a, b))[i], p.max(q), "{name} max");
+                assert_eq!(lanes(s.sqrt(s.mul(a, a)))[i], (p * p).sqrt(), "{name} sqrt");
+                let fused = f64::from(lanes(s.mul_add(a, b, a))[i]) - (f64::from(p) * f64::from(q) + f64::from(p));
+                assert!(fused.abs() < 12.0 * f64::from(f32::EPSILON), "{name} mul_add {fused:e}");
             }
-        }
-        for count in 0..=n {
-            let mut out = vec![7777.0; n + 1];
-            s.store_first(out.as_mut_ptr(), a, count);
-            assert_eq!(out[..count], x[..count], "{name} store_first {count}");
-            assert!(out[count..].iter().all(|&v| v == 7777.0), "{name} store_first {count} wrote outside");
-        }
-        for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
-            let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
-            let stride = n + 1;
-            let mut out = vec![7777.0; stride * n + 1];
-            s.store_transposed(&tile, columns, out.as_mut_ptr(), stride, rows);
-            for (i, &got) in out.iter().enumerate() {
-                let (row, column) = (i / stride, i % stride);
-                let expected = if row < rows && column < columns { x[column + row] } else { 7777.0 };
-                assert_eq!(got, expected, "{name} transpose {columns}x{rows} at {row},{column}");
+            let whole = s.splat(3.0);
+            assert_eq!(s.sum(whole), 3.0 * n as f32, "{name} sum");
+            assert_eq!(lanes(s.max(s.splat(f32::NAN), whole)), vec![3.0; n], "{name} max(NaN, b)");
+            for (from, to) in (0..=n).flat_map(|to| (0..=to).map(move |from| (from, to))) {
+                let expected: Vec<f32> = (0..n).map(|i| if (from..to).contains(&i) { x[i] } else { 0.0 }).collect();
+                assert_eq!(lanes(s.load_window(x.as_ptr(), from, to)), expected, "{name} window {from}..{to}");
+                if from < to {
+                    let expected: Vec<f32> =
+                        (0..n).map(|i| if (from..to).contains(&i) { x[2 * i] } else { 0.0 }).collect();
+                    assert_eq!(lanes(s.load_even_window(x.as_ptr(), from, to)), expected, "{name} even {from}..{to}");
+                }
+            }
+            for count in 0..=n {
+                let mut out = vec![7777.0; n + 1];
+                s.store_first(out.as_mut_ptr(), a, count);
+                assert_eq!(out[..count], x[..count], "{name} store_first {count}");
+                assert!(out[count..].iter().all(|&v| v == 7777.0), "{name} store_first {count} wrote outside");
+            }
+            for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
+                let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
+                let stride = n + 1;
+                let mut out = vec![7777.0; stride * n + 1];
+                s.store_transposed(&tile, columns, out.as_mut_ptr(), stride, rows);
+                for (i, &got) in out.iter().enumerate() {
+                    let (row, column) = (i / stride, i % stride);
+                    let expected = if row < rows && column < columns { x[column + row] } else { 7777.0 };
+                    assert_eq!(got, expected, "{name} transpose {columns}x{rows} at {row},{column}");
+                }
             }
         }
     }
@@ -60,14 +70,6 @@ fn every_operation<S: Simd>(s: S, name: &str) {
 #[test]
 fn every_set_keeps_the_contract() {
     for isa in isa::detected() {
-        match isa {
-            Isa::Portable => every_operation(Portable, "portable"),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon(has) => every_operation(has, "neon"),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(has) => every_operation(has, "avx2"),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(has) => every_operation(has, "avx512"),
-        }
+        select::<EveryOperation>(isa)(isa.name());
     }
 }

@@ -9,16 +9,18 @@
 //!
 //! Tiles overlap: input row y lies in slot y % n, and the vertical half is done once for all tiles of a row.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Grid;
-use super::points::{self, Form, MAX_N};
+use super::points::{self, MAX_N, Points};
 use crate::conv::ConvShape;
+use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
 
 /// The operands of `Winograd::transform_input`, which asserts their lengths.
-pub(super) struct Input<'a> {
+pub(super) struct Operands<'a> {
     pub shape: &'a ConvShape,
     pub grid: Grid,
     pub x: &'a [f32],
@@ -37,65 +39,73 @@ struct Lane {
     ix: isize,
 }
 
-#[inline(always)]
-pub(super) fn input<S: Simd, F: Form>(s: S, mut operands: Input<'_>) {
-    const { assert!(S::LANES <= 16) };
-    let shape = operands.shape;
-    let (stride, columns) = (shape.stride_h, operands.grid.columns);
-    let channels = shape.ic * stride * stride;
-    let width = columns * F::M + F::R - 1;
-    let tiles = operands.tile_rows.len() * columns;
-    // Two halves of the strip (`strip_len`), n rows of `width` columns of LANES each.
-    let rows = operands.strip.as_mut_ptr();
-    let half = rows.wrapping_add(F::N * width * S::LANES);
-    let (v, v_stride) = (operands.v.as_mut_ptr(), operands.v.stride());
-    for (index, block) in operands.blocks.clone().enumerate() {
-        let first = block * S::LANES;
-        let live = if channels - first < S::LANES { channels - first } else { S::LANES };
-        let mut lanes = [Lane { x: core::ptr::null(), iy: 0, ix: 0 }; 16];
-        for (i, lane) in lanes.iter_mut().enumerate().take(live) {
-            let (c, phase) = ((first + i) / (stride * stride), (first + i) % (stride * stride));
-            *lane = Lane {
-                x: operands.x.as_ptr().wrapping_add(c * shape.ih * shape.iw),
-                iy: (phase / stride) as isize - shape.pad_t as isize,
-                ix: (phase % stride) as isize - shape.pad_l as isize,
-            };
-        }
-        for (row, tile_row) in operands.tile_rows.clone().enumerate() {
-            let top = tile_row * F::M;
-            let new = if row == 0 { 0 } else { F::R - 1 };
-            for y in top + new..top + F::N {
-                // SAFETY: `rows` has n slots of `width` columns; `lanes` holds `live` channels of `[ih, iw]`.
-                unsafe { gather(s, shape, &lanes, live, y * stride, width, rows.add(y % F::N * width * S::LANES)) };
+/// The input transform over the points `F`.
+pub(super) struct Input<F>(PhantomData<F>);
+
+impl<F: Points> Op for Input<F> {
+    type Args<'a> = Operands<'a>;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, mut operands: Operands<'_>) {
+        const { assert!(S::LANES <= 16) };
+        let shape = operands.shape;
+        let (stride, columns) = (shape.stride_h, operands.grid.columns);
+        let channels = shape.ic * stride * stride;
+        let width = columns * F::M + F::R - 1;
+        let tiles = operands.tile_rows.len() * columns;
+        // Two halves of the strip (`strip_len`), n rows of `width` columns of LANES each.
+        let rows = operands.strip.as_mut_ptr();
+        let half = rows.wrapping_add(F::N * width * S::LANES);
+        let (v, v_stride) = (operands.v.as_mut_ptr(), operands.v.stride());
+        for (index, block) in operands.blocks.clone().enumerate() {
+            let first = block * S::LANES;
+            let live = if channels - first < S::LANES { channels - first } else { S::LANES };
+            let mut lanes = [Lane { x: core::ptr::null(), iy: 0, ix: 0 }; 16];
+            for (i, lane) in lanes.iter_mut().enumerate().take(live) {
+                let (c, phase) = ((first + i) / (stride * stride), (first + i) % (stride * stride));
+                *lane = Lane {
+                    x: operands.x.as_ptr().wrapping_add(c * shape.ih * shape.iw),
+                    iy: (phase / stride) as isize - shape.pad_t as isize,
+                    ix: (phase % stride) as isize - shape.pad_l as isize,
+                };
             }
-            let mut slots = [rows; MAX_N];
-            for (i, slot) in slots.iter_mut().enumerate().take(F::N) {
-                *slot = rows.wrapping_add((top + i) % F::N * width * S::LANES);
-            }
-            for column in 0..width {
-                let mut d = [s.splat(0.0); MAX_N];
-                for (d, slot) in d.iter_mut().zip(&slots).take(F::N) {
-                    // SAFETY: column < width of one of the n slots.
-                    *d = unsafe { s.load(slot.add(column * S::LANES)) };
+            for (row, tile_row) in operands.tile_rows.clone().enumerate() {
+                let top = tile_row * F::M;
+                let new = if row == 0 { 0 } else { F::R - 1 };
+                for y in top + new..top + F::N {
+                    // SAFETY: `rows` has n slots of `width` columns; `lanes` holds `live` channels of `[ih, iw]`.
+                    unsafe { gather(s, shape, &lanes, live, y * stride, width, rows.add(y % F::N * width * S::LANES)) };
                 }
-                let d = points::input::<S, F>(s, &d);
-                for (i, &d) in d.iter().enumerate().take(F::N) {
-                    // SAFETY: row i < n, column < width of `half`.
-                    unsafe { s.store(half.add((i * width + column) * S::LANES), d) };
+                let mut slots = [rows; MAX_N];
+                for (i, slot) in slots.iter_mut().enumerate().take(F::N) {
+                    *slot = rows.wrapping_add((top + i) % F::N * width * S::LANES);
                 }
-            }
-            for column in 0..columns {
-                let tile = (index * tiles + row * columns + column) * S::LANES;
-                for i in 0..F::N {
+                for column in 0..width {
                     let mut d = [s.splat(0.0); MAX_N];
-                    for (j, d) in d.iter_mut().enumerate().take(F::N) {
-                        // SAFETY: column * m + j < width, since the last tile begins at (columns - 1) * m.
-                        *d = unsafe { s.load(half.add((i * width + column * F::M + j) * S::LANES)) };
+                    for (d, slot) in d.iter_mut().zip(&slots).take(F::N) {
+                        // SAFETY: column < width of one of the n slots.
+                        *d = unsafe { s.load(slot.add(column * S::LANES)) };
                     }
                     let d = points::input::<S, F>(s, &d);
-                    for (j, &d) in d.iter().enumerate().take(F::N) {
-                        // SAFETY: v has n * n rows of blocks * tiles * LANES elements.
-                        unsafe { s.store(v.add((i * F::N + j) * v_stride + tile), d) };
+                    for (i, &d) in d.iter().enumerate().take(F::N) {
+                        // SAFETY: row i < n, column < width of `half`.
+                        unsafe { s.store(half.add((i * width + column) * S::LANES), d) };
+                    }
+                }
+                for column in 0..columns {
+                    let tile = (index * tiles + row * columns + column) * S::LANES;
+                    for i in 0..F::N {
+                        let mut d = [s.splat(0.0); MAX_N];
+                        for (j, d) in d.iter_mut().enumerate().take(F::N) {
+                            // SAFETY: column * m + j < width, since the last tile begins at (columns - 1) * m.
+                            *d = unsafe { s.load(half.add((i * width + column * F::M + j) * S::LANES)) };
+                        }
+                        let d = points::input::<S, F>(s, &d);
+                        for (j, &d) in d.iter().enumerate().take(F::N) {
+                            // SAFETY: v has n * n rows of blocks * tiles * LANES elements.
+                            unsafe { s.store(v.add((i * F::N + j) * v_stride + tile), d) };
+                        }
                     }
                 }
             }

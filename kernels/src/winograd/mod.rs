@@ -16,17 +16,10 @@
 //! parity p are an image of their own under a filter of every second tap. A k x k filter of stride 2 becomes four
 //! filters of ceil(k / 2) taps over 4 ic channels `(c, py, px)` of stride 1 (the polyphase form).
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod filter;
 mod input;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod output;
 mod points;
-mod portable;
 mod product;
 #[cfg(test)]
 mod tests;
@@ -35,14 +28,16 @@ use core::ops::Range;
 
 use crate::conv::{Block, ConvShape, blocks_of};
 use crate::isa::Isa;
+use crate::op::Set;
+use crate::tiles;
 use crate::view::RowsMut;
-use points::Form;
+use points::Points;
 
 /// F(4, 3) over 0, +-3/4, +-3/2: for 3x3 filters.
 #[derive(Clone, Copy)]
 struct F43;
 
-impl Form for F43 {
+impl Points for F43 {
     const M: usize = 4;
     const R: usize = 3;
     const ZERO: bool = true;
@@ -53,7 +48,7 @@ impl Form for F43 {
 #[derive(Clone, Copy)]
 struct F23;
 
-impl Form for F23 {
+impl Points for F23 {
     const M: usize = 2;
     const R: usize = 3;
     const ZERO: bool = true;
@@ -64,7 +59,7 @@ impl Form for F23 {
 #[derive(Clone, Copy)]
 struct F45;
 
-impl Form for F45 {
+impl Points for F45 {
     const M: usize = 4;
     const R: usize = 5;
     const ZERO: bool = true;
@@ -75,7 +70,7 @@ impl Form for F45 {
 #[derive(Clone, Copy)]
 struct F25;
 
-impl Form for F25 {
+impl Points for F25 {
     const M: usize = 2;
     const R: usize = 5;
     const ZERO: bool = true;
@@ -86,19 +81,15 @@ impl Form for F25 {
 #[derive(Clone, Copy)]
 struct F44;
 
-impl Form for F44 {
+impl Points for F44 {
     const M: usize = 4;
     const R: usize = 4;
     const ZERO: bool = false;
     const PAIRS: &'static [f64] = &[1.0, 2.0, 0.5];
 }
 
-type FilterFn = fn(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]);
-type InputFn = fn(input::Input<'_>);
-type ProductFn = fn(product::Product<'_>);
-type OutputFn = fn(output::Output<'_>);
-
-/// One form on one instruction set. What it is made of is fixed here: the bounds checks rely on it.
+/// One algorithm, F(m, r) over certain points, on one instruction set. What it is made of is fixed here: the bounds
+/// checks rely on it. Its entries must not run where the set is missing, so it is handed out by [`algorithms`] alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
     name: &'static str,
@@ -106,10 +97,35 @@ pub struct Winograd {
     r: usize,
     lanes: usize,
     oc: usize,
-    filter: FilterFn,
-    input: InputFn,
-    product: ProductFn,
-    output: OutputFn,
+    filter: fn(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]),
+    input: unsafe fn(input::Operands<'_>),
+    product: unsafe fn(product::Operands<'_>),
+    output: unsafe fn(output::Operands<'_>),
+}
+
+/// Every algorithm on `S`, with products in tiles of P tiles by R vectors of output channels.
+pub(crate) const fn algorithms_of<S: Set, const P: usize, const R: usize>() -> [Winograd; 5] {
+    [
+        algorithm::<S, F43, P, R>("F(4,3)"),
+        algorithm::<S, F23, P, R>("F(2,3)"),
+        algorithm::<S, F45, P, R>("F(4,5)"),
+        algorithm::<S, F25, P, R>("F(2,5)"),
+        algorithm::<S, F44, P, R>("F(4,4)"),
+    ]
+}
+
+const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'static str) -> Winograd {
+    Winograd {
+        name,
+        m: F::M,
+        r: F::R,
+        lanes: S::LANES,
+        oc: R * S::LANES,
+        filter: filter::filter::<F>,
+        input: S::enter::<input::Input<F>>,
+        product: S::enter::<product::Product<P, R>>,
+        output: S::enter::<output::Output<F>>,
+    }
 }
 
 /// f32 in a cache line.
@@ -193,7 +209,7 @@ impl Winograd {
     /// block `[point][channel][width]` weights, then `[width]` biases.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, a size of it is above [`crate::conv::MAX_SIZE`], or a length does not fit.
+    /// If the algorithm does not fit `shape`, a size of it is above [`crate::conv::MAX_SIZE`], or a length does not fit.
     pub fn pack_weights(&self, shape: &ConvShape, w: &[f32], bias: &[f32], packed: &mut [f32]) {
         self.assert_fits(shape);
         assert_eq!(w.len(), shape.oc * shape.steps(), "weights length");
@@ -220,7 +236,7 @@ impl Winograd {
     /// [`Self::block_scratch_len`] elements.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, tiles or blocks do not exist, or a length does not fit.
+    /// If the algorithm does not fit `shape`, tiles or blocks do not exist, or a length does not fit.
     pub fn transform_input(
         &self,
         shape: &ConvShape,
@@ -239,7 +255,8 @@ impl Winograd {
         assert_eq!(v.rows(), self.points(), "points");
         assert_eq!(v.row_len(), blocks.len() * tile_rows.len() * grid.columns * self.lanes, "a point's length");
         assert!(strip.len() >= self.strip_len(shape), "strip of {}", strip.len());
-        (self.input)(input::Input { shape, grid, x, tile_rows, blocks, v, strip });
+        // SAFETY: algorithms are handed out for a set that the CPU has.
+        unsafe { (self.input)(input::Operands { shape, grid, x, tile_rows, blocks, v, strip }) };
     }
 
     /// Elements of scratch that [`Self::convolve`] needs for `rows` rows of tiles at a time.
@@ -257,7 +274,7 @@ impl Winograd {
     /// [`Self::pack_weights`]'s.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, tiles do not exist, `rows` is 0, or a length does not fit.
+    /// If the algorithm does not fit `shape`, tiles do not exist, `rows` is 0, or a length does not fit.
     #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, its part, and scratch")]
     pub fn convolve(
         &self,
@@ -303,7 +320,7 @@ impl Winograd {
     /// [`Self::convolve`] and a pool give.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, a window begins outside of the output, `rows` is 0, or a length does not fit.
+    /// If the algorithm does not fit `shape`, a window begins outside of the output, `rows` is 0, or a length does not fit.
     #[expect(clippy::too_many_arguments, reason = "the operands of two layers, their part, and scratch")]
     pub fn convolve_pooled(
         &self,
@@ -334,7 +351,7 @@ impl Winograd {
                 let (bias, m, strip) = self.products(shape, &block, v, packed, part.len(), scratch);
                 let padded = columns.next_multiple_of(self.lanes);
                 let pending = &mut pending[block.first * padded..][..block.width * padded];
-                (self.output)(output::Output {
+                let operands = output::Operands {
                     shape,
                     grid: self.grid(shape),
                     tile_rows: part.clone(),
@@ -344,7 +361,9 @@ impl Winograd {
                     y: y.window(block.first..block.first + block.live, 0..window_rows.len() * columns),
                     strip,
                     pool: Some(output::Pool { rows: window_rows.clone(), columns, pending }),
-                });
+                };
+                // SAFETY: algorithms are handed out for a set that the CPU has.
+                unsafe { (self.output)(operands) };
             }
         }
     }
@@ -360,7 +379,7 @@ impl Winograd {
     /// as columns the pixels of the output rows that those tiles cover.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, tiles do not exist, the block is not one of [`Self::blocks`], or a length
+    /// If the algorithm does not fit `shape`, tiles do not exist, the block is not one of [`Self::blocks`], or a length
     /// does not fit.
     #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, its part, and scratch")]
     pub fn multiply_block(
@@ -412,7 +431,8 @@ impl Winograd {
         assert_eq!(Some(v.len()), length([points, blocks, tiles, self.lanes]), "transformed inputs");
         assert_eq!(Some(u.len()), length([points, channels, width, 1]), "transformed weights");
         assert_eq!(Some(m.len()), length([points, tiles, width, 1]), "products");
-        (self.product)(product::Product { points, channels, tiles, v, u, width, m });
+        // SAFETY: algorithms are handed out for a set that the CPU has.
+        unsafe { (self.product)(product::Operands { points, channels, tiles, v, u, width, m }) };
     }
 
     /// Transforms the products `m`, `[point][tile][width]`, of the rows `tile_rows` of tiles back, adds `bias`,
@@ -420,7 +440,7 @@ impl Winograd {
     /// that those tiles cover.
     ///
     /// # Panics
-    /// If the form does not fit `shape`, tiles do not exist, or a length does not fit.
+    /// If the algorithm does not fit `shape`, tiles do not exist, or a length does not fit.
     #[expect(clippy::too_many_arguments, reason = "three operands, their shape and part, and scratch")]
     fn transform_output(
         &self,
@@ -441,7 +461,8 @@ impl Winograd {
         let rows = self.output_rows(shape, &tile_rows);
         assert_eq!(y.row_len(), rows.len() * shape.ow, "pixels of the output rows {rows:?}");
         assert!(strip.len() >= self.strip_len(shape), "strip of {}", strip.len());
-        (self.output)(output::Output { shape, grid, tile_rows, m, bias, relu, y, strip, pool: None });
+        // SAFETY: algorithms are handed out for a set that the CPU has.
+        unsafe { (self.output)(output::Operands { shape, grid, tile_rows, m, bias, relu, y, strip, pool: None }) };
     }
 
     /// The output rows that the rows `tile_rows` of tiles cover.
@@ -455,15 +476,7 @@ impl Winograd {
     }
 }
 
-/// Every form on `isa`.
+/// Every algorithm on `isa`.
 pub fn algorithms(isa: Isa) -> &'static [Winograd] {
-    match isa {
-        Isa::Portable => &portable::ALGORITHMS,
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon(_) => &neon::ALGORITHMS,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => &avx2::ALGORITHMS,
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => &avx512::ALGORITHMS,
-    }
+    tiles::of(isa).winograd
 }

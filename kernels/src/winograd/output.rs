@@ -10,16 +10,18 @@
 //! A 3x3 max pool of stride 2 may follow before the store, while channels still lie in the lanes: a row of the strip,
 //! reduced along its columns, belongs to one or two rows of windows, of which the last is kept from strip to strip.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Grid;
-use super::points::{self, Form, MAX_N};
+use super::points::{self, MAX_N, Points};
 use crate::conv::ConvShape;
+use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
 
 /// The operands of `Winograd::transform_output`, which asserts their lengths.
-pub(super) struct Output<'a> {
+pub(super) struct Operands<'a> {
     pub shape: &'a ConvShape,
     pub grid: Grid,
     pub tile_rows: Range<usize>,
@@ -42,60 +44,68 @@ pub(super) struct Pool<'a> {
     pub pending: &'a mut [f32],
 }
 
-#[inline(always)]
-pub(super) fn output<S: Simd, F: Form>(s: S, mut operands: Output<'_>) {
-    let (shape, columns, width) = (operands.shape, operands.grid.columns, operands.bias.len());
-    let tiles = operands.tile_rows.len() * columns;
-    let strip_width = (columns * F::M).next_multiple_of(S::LANES);
-    let strip = operands.strip.as_mut_ptr();
-    let (rows, y_stride, y) = (operands.y.rows(), operands.y.stride(), operands.y.as_mut_ptr());
-    let first_row = operands.tile_rows.start * F::M;
-    let zero = s.splat(0.0);
-    for first in (0..rows).step_by(S::LANES) {
-        let live = if rows - first < S::LANES { rows - first } else { S::LANES };
-        // SAFETY: `bias` has `width` elements, whole vectors, and first < rows <= width.
-        let bias = unsafe { s.load(operands.bias.as_ptr().add(first)) };
-        for (row, tile_row) in operands.tile_rows.clone().enumerate() {
-            for column in 0..columns {
-                let m = operands.m.as_ptr().wrapping_add((row * columns + column) * width + first);
-                let mut half = [[zero; MAX_N]; MAX_N]; // A'M, [m][n]
-                for j in 0..F::N {
-                    let mut points = [zero; MAX_N];
-                    for (i, point) in points.iter_mut().enumerate().take(F::N) {
-                        // SAFETY: point i * n + j of this tile of `m`, `[n * n][tiles][width]`.
-                        *point = unsafe { s.load(m.wrapping_add((i * F::N + j) * tiles * width)) };
+/// The output transform over the points `F`, and what follows it.
+pub(super) struct Output<F>(PhantomData<F>);
+
+impl<F: Points> Op for Output<F> {
+    type Args<'a> = Operands<'a>;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, mut operands: Operands<'_>) {
+        let (shape, columns, width) = (operands.shape, operands.grid.columns, operands.bias.len());
+        let tiles = operands.tile_rows.len() * columns;
+        let strip_width = (columns * F::M).next_multiple_of(S::LANES);
+        let strip = operands.strip.as_mut_ptr();
+        let (rows, y_stride, y) = (operands.y.rows(), operands.y.stride(), operands.y.as_mut_ptr());
+        let first_row = operands.tile_rows.start * F::M;
+        let zero = s.splat(0.0);
+        for first in (0..rows).step_by(S::LANES) {
+            let live = if rows - first < S::LANES { rows - first } else { S::LANES };
+            // SAFETY: `bias` has `width` elements, whole vectors, and first < rows <= width.
+            let bias = unsafe { s.load(operands.bias.as_ptr().add(first)) };
+            for (row, tile_row) in operands.tile_rows.clone().enumerate() {
+                for column in 0..columns {
+                    let m = operands.m.as_ptr().wrapping_add((row * columns + column) * width + first);
+                    let mut half = [[zero; MAX_N]; MAX_N]; // A'M, [m][n]
+                    for j in 0..F::N {
+                        let mut points = [zero; MAX_N];
+                        for (i, point) in points.iter_mut().enumerate().take(F::N) {
+                            // SAFETY: point i * n + j of this tile of `m`, `[n * n][tiles][width]`.
+                            *point = unsafe { s.load(m.wrapping_add((i * F::N + j) * tiles * width)) };
+                        }
+                        for (row, &v) in half.iter_mut().zip(&points::output::<S, F>(s, &points)).take(F::M) {
+                            row[j] = v;
+                        }
                     }
-                    for (row, &v) in half.iter_mut().zip(&points::output::<S, F>(s, &points)).take(F::M) {
-                        row[j] = v;
+                    for (k, row) in half.iter().enumerate().take(F::M) {
+                        let outputs = points::output::<S, F>(s, row);
+                        for (l, &v) in outputs.iter().enumerate().take(F::M) {
+                            let v = s.add(v, bias);
+                            let v = if operands.relu { s.max(zero, v) } else { v };
+                            // SAFETY: row k < m and column < columns * m of the strip (`strip_len`).
+                            unsafe { s.store(strip.add((k * strip_width + column * F::M + l) * S::LANES), v) };
+                        }
                     }
                 }
-                for (k, row) in half.iter().enumerate().take(F::M) {
-                    let outputs = points::output::<S, F>(s, row);
-                    for (l, &v) in outputs.iter().enumerate().take(F::M) {
-                        let v = s.add(v, bias);
-                        let v = if operands.relu { s.max(zero, v) } else { v };
-                        // SAFETY: row k < m and column < columns * m of the strip (`strip_len`).
-                        unsafe { s.store(strip.add((k * strip_width + column * F::M + l) * S::LANES), v) };
+                let top = tile_row * F::M;
+                let rows = if shape.oh - top < F::M { shape.oh - top } else { F::M };
+                for k in 0..rows {
+                    let row = strip.wrapping_add(k * strip_width * S::LANES);
+                    if let Some(pool) = &mut operands.pool {
+                        let padded = pool.columns.next_multiple_of(S::LANES);
+                        let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
+                        let (wanted, columns) = (pool.rows.clone(), pool.columns);
+                        let out = y.wrapping_add(first * y_stride);
+                        // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `convolve_pooled`),
+                        // `pending` was cut to whole vectors above; `live` rows of wanted * columns pixels lie in `y`.
+                        unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
+                    } else {
+                        let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
+                        // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow
+                        // columns of output row top + k lie in `y`.
+                        unsafe { store_row(s, row, shape.ow, out, y_stride, live) };
                     }
-                }
-            }
-            let top = tile_row * F::M;
-            let rows = if shape.oh - top < F::M { shape.oh - top } else { F::M };
-            for k in 0..rows {
-                let row = strip.wrapping_add(k * strip_width * S::LANES);
-                if let Some(pool) = &mut operands.pool {
-                    let padded = pool.columns.next_multiple_of(S::LANES);
-                    let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
-                    let (wanted, columns) = (pool.rows.clone(), pool.columns);
-                    let out = y.wrapping_add(first * y_stride);
-                    // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `convolve_pooled`),
-                    // `pending` was cut to whole vectors above; `live` rows of wanted * columns pixels lie in `y`.
-                    unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
-                } else {
-                    let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
-                    // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow
-                    // columns of output row top + k lie in `y`.
-                    unsafe { store_row(s, row, shape.ow, out, y_stride, live) };
                 }
             }
         }

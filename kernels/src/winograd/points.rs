@@ -15,13 +15,13 @@
 
 use crate::simd::Simd;
 
-/// The most points of a form.
+/// The most points of an algorithm.
 pub(super) const MAX_N: usize = 8;
 /// The most pairs.
 const MAX_PAIRS: usize = 3;
 
 /// F(m, r) over certain points.
-pub(super) trait Form: Copy {
+pub(super) trait Points: Copy {
     /// Outputs of a tile side.
     const M: usize;
     /// Taps of a filter side.
@@ -41,7 +41,7 @@ pub(super) trait Form: Copy {
     const TABLE: Table = table(Self::ZERO, Self::PAIRS);
 }
 
-/// The coefficients of a form.
+/// The coefficients of the transforms over certain points.
 pub(super) struct Table {
     /// M at 0.
     zero: [f64; MAX_N],
@@ -99,7 +99,7 @@ const fn table(zero: bool, pairs: &[f64]) -> Table {
 }
 
 /// The filter transform's matrix, rows in point order; only the first N rows and R columns mean anything.
-pub(super) fn filter_matrix<F: Form>() -> [[f64; MAX_N]; MAX_N] {
+pub(super) fn filter_matrix<F: Points>() -> [[f64; MAX_N]; MAX_N] {
     let mut g = [[0.0; MAX_N]; MAX_N];
     let mut row = 0;
     if F::ZERO {
@@ -141,7 +141,7 @@ fn dot<S: Simd>(s: S, coefficients: &[f64; MAX_N], d: &[S::V; MAX_N]) -> S::V {
 
 /// B'd for N inputs.
 #[inline(always)]
-pub(super) fn input<S: Simd, F: Form>(s: S, d: &[S::V; MAX_N]) -> [S::V; MAX_N] {
+pub(super) fn input<S: Simd, F: Points>(s: S, d: &[S::V; MAX_N]) -> [S::V; MAX_N] {
     let mut v = [s.splat(0.0); MAX_N];
     let first = F::ZERO as usize;
     if F::ZERO {
@@ -169,7 +169,7 @@ fn pair<S: Simd>(s: S, even: &[f64; MAX_N], odd: &[f64; MAX_N], d: &[S::V; MAX_N
 
 /// A'm for N products; the first M are outputs.
 #[inline(always)]
-pub(super) fn output<S: Simd, F: Form>(s: S, m: &[S::V; MAX_N]) -> [S::V; MAX_N] {
+pub(super) fn output<S: Simd, F: Points>(s: S, m: &[S::V; MAX_N]) -> [S::V; MAX_N] {
     const { assert!(F::M == 2 || F::M == 4, "outputs are written out below") };
     let first = F::ZERO as usize;
     let zero = s.splat(0.0);
@@ -199,7 +199,7 @@ pub(super) fn output<S: Simd, F: Form>(s: S, m: &[S::V; MAX_N]) -> [S::V; MAX_N]
 
 /// `start + sum of p_i^K * pairs[i]`.
 #[inline(always)]
-fn powers<S: Simd, F: Form, const K: usize>(s: S, start: Option<S::V>, pairs: &[S::V; MAX_PAIRS]) -> S::V {
+fn powers<S: Simd, F: Points, const K: usize>(s: S, start: Option<S::V>, pairs: &[S::V; MAX_PAIRS]) -> S::V {
     let term = {
         #[inline(always)]
         |i: usize, sum: Option<S::V>| {

@@ -10,10 +10,11 @@
 //! A block's P * LANES inputs are contiguous, so every broadcast has a constant offset. Tiles are dealt evenly: 16 by
 //! at most 14 are 8 and 8, not 14 and 2.
 
+use crate::op::Op;
 use crate::simd::Simd;
 
 /// The operands of `Winograd::multiply`, which asserts their lengths.
-pub(super) struct Product<'a> {
+pub(super) struct Operands<'a> {
     pub points: usize,
     pub channels: usize,
     pub tiles: usize,
@@ -25,7 +26,7 @@ pub(super) struct Product<'a> {
 
 /// One group at one point.
 #[derive(Clone, Copy)]
-pub(super) struct Group {
+struct Group {
     v: *const f32,
     /// From a block of channels to the next.
     v_step: usize,
@@ -37,29 +38,74 @@ pub(super) struct Group {
     ahead_step: usize,
 }
 
-/// Walks all points and groups of at most `most` tiles; `group(p, g)` computes a group of `p` tiles.
-#[inline(always)]
-pub(super) fn product<S: Simd>(_: S, operands: Product<'_>, most: usize, group: impl Fn(usize, Group)) {
-    let Product { points, channels, tiles, v, u, width, m } = operands;
-    if tiles == 0 {
-        return;
-    }
-    let v_step = tiles * S::LANES;
-    let groups = tiles.div_ceil(most);
-    let (least, larger) = (tiles / groups, tiles % groups);
-    let ahead_step = width.div_ceil(groups);
-    let (mut v, mut u, mut m) = (v.as_ptr(), u.as_ptr(), m.as_mut_ptr());
-    for _ in 0..points {
-        // While a point is computed the next one's weights are fetched, a share by each group.
-        let (mut v_group, mut ahead) = (v, u.wrapping_add(channels * width));
-        for g in 0..groups {
-            let p = least + usize::from(g < larger);
-            group(p, Group { v: v_group, v_step, channels, u, m, ahead, ahead_step });
-            ahead = ahead.wrapping_add(channels * ahead_step);
-            (v_group, m) = (v_group.wrapping_add(p * S::LANES), m.wrapping_add(p * width));
+/// The products in groups of at most P tiles by at most R vectors.
+pub(super) struct Product<const P: usize, const R: usize>;
+
+impl<const P: usize, const R: usize> Op for Product<P, R> {
+    type Args<'a> = Operands<'a>;
+    type Output = ();
+
+    /// Walks all points and groups.
+    #[inline(always)]
+    fn run<S: Simd>(s: S, Operands { points, channels, tiles, v, u, width, m }: Operands<'_>) {
+        if tiles == 0 {
+            return;
         }
-        (v, u) = (v.wrapping_add(channels.div_ceil(S::LANES) * v_step), u.wrapping_add(channels * width));
+        let v_step = tiles * S::LANES;
+        let groups = tiles.div_ceil(P);
+        let (least, larger) = (tiles / groups, tiles % groups);
+        let ahead_step = width.div_ceil(groups);
+        let (mut v, mut u, mut m) = (v.as_ptr(), u.as_ptr(), m.as_mut_ptr());
+        for _ in 0..points {
+            // While a point is computed the next one's weights are fetched, a share by each group.
+            let (mut v_group, mut ahead) = (v, u.wrapping_add(channels * width));
+            for g in 0..groups {
+                let p = least + usize::from(g < larger);
+                let group = Group { v: v_group, v_step, channels, u, m, ahead, ahead_step };
+                // SAFETY: `Winograd::multiply` asserted the operands: this group's p <= P tiles are among them.
+                unsafe { by_width::<S, P, R>(s, p, width / S::LANES, group) };
+                ahead = ahead.wrapping_add(channels * ahead_step);
+                (v_group, m) = (v_group.wrapping_add(p * S::LANES), m.wrapping_add(p * width));
+            }
+            (v, u) = (v.wrapping_add(channels.div_ceil(S::LANES) * v_step), u.wrapping_add(channels * width));
+        }
     }
+}
+
+/// Computes a group of `p <= P` tiles and `r <= R` vectors.
+///
+/// # Safety
+/// As that of [`tile`].
+#[inline(always)]
+unsafe fn by_width<S: Simd, const P: usize, const R: usize>(s: S, p: usize, r: usize, group: Group) {
+    const { assert!(R <= 3, "wider groups are not listed below") };
+    // SAFETY: the caller vouches for the group.
+    unsafe {
+        match r {
+            2 if R >= 2 => by_tiles::<S, P, 2>(s, p, group),
+            3 if R >= 3 => by_tiles::<S, P, 3>(s, p, group),
+            _ => by_tiles::<S, P, 1>(s, p, group),
+        }
+    }
+}
+
+/// Computes a group of `p <= P` tiles and R vectors.
+///
+/// # Safety
+/// As that of [`tile`].
+#[inline(always)]
+unsafe fn by_tiles<S: Simd, const P: usize, const R: usize>(s: S, p: usize, group: Group) {
+    const { assert!(P <= 14, "larger groups are not listed below") };
+    macro_rules! up_to_most {
+        ($($n:literal)+) => {
+            match p {
+                // SAFETY: the caller vouches for the group.
+                $($n if $n <= P => unsafe { tile::<S, $n, R>(s, group) },)+
+                p => unreachable!("a group of {p} tiles"),
+            }
+        };
+    }
+    up_to_most!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
 }
 
 /// Computes one group.
@@ -67,7 +113,7 @@ pub(super) fn product<S: Simd>(_: S, operands: Product<'_>, most: usize, group: 
 /// # Safety
 /// `v` has P tiles of every block of channels, `u` the R vectors of every channel, `m` room for P * R vectors.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: Group) {
+unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: Group) {
     let mut acc = [[s.splat(0.0); R]; P];
     let (mut v, mut u, mut ahead) = (group.v, group.u, group.ahead);
     let mut left = group.channels;
@@ -102,16 +148,3 @@ pub(super) unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: 
         }
     }
 }
-
-/// Calls [`tile`] for a group of `p` tiles, one of those listed, and R vectors.
-macro_rules! by_tiles {
-    ($set:expr, $p:expr, $group:expr, $r:literal: $($n:literal)+) => {
-        match $p {
-            // SAFETY: `Winograd::multiply` asserted the operands, `product` walks them.
-            $($n => unsafe { crate::winograd::product::tile::<_, $n, $r>($set, $group) },)+
-            p => unreachable!("a group of {p} tiles"),
-        }
-    };
-}
-
-pub(super) use by_tiles;

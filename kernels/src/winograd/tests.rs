@@ -1,4 +1,4 @@
-//! One battery for every form on every set.
+//! One battery for every algorithm on every set.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ const GUARD: f32 = 7777.0;
 type Matrix = Vec<Vec<f64>>;
 
 /// B', G and A' as the head of `points.rs` defines them, from nothing but the points.
-fn definition<F: Form>() -> [Matrix; 3] {
+fn definition<F: Points>() -> [Matrix; 3] {
     let mut points: Vec<f64> = if F::ZERO { vec![0.0] } else { vec![] };
     points.extend(F::PAIRS.iter().flat_map(|&p| [p, -p]));
     let polynomial = |skip: Option<usize>| {
@@ -67,7 +67,7 @@ fn applied(
     matrix
 }
 
-fn matrices_are_those_of_the_definition<F: Form>() {
+fn matrices_are_those_of_the_definition<F: Points>() {
     let [b, g, a] = definition::<F>();
     let b_fast = applied(F::N, F::N, |d| input::<_, F>(Portable, d));
     let a_fast = applied(F::M, F::N, |m| output::<_, F>(Portable, m));
@@ -138,7 +138,7 @@ fn convolve(
 }
 
 /// What the roundings of a tile may amount to, by output: `|A'| (|U| . |V|) |A|` with every sum over absolute values.
-fn magnitudes<F: Form>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
+fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
     let [b, g, a] = definition::<F>();
     let absolute = |m: &Matrix| -> Matrix { m.iter().map(|row| row.iter().map(|v| v.abs()).collect()).collect() };
     let (b, g, a) = (absolute(&b), absolute(&g), absolute(&a));

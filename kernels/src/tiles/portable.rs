@@ -1,0 +1,20 @@
+//! The tiles of the portable set: 16 xmm registers, two a vector, or what the build's target has.
+
+use super::Tiles;
+use crate::conv::{channel_lanes, pixel_lanes};
+use crate::peak::rounds;
+use crate::simd::Portable;
+use crate::winograd::algorithms_of;
+
+pub(super) static TILES: Tiles = Tiles {
+    conv: &[
+        // 4 accumulators, 1 weight, 1 pixel: 12 of 16.
+        channel_lanes::<Portable, 4, 1>("channel-lane 4x1").in_place(),
+        // 4 accumulators, 1 pixel, 1 weight: 12 of 16.
+        pixel_lanes::<Portable, 4, 1>("pixel-lane 4x1").in_place(),
+    ],
+    // 4 accumulators, 1 weight, 1 input: 12 of 16.
+    winograd: &algorithms_of::<Portable, 4, 1>(),
+    // 5 chains, 2 constants: 14 of 16.
+    peak: rounds::<Portable, 5>(),
+};
