@@ -1,7 +1,5 @@
 //! What a session is planned for.
 
-use std::sync::Arc;
-
 use googlenet_kernels::isa::{self, Isa};
 
 use crate::plan::Lent;
@@ -83,6 +81,8 @@ impl Options {
     /// such work takes. With one thread the session runs on the thread that calls it. rayon itself may allocate when it
     /// is called from outside the pool; runs from inside it allocate nothing.
     ///
+    /// Needs the feature `rayon`.
+    ///
     /// ```
     /// use googlenet::{Model, Options, rayon};
     /// use std::sync::Arc;
@@ -96,7 +96,8 @@ impl Options {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
+    #[cfg(feature = "rayon")]
+    pub fn pool(mut self, pool: std::sync::Arc<rayon::ThreadPool>) -> Self {
         self.threads = pool.current_num_threads().min(Self::MAX_THREADS);
         self.lent = Some(Lent::pool(pool));
         self
