@@ -7,23 +7,29 @@
 //!
 //! let model = Model::open("weights/demo.safetensors")?;
 //! let mut session = model.session(Options::new().threads(2))?;
-//! # #[cfg(feature = "cli")]
+//! # #[cfg(feature = "decode")]
 //! for prediction in session.classify(image::open("weights/chelsea.png")?.view(), 5)? {
 //!     println!("{:.3} {}", prediction.probability, prediction.label);
 //! }
 //! # Ok::<(), googlenet::Error>(())
 //! ```
+//!
+//! What needs a feature says so: `decode` brings [`image`]'s decoders, `import` the importers of other programs' weights,
+//! `mmap` the mapping of weight files, `rayon` sessions on a rayon pool, and `cli`, the default, the command with all of
+//! these.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs, unsafe_code)]
 
+#[cfg(feature = "mmap")]
 mod capi;
 mod engine;
 mod error;
 pub mod file;
 pub mod image;
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 pub mod import;
 pub mod model;
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 pub mod npy;
 mod plan;
 pub mod weights;
@@ -32,5 +38,6 @@ pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Se
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};
-/// The version of rayon whose pools [`Options::pool`] takes.
+/// The version of rayon whose pools [`Options::pool`] takes. Needs the feature `rayon`.
+#[cfg(feature = "rayon")]
 pub use rayon;

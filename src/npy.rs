@@ -9,6 +9,8 @@
 //!
 //! Files are hostile: the header is capped, read without recursion, and every key must stand there once.
 //!
+//! The module needs the feature `import`.
+//!
 //! Source: NumPy, "NEP 1: A simple file format for NumPy arrays".
 
 use std::io::{self, Read, Write};

@@ -1,5 +1,4 @@
 //! The command as a user meets it: exit codes, what goes to stdout and stderr, JSON, files whole or absent.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::io::Write;

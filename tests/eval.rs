@@ -1,5 +1,4 @@
 //! `googlenet eval` as a user meets it, on pictures made here: the photograph, mirrored, dimmed, enlarged.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::io::Read;

@@ -148,13 +148,13 @@ pub unsafe extern "C" fn googlenet_session_new(
         // SAFETY: null or valid, as the caller promises.
         let options = unsafe { SessionOptions::read(options) }?;
         let place = pointers::place(session, "session")?;
-        let has_threads = options.has_threads();
-        let made = if has_threads { make_aside(&model.model, options) } else { model.model.session(options) };
+        let starts_threads = options.starts_threads();
+        let made = if starts_threads { make_aside(&model.model, options) } else { model.model.session(options) };
         let made = made.map_err(Failure::of("options"))?;
         let handle = SessionHandle {
             busy: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            process: has_threads.then(std::process::id),
+            process: starts_threads.then(std::process::id),
             labels: model.labels.clone(),
             session: UnsafeCell::new(made),
         };

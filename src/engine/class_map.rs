@@ -74,8 +74,24 @@ impl Session {
         Some([h, w])
     }
 
-    /// Writes the map to `values` and returns the bias.
-    pub(crate) fn write_class_map(&self, image: usize, class: usize, values: &mut [f32]) -> Result<f32> {
+    /// Writes the values of [`Session::class_map`] to `values`, `[h, w]` as [`Session::class_map_shape`] has them, and
+    /// returns the bias.
+    ///
+    /// # Errors
+    /// [`Error::MapLength`] if `values` does not hold exactly `h * w` values, and those of [`Session::class_map`].
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut session = model.session(Options::new().class_maps(true))?;
+    /// session.run();
+    /// let mut values = [f32::NAN; 2 * 2];
+    /// let bias = session.write_class_map(0, 3, &mut values)?;
+    /// let map = session.class_map(0, 3)?;
+    /// assert_eq!((&map.values[..], map.bias), (&values[..], bias));
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn write_class_map(&self, image: usize, class: usize, values: &mut [f32]) -> Result<f32> {
         let below = |option, value, count: usize| match value < count {
             true => Ok(()),
             false => Err(Error::OutOfRange { option, value, least: 0, most: count - 1 }),

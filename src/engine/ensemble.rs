@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// as class 0: beside models of one class less it is left out, and the others' probabilities made to add up to 1.
 ///
 /// ```
-/// # #[cfg(feature = "cli")] {
+/// # #[cfg(feature = "decode")] {
 /// use googlenet::image::{self, Crops};
 /// use googlenet::{Ensemble, Model, Options};
 ///

@@ -55,6 +55,8 @@ impl Model {
     /// [`Model::pack`] wrote for the same plans a session uses the weights where they lie; of any other it packs them
     /// into memory of its own. Of a packed file only the header is checked: see [`Weights::verify`].
     ///
+    /// Needs the feature `mmap`.
+    ///
     /// # Safety
     /// Those of [`Weights::map`]: until the model, its clones and its sessions are dropped, nobody may write to the
     /// file or truncate it, neither this process nor any other. Replacing it by rename is harmless.
@@ -70,6 +72,7 @@ impl Model {
     /// assert_eq!(model.labels()[3], "cat");
     /// # Ok::<(), googlenet::Error>(())
     /// ```
+    #[cfg(feature = "mmap")]
     #[allow(unsafe_code, reason = "hands the caller's promise on to `Weights::map`")]
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self> {
         // SAFETY: the caller promises what `Weights::map` asks for.

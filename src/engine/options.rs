@@ -1,7 +1,5 @@
 //! What a session is planned for.
 
-use std::sync::Arc;
-
 use googlenet_kernels::isa::{self, Isa};
 
 use crate::plan::Lent;
@@ -83,6 +81,8 @@ impl Options {
     /// such work takes. With one thread the session runs on the thread that calls it. rayon itself may allocate when it
     /// is called from outside the pool; runs from inside it allocate nothing.
     ///
+    /// Needs the feature `rayon`.
+    ///
     /// ```
     /// use googlenet::{Model, Options, rayon};
     /// use std::sync::Arc;
@@ -96,7 +96,8 @@ impl Options {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
+    #[cfg(feature = "rayon")]
+    pub fn pool(mut self, pool: std::sync::Arc<rayon::ThreadPool>) -> Self {
         self.threads = pool.current_num_threads().min(Self::MAX_THREADS);
         self.lent = Some(Lent::pool(pool));
         self
@@ -175,13 +176,31 @@ impl Options {
         self
     }
 
-    /// How many threads will work on a run.
-    pub(crate) fn thread_count(&self) -> usize {
+    /// How many threads will work on a run, the caller's included.
+    ///
+    /// ```
+    /// use googlenet::Options;
+    ///
+    /// assert_eq!(Options::new().thread_count(), 1);
+    /// assert_eq!(Options::new().threads(3).thread_count(), 3);
+    /// ```
+    #[must_use]
+    pub fn thread_count(&self) -> usize {
         self.threads
     }
 
-    /// Whether a session will have threads of its own.
-    pub(crate) fn has_threads(&self) -> bool {
+    /// Whether a session made with these options starts threads of its own, which a `fork` would leave behind: with
+    /// one thread, or where the caller lends threads, it starts none.
+    ///
+    /// ```
+    /// use googlenet::Options;
+    ///
+    /// assert!(Options::new().threads(2).starts_threads());
+    /// assert!(!Options::new().starts_threads());
+    /// assert!(!Options::new().parallel_for(2, |count, body| (0..count).for_each(body)).starts_threads());
+    /// ```
+    #[must_use]
+    pub fn starts_threads(&self) -> bool {
         self.threads > 1 && self.lent.is_none()
     }
 

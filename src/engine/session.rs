@@ -219,7 +219,7 @@ impl Session {
     /// If the picture cannot be prepared: see [`image::prepare`].
     ///
     /// ```
-    /// # #[cfg(feature = "cli")] {
+    /// # #[cfg(feature = "decode")] {
     /// use googlenet::{Model, Options, image};
     ///
     /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new())?;

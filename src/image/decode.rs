@@ -12,7 +12,7 @@ use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader
 use super::Rgb8;
 use crate::{Error, Result, file};
 
-/// A picture of its own: rows of RGB8 without gaps.
+/// A picture of its own: rows of RGB8 without gaps. Needs the feature `decode`.
 #[derive(Clone)]
 pub struct Decoded {
     width: usize,
@@ -34,6 +34,8 @@ impl std::fmt::Debug for Decoded {
 }
 
 /// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels, as the file has them and as RGB8.
+///
+/// Needs the feature `decode`.
 ///
 /// # Errors
 ///
@@ -88,7 +90,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     Ok(Decoded { width, height, data: to_rgb8(picture) })
 }
 
-/// Reads and decodes a file; see [`decode`].
+/// Reads and decodes a file; see [`decode`]. Needs the feature `decode`.
 ///
 /// # Errors
 ///

@@ -7,7 +7,7 @@
 //! A [`Rule`] says how; a [`Preset`] is the rule of some weights' authors, and its resampling that of the library
 //! they used, bit for bit, because accuracies are measured with it: Pillow's, OpenCV's, TensorFlow 1's. (Of
 //! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize`.) Decoding stands behind the
-//! feature `cli`: a caller who has pixels already needs no decoder.
+//! feature `decode`: a caller who has pixels already needs no decoder.
 //!
 //! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
 
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 mod axis;
 mod crops;
-#[cfg(feature = "cli")]
+#[cfg(feature = "decode")]
 mod decode;
 mod normalise;
 mod opencv;
@@ -28,7 +28,7 @@ mod tensorflow;
 mod tests;
 
 pub use crops::{Crops, Cuts};
-#[cfg(feature = "cli")]
+#[cfg(feature = "decode")]
 pub use decode::{Decoded, decode, open};
 pub use rule::{Channels, Geometry, Preset, Rule};
 

@@ -159,7 +159,7 @@ fn what_makes_no_sense_is_refused() {
     prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
 }
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "decode")]
 mod decoding {
     use std::io::Cursor;
     use std::path::Path;

@@ -10,6 +10,8 @@
 //! All end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. What a
 //! file decides is the dialect, the number of classes and whether the auxiliary heads are there. Files are hostile:
 //! whatever is not understood is an error.
+//!
+//! The module needs the feature `import`.
 
 mod caffe;
 mod names;

@@ -20,6 +20,7 @@ impl Lent {
     }
 
     /// Over the threads of `pool`.
+    #[cfg(feature = "rayon")]
     pub(crate) fn pool(pool: Arc<rayon::ThreadPool>) -> Self {
         Self::new(move |count, body| pool.install(|| spread(0, count, body)))
     }
@@ -37,6 +38,7 @@ impl fmt::Debug for Lent {
 }
 
 /// `body(i)` for `start <= i < end`, halved and halved again: `join` keeps its jobs on the stack, so nothing allocates.
+#[cfg(feature = "rayon")]
 fn spread(start: usize, end: usize, body: Body<'_>) {
     match end - start {
         0 => (),
@@ -48,7 +50,7 @@ fn spread(start: usize, end: usize, body: Body<'_>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "rayon"))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -106,7 +106,7 @@ pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
 
 /// The same for another program's file, in which integers (I64) may stand between the weights, as PyTorch's counters
 /// do: they are held to the same layout, and left out of what is returned.
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<Header> {
     parse_as(bytes, Profile::Plain, true)
 }

@@ -7,6 +7,7 @@ use super::Profile;
 use super::view::{Storage, Weights};
 use crate::{Error, Result};
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 impl Weights {
@@ -14,6 +15,8 @@ impl Weights {
     /// only the header, as reading all of it would cost more than mapping saves: [`Weights::verify`] reads it.
     ///
     /// A page begins at a multiple of 64 bytes, so every tensor does.
+    ///
+    /// Needs the feature `mmap`.
     ///
     /// # Safety
     ///
@@ -43,6 +46,22 @@ impl Weights {
         Weights::new(Storage::Mapped(map), Profile::Strict)
     }
 }
+
+/// Brings `range` of the file in at once; the range is widened to whole pages.
+#[cfg(target_os = "linux")]
+pub(super) fn populate(map: &memmap2::Mmap, range: Range<usize>) {
+    let start = range.start / PAGE * PAGE;
+    // Linux before 5.14 refuses the advice; pages then come in as they are touched.
+    let _ = map.advise_range(memmap2::Advice::PopulateRead, start, range.end - start);
+}
+
+/// Elsewhere pages come in as they are touched.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn populate(_map: &memmap2::Mmap, _range: Range<usize>) {}
+
+/// A multiple of every page size there is.
+#[cfg(target_os = "linux")]
+const PAGE: usize = 64 * 1024;
 
 #[cfg(all(test, not(miri)))]
 mod tests {

@@ -23,6 +23,7 @@
 //! ```
 
 mod format;
+#[cfg(feature = "mmap")]
 #[allow(unsafe_code, reason = "a mapped file can change under us: the caller of `Weights::map` promises it does not")]
 mod map;
 #[cfg(test)]
@@ -31,10 +32,10 @@ mod view;
 mod write;
 
 pub use format::{Dtype, Entry, Header, Profile, parse};
-#[cfg(feature = "cli")] // for the importers
+#[cfg(feature = "import")]
 pub(crate) use format::{FORMAT, parse_foreign};
 pub(crate) use format::{PACKED, PACKING};
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};
 pub use write::{NewTensor, write};

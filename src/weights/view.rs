@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
@@ -133,7 +134,7 @@ impl Weights {
         let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
         let weights = Weights { storage, header, index };
         // Reading a mapped packed file for its hash would cost more than mapping it saves.
-        let lent = matches!(weights.storage, Storage::Mapped(_)) && weights.metadata().contains_key(PACKING);
+        let lent = weights.storage.is_mapped() && weights.metadata().contains_key(PACKING);
         if profile == Profile::Strict && !lent {
             weights.verify()?;
         }
@@ -195,13 +196,9 @@ impl Weights {
     /// is touched.
     pub(crate) fn populate_packed(&self) {
         let packed = || self.header.tensors.iter().filter(|tensor| tensor.name.starts_with(PACKED));
-        let (Storage::Mapped(map), Some(first), Some(last)) = (&self.storage, packed().next(), packed().next_back())
-        else {
-            return;
-        };
-        let start = first.range.start / PAGE * PAGE;
-        #[cfg(target_os = "linux")]
-        let _ = map.advise_range(memmap2::Advice::PopulateRead, start, last.range.end - start); // older than 5.14
+        if let (Some(first), Some(last)) = (packed().next(), packed().next_back()) {
+            self.storage.populate(first.range.start..last.range.end);
+        }
     }
 
     fn view<'a>(&'a self, entry: &'a Entry) -> Tensor<'a> {
@@ -304,6 +301,7 @@ fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
 pub(super) enum Storage {
     Owned(AlignedBytes),
     Static(&'static [u8]),
+    #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
 }
 
@@ -312,7 +310,26 @@ impl Storage {
         match self {
             Storage::Owned(bytes) => bytes.as_slice(),
             Storage::Static(bytes) => bytes,
+            #[cfg(feature = "mmap")]
             Storage::Mapped(map) => map,
+        }
+    }
+
+    fn is_mapped(&self) -> bool {
+        match self {
+            Storage::Owned(_) | Storage::Static(_) => false,
+            #[cfg(feature = "mmap")]
+            Storage::Mapped(_) => true,
+        }
+    }
+
+    /// Brings `range` of a mapped file in; what is in memory anyway stays as it is.
+    #[cfg_attr(not(feature = "mmap"), allow(unused_variables, reason = "nothing is mapped then"))]
+    fn populate(&self, range: Range<usize>) {
+        match self {
+            Storage::Owned(_) | Storage::Static(_) => (),
+            #[cfg(feature = "mmap")]
+            Storage::Mapped(map) => super::map::populate(map, range),
         }
     }
 }
@@ -372,7 +389,5 @@ pub(super) fn hash_text(hash: u128) -> String {
     format!("{hash:032x}")
 }
 
-/// A multiple of every page size there is.
-const PAGE: usize = 64 * 1024;
 /// 2 GiB less one byte; the largest network of the family takes 0.25 GiB.
 const MAX_FILE_BYTES: usize = i32::MAX as usize;

@@ -1,9 +1,7 @@
 //! The same weights on the same instruction set give the same bits, however the work is shared.
 
-use std::sync::Arc;
-
 use googlenet::model::{self, Dialect};
-use googlenet::{Options, Session, isa, rayon};
+use googlenet::{Options, Session, isa};
 
 const SIDE: usize = 64;
 
@@ -120,20 +118,25 @@ fn lent_threads_give_the_same_bits() {
                 assert_eq!(logits(options), expected, "lender {i}, {threads} threads, batch {batch}");
             }
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
-        let options = Options::new().batch(batch).pool(pool.into());
-        assert_eq!(logits(options), expected, "a pool, batch {batch}");
+        #[cfg(feature = "rayon")]
+        {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+            let options = Options::new().batch(batch).pool(pool.into());
+            assert_eq!(logits(options), expected, "a pool, batch {batch}");
+        }
     }
 }
 
 /// A barrier would wait for ever here: several runs at once on a pool that has fewer threads than each is planned for.
+#[cfg(feature = "rayon")]
 #[test]
 fn sessions_that_share_a_pool_do_not_block_each_other() {
     if !cfg!(target_arch = "x86_64") {
         return; // nothing here is an instruction set's own, and emulated it takes minutes
     }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
-    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool"));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+    let pool = std::sync::Arc::new(pool);
     let session = |_| model.session(Options::new().pool(pool.clone()).threads(4)).expect("a session");
     let mut sessions: Vec<_> = (0..6).map(session).collect();
     let mut alone = model.session(Options::new()).expect("a session");

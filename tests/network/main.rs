@@ -1,7 +1,7 @@
 //! The whole network: each layer against its definition, the ways weights are loaded against each other, the real
 //! weights against their reference and photographs.
 //!
-//! What decodes pictures or imports weights needs the feature `cli`.
+//! Modules that need a feature of the library are there only with it.
 
 mod bits;
 mod class_maps;
@@ -9,12 +9,12 @@ mod ensembles;
 mod hashes;
 mod heads;
 mod layers;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "decode", feature = "mmap"))]
 mod loading;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "decode", feature = "import"))]
 mod photographs;
 mod random;
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 mod real;
-#[cfg(feature = "cli")]
+#[cfg(feature = "import")]
 mod reference;
