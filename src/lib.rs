@@ -17,7 +17,7 @@
 
 mod capi;
 mod engine;
-mod error;
+pub mod error;
 pub mod file;
 pub mod image;
 #[cfg(feature = "cli")]
