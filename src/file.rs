@@ -12,41 +12,43 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::FileError;
 use crate::{Error, Result};
 
 /// Reads the file at `path`, of at most `limit` bytes; a device or pipe without an end is refused, too.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] or [`Error::FileTooLarge`].
+/// [`FileError::Io`] or [`FileError::TooLarge`].
 ///
 /// ```
-/// use googlenet::{Error, file};
+/// use googlenet::{Error, error::FileError, file};
 ///
 /// assert_eq!(file::read("weights/demo.safetensors", 16 << 20)?[8], b'{');
-/// assert!(matches!(file::read("weights/demo.safetensors", 1000), Err(Error::FileTooLarge { limit: 1000, .. })));
+/// let refused = file::read("weights/demo.safetensors", 1000);
+/// assert!(matches!(refused, Err(Error::File(FileError::TooLarge { limit: 1000, .. }))));
 /// # Ok::<(), Error>(())
 /// ```
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
-    let too_large = || Error::FileTooLarge { path: path.to_owned(), limit };
+    let io = |source| FileError::Io { action: "read", path: path.to_owned(), source };
+    let too_large = || FileError::TooLarge { path: path.to_owned(), limit };
     let file = File::open(path).map_err(io)?;
     // What has no end has no length either: it only saves growing.
     let len = file.metadata().map_err(io)?.len();
     if len > limit {
-        return Err(too_large());
+        return Err(too_large().into());
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len as usize).map_err(|_| io(io::ErrorKind::OutOfMemory.into()))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+    if bytes.len() as u64 > limit { Err(too_large().into()) } else { Ok(bytes) }
 }
 
 /// A file that gets its name only when it is complete; dropped before, it leaves nothing.
 ///
 /// ```
-/// use googlenet::{Error, file::NewFile};
+/// use googlenet::{Error, error::FileError, file::NewFile};
 /// use std::io::Write;
 ///
 /// # let folder = tempfile::tempdir()?;
@@ -57,7 +59,7 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
 ///     file.commit(force)?;
 /// }
 /// let file = NewFile::create(&path)?;
-/// assert!(matches!(file.commit(false), Err(Error::TargetExists { .. })));
+/// assert!(matches!(file.commit(false), Err(Error::File(FileError::TargetExists { .. }))));
 /// assert_eq!(std::fs::read(&path)?, b"values");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -74,12 +76,12 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if nothing can be made beside `target`.
+    /// [`FileError::Io`] if nothing can be made beside `target`.
     pub fn create(target: impl AsRef<Path>) -> Result<Self> {
         let target = target.as_ref().to_owned();
         match Temporary::create(&target) {
             Ok((temporary, file)) => Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, file), temporary }),
-            Err(source) => Err(Error::Io { action: "create a temporary file for", path: target, source }),
+            Err(source) => Err(FileError::Io { action: "create a temporary file for", path: target, source }.into()),
         }
     }
 
@@ -88,23 +90,23 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// [`Error::TargetExists`] or [`Error::Io`]; nothing new is there then.
+    /// [`FileError::TargetExists`] or [`FileError::Io`]; nothing new is there then.
     pub fn commit(self, force: bool) -> Result<()> {
         let Self { target, out, temporary } = self;
         let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         let named = match written {
             Ok(()) => temporary.publish(&target, force),
-            Err(source) => return Err(Error::Io { action: "write", path: target, source }),
+            Err(source) => return Err(FileError::Io { action: "write", path: target, source }.into()),
         };
         named.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists if !force => Error::TargetExists { path: target },
-            _ => Error::Io { action: "create", path: target, source },
+            io::ErrorKind::AlreadyExists if !force => FileError::TargetExists { path: target }.into(),
+            _ => FileError::Io { action: "create", path: target, source }.into(),
         })
     }
 
     /// What the system refused while `self` was written.
     pub(crate) fn write_error(&self, source: io::Error) -> Error {
-        Error::Io { action: "write", path: self.target.clone(), source }
+        FileError::Io { action: "write", path: self.target.clone(), source }.into()
     }
 }
 
@@ -178,10 +180,13 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, b"12345678").expect("written");
         assert_eq!(read(&path, 8).expect("as long as the limit"), b"12345678");
-        assert!(matches!(read(&path, 7), Err(Error::FileTooLarge { limit: 7, .. })));
-        assert!(matches!(read(folder.path(), 7), Err(Error::Io { action: "read", .. } | Error::FileTooLarge { .. })));
+        assert!(matches!(read(&path, 7), Err(Error::File(FileError::TooLarge { limit: 7, .. }))));
+        assert!(matches!(
+            read(folder.path(), 7),
+            Err(Error::File(FileError::Io { action: "read", .. } | FileError::TooLarge { .. }))
+        ));
         if cfg!(unix) {
-            assert!(matches!(read("/dev/zero", 1000), Err(Error::FileTooLarge { limit: 1000, .. })));
+            assert!(matches!(read("/dev/zero", 1000), Err(Error::File(FileError::TooLarge { limit: 1000, .. }))));
         }
     }
 

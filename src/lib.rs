@@ -23,7 +23,7 @@
 #[cfg(feature = "mmap")]
 mod capi;
 mod engine;
-mod error;
+pub mod error;
 pub mod file;
 pub mod image;
 #[cfg(feature = "import")]

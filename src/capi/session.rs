@@ -11,6 +11,7 @@ use super::model::{ModelHandle, label_of};
 use super::options::{SessionOptions, number};
 use super::pointers;
 use super::status::{self, Failure, Status, border};
+use crate::error::SessionError;
 use crate::{Error, Model, Options, Result, Session, image};
 
 /// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
@@ -488,8 +489,8 @@ pub unsafe extern "C" fn googlenet_session_class_map(
         let values = unsafe { pointers::slice_mut(values, length, "values") }?;
         let own: Result<f32> = session.write_class_map(batch_index, class_index, values);
         let own = own.map_err(|error| match error {
-            Error::MapLength { .. } => Failure::of("length")(error),
-            Error::OutOfRange { .. } => Failure::of("class_index")(error),
+            Error::Session(SessionError::MapLength { .. }) => Failure::of("length")(error),
+            Error::Session(SessionError::OutOfRange { .. }) => Failure::of("class_index")(error),
             error => error.into(),
         })?;
         // SAFETY: null or may be written.
@@ -504,7 +505,7 @@ pub unsafe extern "C" fn googlenet_session_class_map(
 fn make_aside(model: &Model, options: Options) -> Result<Session> {
     let (model, threads) = (model.clone(), options.thread_count());
     let maker = std::thread::Builder::new().name("googlenet-maker".into()).spawn(move || model.session(options));
-    let maker = maker.map_err(|source| Error::Threads { threads, source: source.into() })?;
+    let maker = maker.map_err(|source| SessionError::Threads { threads, source: source.into() })?;
     maker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 

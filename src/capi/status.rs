@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use super::pointers;
 use crate::Error;
+use crate::error::{FileError, PictureError, PrepareError, SessionError};
 
 /// What a call answers. Values keep their meaning; later versions may add some.
 #[repr(C)]
@@ -85,60 +86,23 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let status = match error {
-            Error::Io { .. } => GOOGLENET_ERR_IO,
-            Error::Threads { .. } => GOOGLENET_ERR_THREADS,
-            Error::InstructionSet { .. } => GOOGLENET_ERR_ISA,
-            Error::UnknownLayer { .. } | Error::NoClassMaps => GOOGLENET_ERR_LAYER,
-            Error::PictureTooShort { .. } | Error::InputLength { .. } | Error::MapLength { .. } => GOOGLENET_ERR_LENGTH,
-            Error::OutOfRange { .. }
-            | Error::TooManyPixels { .. }
-            | Error::PictureEmpty { .. }
-            | Error::PictureStride { .. }
-            | Error::HeadSide { .. }
-            | Error::NotAPicture
-            | Error::PictureTruncated { .. }
-            | Error::PictureTooLarge { .. }
-            | Error::PictureDamaged { .. }
-            | Error::Crop { .. }
-            | Error::Normalisation { .. } => GOOGLENET_ERR_ARGUMENT,
-            // Of weights.
-            Error::FileTooLarge { .. }
-            | Error::TargetExists { .. }
-            | Error::Truncated { .. }
-            | Error::HeaderTooLong { .. }
-            | Error::HeaderStart { .. }
-            | Error::HeaderSyntax { .. }
-            | Error::DuplicateKey { .. }
-            | Error::TooMany { .. }
-            | Error::TensorName { .. }
-            | Error::TensorType { .. }
-            | Error::TensorShape { .. }
-            | Error::TensorOffsets { .. }
-            | Error::TensorLength { .. }
-            | Error::TensorOverlap { .. }
-            | Error::Misaligned { .. }
-            | Error::Gap { .. }
-            | Error::Padding { .. }
-            | Error::HashMismatch { .. }
-            | Error::MetadataMissing { .. }
-            | Error::MetadataValue { .. }
-            | Error::HalfRange { .. }
-            | Error::MissingTensor { .. }
-            | Error::UnexpectedTensor { .. }
-            | Error::WrongShape { .. }
-            | Error::UnknownDialect { .. }
-            | Error::LabelCount { .. }
-            | Error::ClassCounts { .. }
-            | Error::NotAModel { .. }
-            | Error::Safetensors { .. }
-            | Error::Archive { .. }
-            | Error::NodeMismatch { .. }
-            | Error::UnexpectedNode { .. }
-            | Error::Graph { .. }
-            | Error::ElementType { .. }
-            | Error::DataLength { .. }
-            | Error::ExternalData { .. } => GOOGLENET_ERR_MODEL,
+        let status = match &error {
+            Error::File(FileError::Io { .. }) => GOOGLENET_ERR_IO,
+            Error::File(_) | Error::Weights(_) | Error::Tensor(_) | Error::Model(_) | Error::Import(_) => {
+                GOOGLENET_ERR_MODEL
+            }
+            Error::Picture(PictureError::TooShort { .. }) => GOOGLENET_ERR_LENGTH,
+            Error::Prepare(PrepareError::InputLength { .. }) => GOOGLENET_ERR_LENGTH,
+            Error::Picture(_) | Error::Prepare(_) => GOOGLENET_ERR_ARGUMENT,
+            Error::Session(error) => match error {
+                SessionError::Threads { .. } => GOOGLENET_ERR_THREADS,
+                SessionError::InstructionSet { .. } => GOOGLENET_ERR_ISA,
+                SessionError::UnknownLayer { .. } | SessionError::NoClassMaps => GOOGLENET_ERR_LAYER,
+                SessionError::MapLength { .. } => GOOGLENET_ERR_LENGTH,
+                SessionError::OutOfRange { .. }
+                | SessionError::TooManyPixels { .. }
+                | SessionError::HeadSide { .. } => GOOGLENET_ERR_ARGUMENT,
+            },
         };
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);

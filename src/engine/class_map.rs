@@ -8,8 +8,9 @@
 //! ```
 
 use super::Session;
+use crate::Result;
+use crate::error::{SessionError, TensorError};
 use crate::model::{Graph, Op, Place};
-use crate::{Error, Result};
 
 /// How much each place of a picture speaks for a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +48,8 @@ impl Session {
     /// At the input side 224 a map has 7x7 places, each 32 pixels of the input from the next.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if there is no such image or class, [`Error::NoClassMaps`] if they were not asked for.
+    /// [`SessionError::OutOfRange`] if there is no such image or class, [`SessionError::NoClassMaps`] if they were not
+    /// asked for.
     ///
     /// ```
     /// # use googlenet::{Model, Options};
@@ -62,7 +64,7 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn class_map(&self, image: usize, class: usize) -> Result<ClassMap> {
-        let [h, w] = self.class_map_shape().ok_or(Error::NoClassMaps)?;
+        let [h, w] = self.class_map_shape().ok_or(SessionError::NoClassMaps)?;
         let mut values = vec![0.0; h * w];
         let bias = self.write_class_map(image, class, &mut values)?;
         Ok(ClassMap { shape: [h, w], values, bias })
@@ -94,20 +96,20 @@ impl Session {
     pub fn write_class_map(&self, image: usize, class: usize, values: &mut [f32]) -> Result<f32> {
         let below = |option, value, count: usize| match value < count {
             true => Ok(()),
-            false => Err(Error::OutOfRange { option, value, least: 0, most: count - 1 }),
+            false => Err(SessionError::OutOfRange { option, value, least: 0, most: count - 1 }),
         };
-        let (output, head) = self.map_output().zip(self.head.as_ref()).ok_or(Error::NoClassMaps)?;
+        let (output, head) = self.map_output().zip(self.head.as_ref()).ok_or(SessionError::NoClassMaps)?;
         below("image", image, self.batch())?;
         below("class", class, self.model.network.classes)?;
         let tensor = |kind: &str| {
             let name = format!("{}.{kind}", head.classifier);
             let tensor = self.model.weights.tensor(&name);
-            Ok(tensor.ok_or(Error::MissingTensor { tensor: name })?.to_f32())
+            tensor.map(|tensor| tensor.to_f32()).ok_or(TensorError::Missing { tensor: name })
         };
         let (weights, biases) = (tensor("weight")?, tensor("bias")?);
         let [c, h, w] = output.shape;
         if values.len() != h * w {
-            return Err(Error::MapLength { expected: h * w, found: values.len() });
+            return Err(SessionError::MapLength { expected: h * w, found: values.len() }.into());
         }
         values.fill(0.0);
         let x = &output.values[image * c * h * w..][..c * h * w];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{ModelError, WeightsError};
 use crate::image::{Channels, Geometry, Rule};
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
 use crate::{Error, Result};
@@ -35,9 +36,9 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownDialect`]; [`Error::MetadataMissing`] or [`Error::MetadataValue`], naming the first of `dialect`,
-    /// `input_side`, `channels`, `mean`, `std`, `resize`, `geometry`, `labels` that is missing, the last two aside, or
-    /// cannot be used.
+    /// [`ModelError::UnknownDialect`]; [`WeightsError::MetadataMissing`] or [`WeightsError::MetadataValue`], naming the
+    /// first of `dialect`, `input_side`, `channels`, `mean`, `std`, `resize`, `geometry`, `labels` that is missing, the
+    /// last two aside, or cannot be used.
     pub fn read(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let metadata = Metadata(metadata);
         let dialect = metadata.dialect()?;
@@ -69,14 +70,17 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownDialect`], or [`Error::LabelCount`] where there are labels, but not one for each class.
+    /// [`ModelError::UnknownDialect`], or [`ModelError::LabelCount`] where there are labels, but not one for each
+    /// class.
     pub fn fits(&self, network: &Network) -> Result<()> {
         if self.dialect != network.dialect {
             let dialect = self.dialect.name().to_owned();
-            return Err(Error::UnknownDialect { dialect, known: vec![network.dialect.name()] });
+            return Err(ModelError::UnknownDialect { dialect, known: vec![network.dialect.name()] }.into());
         }
         match (self.labels.len(), network.classes) {
-            (labels, classes) if labels != 0 && labels != classes => Err(Error::LabelCount { labels, classes }),
+            (labels, classes) if labels != 0 && labels != classes => {
+                Err(ModelError::LabelCount { labels, classes }.into())
+            }
             _ => Ok(()),
         }
     }
@@ -86,17 +90,18 @@ struct Metadata<'a>(&'a BTreeMap<String, String>);
 
 impl<'a> Metadata<'a> {
     fn value(&self, key: &'static str) -> Result<&'a str> {
-        self.0.get(key).map(String::as_str).ok_or(Error::MetadataMissing { key })
+        self.0.get(key).map(String::as_str).ok_or(WeightsError::MetadataMissing { key }.into())
     }
 
     fn dialect(&self) -> Result<Dialect> {
         let name = self.value("dialect")?;
         let known = || Dialect::ALL.map(Dialect::name).to_vec();
-        Dialect::from_name(name).ok_or_else(|| Error::UnknownDialect { dialect: name.to_owned(), known: known() })
+        Dialect::from_name(name)
+            .ok_or_else(|| Error::Model(ModelError::UnknownDialect { dialect: name.to_owned(), known: known() }))
     }
 
     fn unusable(&self, key: &'static str, expected: &'static str) -> Error {
-        Error::MetadataValue { key, value: self.0.get(key).cloned().unwrap_or_default(), expected }
+        WeightsError::MetadataValue { key, value: self.0.get(key).cloned().unwrap_or_default(), expected }.into()
     }
 
     fn pixels(&self, key: &'static str, least: usize, most: usize, expected: &'static str) -> Result<usize> {
@@ -167,7 +172,9 @@ mod tests {
                 let mut metadata = metadata();
                 metadata.insert(name.to_owned(), (*text).to_owned());
                 match Description::read(&metadata) {
-                    Err(Error::MetadataValue { key, value, .. }) => assert_eq!((key, &value[..]), (name, *text)),
+                    Err(Error::Weights(WeightsError::MetadataValue { key, value, .. })) => {
+                        assert_eq!((key, &value[..]), (name, *text))
+                    }
                     other => panic!("{name}={text:?}: {other:?}"),
                 }
             }
@@ -178,7 +185,10 @@ mod tests {
             match Description::read(&metadata) {
                 Ok(description) if name == "labels" => assert!(description.labels.is_empty()),
                 Ok(description) => assert_eq!(description, expected, "{name}"),
-                Err(error) => assert!(matches!(error, Error::MetadataMissing { key } if key == name), "{error}"),
+                Err(error) => assert!(
+                    matches!(error, Error::Weights(WeightsError::MetadataMissing { key }) if key == name),
+                    "{error}"
+                ),
             }
         }
     }
@@ -188,12 +198,12 @@ mod tests {
         let mut description = Description::read(&metadata()).expect("as described");
         assert!(description.fits(&googlenet(2)).is_ok());
         let fits = description.fits(&googlenet(3));
-        assert!(matches!(fits, Err(Error::LabelCount { labels: 2, classes: 3 })), "{fits:?}");
+        assert!(matches!(fits, Err(Error::Model(ModelError::LabelCount { labels: 2, classes: 3 }))), "{fits:?}");
         description.labels.clear();
         assert!(description.fits(&googlenet(3)).is_ok());
         description.dialect = Dialect::Torchvision;
         assert!(description.fits(&Dialect::Torchvision.network(3)).is_ok());
         let fits = description.fits(&googlenet(3));
-        assert!(matches!(fits, Err(Error::UnknownDialect { known, .. }) if known == ["bvlc"]));
+        assert!(matches!(fits, Err(Error::Model(ModelError::UnknownDialect { known, .. })) if known == ["bvlc"]));
     }
 }

@@ -4,9 +4,10 @@ use std::mem;
 
 use super::session::{Prediction, most_likely};
 use super::{Model, Options, Session};
+use crate::Result;
+use crate::error::{ModelError, SessionError};
 use crate::image::{Crops, Cuts, Rgb8, Rule};
 use crate::model::Dialect;
-use crate::{Error, Result};
 
 /// Models that classify a picture's crops together: probabilities are averaged over crops and models.
 ///
@@ -50,13 +51,13 @@ impl Ensemble {
     /// Plans a session for each model. Of `options` all counts but the batch, which follows from `crops`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] without models, [`Error::ClassCounts`] if they have not as many classes, or an error of
-    /// [`Model::session`]. That the classes are the same, in one order, the caller knows: labels are the first's that
-    /// has some, and may be spelled differently.
+    /// [`SessionError::OutOfRange`] without models, [`ModelError::ClassCounts`] if they have not as many classes, or an
+    /// error of [`Model::session`]. That the classes are the same, in one order, the caller knows: labels are the
+    /// first's that has some, and may be spelled differently.
     pub fn new(models: &[Model], crops: Crops, options: Options) -> Result<Self> {
         if models.is_empty() || models.len() > Self::MAX_MODELS {
             let (value, most) = (models.len(), Self::MAX_MODELS);
-            return Err(Error::OutOfRange { option: "number of models", value, least: 1, most });
+            return Err(SessionError::OutOfRange { option: "number of models", value, least: 1, most }.into());
         }
         let counts = || models.iter().map(|model| model.network().classes);
         let classes = counts().min().expect("there is one");
@@ -65,7 +66,7 @@ impl Ensemble {
             let skip = match network.classes - classes {
                 0 => 0,
                 1 if network.dialect == Dialect::TfSlim => 1,
-                _ => return Err(Error::ClassCounts { least: classes, other: network.classes }),
+                _ => return Err(ModelError::ClassCounts { least: classes, other: network.classes }.into()),
             };
             let side = options.side.unwrap_or(model.side());
             let batch = batch(crops.count(), options.threads, Options::MAX_PIXELS / side.saturating_mul(side).max(1));

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Description, Options, Session};
+use crate::Result;
+use crate::error::{SessionError, TensorError};
 use crate::image::Rule;
 use crate::model::{Dialect, Network};
 use crate::plan::Cache;
 use crate::weights::{PACKED, PACKING, Weights};
-use crate::{Error, Result};
 
 /// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
 ///
@@ -39,10 +40,10 @@ impl Model {
     /// tensors are not exactly the network's.
     ///
     /// ```
-    /// use googlenet::{Error, Model};
+    /// use googlenet::{Error, Model, error::FileError};
     ///
     /// assert_eq!(Model::open("weights/demo.safetensors")?.labels()[3], "cat");
-    /// assert!(matches!(Model::open("no such file"), Err(Error::Io { .. })));
+    /// assert!(matches!(Model::open("no such file"), Err(Error::File(FileError::Io { .. }))));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -154,13 +155,13 @@ impl Model {
     /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
     ///
     /// ```
-    /// use googlenet::{Error, Model, Options};
+    /// use googlenet::{Error, Model, Options, error::SessionError};
     ///
     /// let model = Model::open("weights/demo.safetensors")?;
     /// let session = model.session(Options::new().threads(2).batch(4))?;
     /// assert_eq!((session.threads(), session.batch(), session.side()), (2, 4, 64));
     /// let refused = model.session(Options::new().endpoint("inception_9z/output"));
-    /// assert!(matches!(refused, Err(Error::UnknownLayer { .. })));
+    /// assert!(matches!(refused, Err(Error::Session(SessionError::UnknownLayer { .. }))));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn session(&self, options: Options) -> Result<Session> {
@@ -173,7 +174,7 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     if (MIN_SIDE..=MAX_SIDE).contains(&side) {
         return Ok(());
     }
-    Err(Error::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE })
+    Err(SessionError::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE }.into())
 }
 
 /// As many as the classifier's bias, the last tensor of every dialect, has elements.
@@ -181,8 +182,8 @@ fn classes(weights: &Weights) -> Result<usize> {
     let (tensor, _) = Dialect::Bvlc.network(1).parameters().pop().expect("the table has tensors");
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
         Some(&[classes]) => Ok(classes),
-        Some(found) => Err(Error::wrong_shape(tensor, &[None], found)),
-        None => Err(Error::MissingTensor { tensor }),
+        Some(found) => Err(TensorError::wrong_shape(tensor, &[None], found).into()),
+        None => Err(TensorError::Missing { tensor }.into()),
     }
 }
 
@@ -190,17 +191,17 @@ fn classes(weights: &Weights) -> Result<usize> {
 fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
     let expected = network.parameters();
     for (name, shape) in &expected {
-        let tensor = weights.tensor(name).ok_or_else(|| Error::MissingTensor { tensor: name.clone() })?;
+        let tensor = weights.tensor(name).ok_or_else(|| TensorError::Missing { tensor: name.clone() })?;
         if tensor.shape() != shape {
             let shape: Vec<_> = shape.iter().copied().map(Some).collect();
-            return Err(Error::wrong_shape(name.clone(), &shape, tensor.shape()));
+            return Err(TensorError::wrong_shape(name.clone(), &shape, tensor.shape()).into());
         }
     }
     // What is packed is looked at when a plan wants it.
     let packed = weights.metadata().contains_key(PACKING);
     let known = |name: &str| expected.iter().any(|(own, _)| own == name) || (packed && name.starts_with(PACKED));
     match weights.tensors().find(|tensor| !known(tensor.name())) {
-        Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.name().into() }),
+        Some(tensor) => Err(TensorError::Unexpected { tensor: tensor.name().into() }.into()),
         None => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use googlenet_kernels::isa::{self, Isa};
 
+use crate::error::SessionError;
 use crate::plan::Lent;
 use crate::{Error, Result};
 
@@ -215,10 +216,12 @@ impl Options {
 }
 
 fn named(name: &str) -> Result<Isa> {
-    isa::detected().find(|isa| isa.name() == name).ok_or_else(|| Error::InstructionSet {
-        name: name.into(),
-        known: isa::NAMES.contains(&name),
-        available: isa::detected().map(Isa::name).collect(),
+    isa::detected().find(|isa| isa.name() == name).ok_or_else(|| {
+        Error::Session(SessionError::InstructionSet {
+            name: name.into(),
+            known: isa::NAMES.contains(&name),
+            available: isa::detected().map(Isa::name).collect(),
+        })
     })
 }
 
@@ -232,10 +235,16 @@ mod tests {
             assert_eq!(named(isa.name()).expect("detected"), isa);
         }
         for name in ["", "AVX2", "sse9"] {
-            assert!(matches!(named(name), Err(Error::InstructionSet { known: false, .. })), "{name}");
+            assert!(
+                matches!(named(name), Err(Error::Session(SessionError::InstructionSet { known: false, .. }))),
+                "{name}"
+            );
         }
         let absent = isa::NAMES.into_iter().find(|&name| isa::detected().all(|isa| isa.name() != name));
         let absent = absent.expect("no CPU has all sets");
-        assert!(matches!(named(absent), Err(Error::InstructionSet { known: true, .. })), "{absent}");
+        assert!(
+            matches!(named(absent), Err(Error::Session(SessionError::InstructionSet { known: true, .. }))),
+            "{absent}"
+        );
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::model::check_side;
 use super::{Model, Options};
+use crate::Result;
+use crate::error::SessionError;
 use crate::plan;
 use crate::weights::{Dtype, NewTensor, PACKED, PACKING, write};
-use crate::{Error, Result};
 
 impl Model {
     /// Writes a packed weight file to `path`: these weights, and again as sessions of `options` want them, so that
@@ -36,7 +37,7 @@ impl Model {
         check_side(side)?;
         if !(1..=Options::MAX_THREADS).contains(&options.threads) {
             let (value, most) = (options.threads, Options::MAX_THREADS);
-            return Err(Error::OutOfRange { option: "threads", value, least: 1, most });
+            return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
         // A mapped packed file was not read for its hash, and the new file gets one of its own.
         self.weights().verify()?;

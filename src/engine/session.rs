@@ -8,10 +8,11 @@ use super::Options;
 use super::class_map::{self, Head};
 use super::model::{Inner, check_side};
 use super::names;
+use crate::Result;
+use crate::error::SessionError;
 use crate::image::{self, Rgb8, Rule};
 use crate::model::{Graph, Network, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
-use crate::{Error, Result};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
 ///
@@ -74,7 +75,7 @@ fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'s
     let asked = |head: &&str| endpoints.iter().any(|endpoint| is_of(endpoint, head));
     let heads: Vec<_> = network.heads().into_iter().filter(asked).collect();
     match heads.iter().find(|head| !network.head_fits(head, side)) {
-        Some(head) => Err(Error::HeadSide { head, side }),
+        Some(head) => Err(SessionError::HeadSide { head, side }.into()),
         None => Ok(heads),
     }
 }
@@ -92,14 +93,14 @@ impl Session {
     pub(super) fn new(model: Arc<Inner>, options: Options) -> Result<Self> {
         let in_range = |option, value, most| match value {
             1.. if value <= most => Ok(()),
-            _ => Err(Error::OutOfRange { option, value, least: 1, most }),
+            _ => Err(SessionError::OutOfRange { option, value, least: 1, most }),
         };
         in_range("threads", options.threads, Options::MAX_THREADS)?;
         in_range("batch", options.batch, Options::MAX_BATCH)?;
         let side = options.side.unwrap_or(model.description.side);
         check_side(side)?;
         if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
-            return Err(Error::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS });
+            return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }
         let isa = options.resolve_isa()?;
         let mut graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
@@ -110,7 +111,7 @@ impl Session {
         let mut outputs: Vec<(Option<String>, Place)> =
             [logits, probabilities].map(|node| (Some(node.name.clone()), node.output)).into();
         for name in &options.endpoints {
-            let place = names::find(&graph, name).ok_or_else(|| Error::UnknownLayer { layer: name.clone() })?;
+            let place = names::find(&graph, name).ok_or_else(|| SessionError::UnknownLayer { layer: name.clone() })?;
             if !outputs.iter().any(|(known, _)| known.as_ref() == Some(name)) {
                 outputs.push((Some(name.clone()), place));
             }

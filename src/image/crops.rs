@@ -15,8 +15,9 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::rule::Pixels;
 use super::{Geometry, Rgb8, Rule, check, normalise, tensorflow};
+use crate::Result;
+use crate::error::SessionError;
 use crate::model::MAX_SIDE;
-use crate::{Error, Result};
 
 /// Which parts of a picture are looked at.
 ///
@@ -117,7 +118,7 @@ impl Cuts {
     pub(crate) fn with(mut self, image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
         check(rule, side)?;
         if side > MAX_SIDE {
-            return Err(Error::OutOfRange { option: "input side", value: side, least: 1, most: MAX_SIDE });
+            return Err(SessionError::OutOfRange { option: "input side", value: side, least: 1, most: MAX_SIDE }.into());
         }
         self.side = side;
         self.cuts.clear();

@@ -10,7 +10,8 @@ use std::path::Path;
 use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
 
 use super::Rgb8;
-use crate::{Error, Result, file};
+use crate::error::PictureError;
+use crate::{Result, file};
 
 /// A picture of its own: rows of RGB8 without gaps. Needs the feature `decode`.
 #[derive(Clone)]
@@ -39,26 +40,26 @@ impl std::fmt::Debug for Decoded {
 ///
 /// # Errors
 ///
-/// [`Error::NotAPicture`], [`Error::PictureTruncated`], [`Error::PictureTooLarge`], or [`Error::PictureDamaged`]
+/// [`PictureError::NotAPicture`], [`PictureError::Truncated`], [`PictureError::TooLarge`], or [`PictureError::Damaged`]
 /// for whatever else the decoder refuses.
 ///
 /// ```
-/// use googlenet::{Error, image};
+/// use googlenet::{Error, error::PictureError, image};
 ///
 /// let photograph = image::decode(&std::fs::read("weights/chelsea.png")?)?;
 /// assert_eq!((photograph.view().width(), photograph.view().height()), (451, 300));
-/// assert!(matches!(image::decode(b"GIF89a"), Err(Error::NotAPicture)));
+/// assert!(matches!(image::decode(b"GIF89a"), Err(Error::Picture(PictureError::NotAPicture))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     let format = match bytes {
         [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
-        _ => return Err(Error::NotAPicture),
+        _ => return Err(PictureError::NotAPicture.into()),
     };
     // The JPEG decoder fills up what is missing without a word.
     if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
-        return Err(Error::PictureTruncated { length: bytes.len() });
+        return Err(PictureError::Truncated { length: bytes.len() }.into());
     }
     let reader = || {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -70,22 +71,22 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
         reader
     };
     let failed = |error| match error {
-        DecoderError::Limits(_) => Error::PictureTooLarge { source: error.into() },
+        DecoderError::Limits(_) => PictureError::TooLarge { source: error.into() },
         DecoderError::IoError(ref io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::PictureTruncated { length: bytes.len() }
+            PictureError::Truncated { length: bytes.len() }
         }
-        error => Error::PictureDamaged { source: error.into() },
+        error => PictureError::Damaged { source: error.into() },
     };
     // The decoder counts its own bytes; grey becomes three times as many.
     let (width, height) = reader().into_dimensions().map_err(failed)?;
     if 3 * u64::from(width) * u64::from(height) > MAX_BYTES {
         let source = format!("{width}x{height} pixels take more than {MAX_BYTES} bytes");
-        return Err(Error::PictureTooLarge { source: source.into() });
+        return Err(PictureError::TooLarge { source: source.into() }.into());
     }
     let picture = reader().decode().map_err(failed)?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
-        return Err(Error::PictureEmpty { width, height });
+        return Err(PictureError::Empty { width, height }.into());
     }
     Ok(Decoded { width, height, data: to_rgb8(picture) })
 }
@@ -94,8 +95,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] where the file cannot be read, [`Error::FileTooLarge`] where it is longer than 512 MiB, or an error
-/// of [`decode`].
+/// An error of [`file::read`] where the file cannot be read or is longer than 512 MiB, or one of [`decode`].
 ///
 /// ```
 /// let photograph = googlenet::image::open("weights/chelsea.png")?;

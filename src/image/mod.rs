@@ -13,7 +13,8 @@
 
 use std::fmt;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{PictureError, PrepareError};
 
 mod axis;
 mod crops;
@@ -48,27 +49,28 @@ impl<'a> Rgb8<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::PictureEmpty`] where a side is 0, [`Error::PictureStride`] where a row does not fit its stride,
-    /// [`Error::PictureTooShort`] where `data` ends before the last pixel.
+    /// [`PictureError::Empty`] where a side is 0, [`PictureError::Stride`] where a row does not fit its stride,
+    /// [`PictureError::TooShort`] where `data` ends before the last pixel.
     ///
     /// ```
-    /// use googlenet::{Error, image::Rgb8};
+    /// use googlenet::{Error, error::PictureError, image::Rgb8};
     ///
     /// let pixels = [0; 2 * 12]; // two rows of three pixels, each padded to 12 bytes
     /// assert_eq!(Rgb8::new(3, 2, 12, &pixels)?.width(), 3);
-    /// assert!(matches!(Rgb8::new(3, 3, 12, &pixels), Err(Error::PictureTooShort { needed: 33, found: 24 })));
+    /// let refused = Rgb8::new(3, 3, 12, &pixels);
+    /// assert!(matches!(refused, Err(Error::Picture(PictureError::TooShort { needed: 33, found: 24 }))));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn new(width: usize, height: usize, stride: usize, data: &'a [u8]) -> Result<Self> {
         if width == 0 || height == 0 {
-            return Err(Error::PictureEmpty { width, height });
+            return Err(PictureError::Empty { width, height }.into());
         }
         let row_bytes = width.checked_mul(3).filter(|&bytes| bytes <= stride);
-        let row_bytes = row_bytes.ok_or(Error::PictureStride { width, stride })?;
+        let row_bytes = row_bytes.ok_or(PictureError::Stride { width, stride })?;
         let needed = (height - 1).checked_mul(stride).and_then(|bytes| bytes.checked_add(row_bytes));
         match needed {
             Some(needed) if needed <= data.len() => Ok(Self { width, height, stride, data }),
-            _ => Err(Error::PictureTooShort { needed: needed.unwrap_or(usize::MAX), found: data.len() }),
+            _ => Err(PictureError::TooShort { needed: needed.unwrap_or(usize::MAX), found: data.len() }.into()),
         }
     }
 
@@ -107,8 +109,8 @@ impl fmt::Debug for Rgb8<'_> {
 ///
 /// # Errors
 ///
-/// [`Error::InputLength`] where `out` does not hold exactly `3 * side * side` values, and
-/// [`Error::Crop`] or [`Error::Normalisation`] where `rule` makes no sense.
+/// [`PrepareError::InputLength`] where `out` does not hold exactly `3 * side * side` values, and
+/// [`PrepareError::Crop`] or [`PrepareError::Normalisation`] where `rule` makes no sense.
 ///
 /// ```
 /// use googlenet::image::{Preset, Rgb8, prepare};
@@ -123,7 +125,7 @@ impl fmt::Debug for Rgb8<'_> {
 pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Result<()> {
     let expected = side.checked_mul(side).and_then(|area| area.checked_mul(3)).unwrap_or(usize::MAX);
     if out.len() != expected {
-        return Err(Error::InputLength { expected, found: out.len() });
+        return Err(PrepareError::InputLength { expected, found: out.len() }.into());
     }
     check(rule, side)?;
     let source = rule.geometry.source(image);
@@ -140,11 +142,11 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
 /// Whether `rule` makes sense for an input of `side`.
 fn check(rule: &Rule, side: usize) -> Result<()> {
     if side == 0 || rule.resize < side {
-        return Err(Error::Crop { side, resize: rule.resize });
+        return Err(PrepareError::Crop { side, resize: rule.resize }.into());
     }
     for (&mean, &std) in rule.mean.iter().zip(&rule.std) {
         if !mean.is_finite() || !std.is_finite() || std == 0.0 {
-            return Err(Error::Normalisation { mean, std });
+            return Err(PrepareError::Normalisation { mean, std }.into());
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! Resampling against Pillow, the whole path against the reference inputs, decoding of odd files.
 
 use super::*;
+use crate::Error;
+use crate::error::{PictureError, PrepareError};
 
 /// A picture that every test and the Pillow script can make: `[height, width, 3]`.
 fn pattern(width: usize, height: usize) -> Vec<u8> {
@@ -135,26 +137,35 @@ fn planes_follow_the_order_of_channels() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let data = [0; 12];
-    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(Error::PictureEmpty { .. })));
-    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(Error::PictureEmpty { .. })));
-    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(Error::PictureStride { .. })));
-    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(Error::PictureStride { .. })));
-    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(Error::PictureTooShort { needed: 18, found: 12 })));
-    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(Error::PictureTooShort { .. })));
+    assert!(matches!(Rgb8::new(0, 2, 6, &data), Err(Error::Picture(PictureError::Empty { .. }))));
+    assert!(matches!(Rgb8::new(2, 0, 6, &data), Err(Error::Picture(PictureError::Empty { .. }))));
+    assert!(matches!(Rgb8::new(2, 2, 5, &data), Err(Error::Picture(PictureError::Stride { .. }))));
+    assert!(matches!(Rgb8::new(usize::MAX, 1, usize::MAX, &data), Err(Error::Picture(PictureError::Stride { .. }))));
+    assert!(matches!(Rgb8::new(2, 3, 6, &data), Err(Error::Picture(PictureError::TooShort { needed: 18, found: 12 }))));
+    assert!(matches!(Rgb8::new(1, usize::MAX, 6, &data), Err(Error::Picture(PictureError::TooShort { .. }))));
     assert!(Rgb8::new(1, 2, 9, &data).is_ok(), "the last row needs no padding");
 
     let image = Rgb8::new(2, 2, 6, &data).unwrap();
     let rule =
         Rule { geometry: Geometry::ShortSide, channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: 4 };
     let mut out = [0.0; 12];
-    assert!(matches!(prepare(image, &rule, 3, &mut out), Err(Error::InputLength { expected: 27, found: 12 })));
-    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(Error::Crop { .. })));
-    assert!(matches!(prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out), Err(Error::Crop { .. })));
+    assert!(matches!(
+        prepare(image, &rule, 3, &mut out),
+        Err(Error::Prepare(PrepareError::InputLength { expected: 27, found: 12 }))
+    ));
+    assert!(matches!(prepare(image, &rule, 0, &mut []), Err(Error::Prepare(PrepareError::Crop { .. }))));
+    assert!(matches!(
+        prepare(image, &Rule { resize: 1, ..rule }, 2, &mut out),
+        Err(Error::Prepare(PrepareError::Crop { .. }))
+    ));
     for std in [0.0, f32::NAN, f32::INFINITY] {
         let rule = Rule { std: [1.0, 1.0, std], ..rule };
-        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(Error::Normalisation { .. })));
+        assert!(matches!(prepare(image, &rule, 2, &mut out), Err(Error::Prepare(PrepareError::Normalisation { .. }))));
     }
-    assert!(matches!(prepare(image, &rule, usize::MAX, &mut out), Err(Error::InputLength { .. })));
+    assert!(matches!(
+        prepare(image, &rule, usize::MAX, &mut out),
+        Err(Error::Prepare(PrepareError::InputLength { .. }))
+    ));
     // The largest short side there can be: a crop of its middle, no overflow.
     prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
 }
@@ -167,6 +178,7 @@ mod decoding {
     use ::image::{DynamicImage, ImageBuffer, ImageFormat};
 
     use super::*;
+    use crate::error::FileError;
 
     fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -226,7 +238,7 @@ mod decoding {
             let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
             for length in 8..whole {
                 match decode(&bytes[..length]) {
-                    Err(Error::PictureTruncated { .. }) => {}
+                    Err(Error::Picture(PictureError::Truncated { .. })) => {}
                     other => panic!("{format:?} of {length} bytes of {}: {other:?}", bytes.len()),
                 }
             }
@@ -236,19 +248,19 @@ mod decoding {
     #[test]
     fn other_files_are_refused() {
         for bytes in [&b""[..], b"\xff\xd8", b"GIF89a", b"hello, world"] {
-            assert!(matches!(decode(bytes), Err(Error::NotAPicture)));
+            assert!(matches!(decode(bytes), Err(Error::Picture(PictureError::NotAPicture))));
         }
-        assert!(matches!(open("no/such/picture.jpg"), Err(Error::Io { .. })));
+        assert!(matches!(open("no/such/picture.jpg"), Err(Error::File(FileError::Io { .. }))));
         // A header that promises 65535 x 65535 pixels: refused before they are allocated.
         let mut bytes = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].fill(0xff);
-        assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
+        assert!(matches!(decode(&bytes), Err(Error::Picture(PictureError::TooLarge { .. }))));
         // 20,000 x 20,000 grey ones, which fit the limit until they are RGB.
         let mut bytes = encoded(DynamicImage::new_luma8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
-        assert!(matches!(decode(&bytes), Err(Error::PictureTooLarge { .. })));
+        assert!(matches!(decode(&bytes), Err(Error::Picture(PictureError::TooLarge { .. }))));
     }
 
     #[test]
@@ -272,7 +284,10 @@ mod decoding {
         png[29..33].copy_from_slice(&crc.to_be_bytes());
         for bytes in [jpeg, png] {
             let error = decode(&bytes).unwrap_err();
-            assert!(matches!(error, Error::PictureEmpty { width: 0, .. } | Error::PictureDamaged { .. }), "{error:?}");
+            assert!(
+                matches!(error, Error::Picture(PictureError::Empty { width: 0, .. } | PictureError::Damaged { .. })),
+                "{error:?}"
+            );
         }
     }
 

@@ -14,6 +14,7 @@
 
 use super::tensor::{Norm, Order, Tensor};
 use super::{Imported, InputForm, walk};
+use crate::error::{ModelError, TensorError};
 use crate::model::Dialect;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
     };
     let dialect = match (found, dialect) {
         (Some(found), Some(asked)) if found != asked => {
-            return Err(Error::UnknownDialect { dialect: found.name().into(), known: vec![asked.name()] });
+            return Err(ModelError::UnknownDialect { dialect: found.name().into(), known: vec![asked.name()] }.into());
         }
         (found, asked) => found.or(asked).unwrap_or(Dialect::Bvlc),
     };
@@ -83,7 +84,7 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
         parts.push(walk::take(&shapes, &mut classes, &layer, weight, order, bias, norm)?);
     }
     if let Some(extra) = order.into_iter().find(|name| found.tensors.contains_key(name) && !is_counter(name)) {
-        return Err(Error::UnexpectedTensor { tensor: extra });
+        return Err(TensorError::Unexpected { tensor: extra }.into());
     }
     let heads: Vec<&'static str> = network.heads();
     Imported::new(dialect, classes.expect("every table has a classifier"), &heads, parts, InputForm::Unknown)
@@ -100,7 +101,7 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn take(&mut self, name: &str) -> Result<Tensor<'a>> {
-        self.tensors.remove(name).ok_or_else(|| Error::MissingTensor { tensor: name.to_owned() })
+        self.tensors.remove(name).ok_or_else(|| Error::Tensor(TensorError::Missing { tensor: name.to_owned() }))
     }
 }
 

@@ -5,6 +5,7 @@
 //! is refused when the walk comes to it, or as left over.
 
 use super::tensor::{Norm, Tensor};
+use crate::error::ImportError;
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -231,7 +232,14 @@ pub(super) fn mismatch(
     expected: impl Into<String>,
     found: impl Into<String>,
 ) -> Error {
-    Error::NodeMismatch { node: node.into(), layer: layer.into(), what, expected: expected.into(), found: found.into() }
+    ImportError::NodeMismatch {
+        node: node.into(),
+        layer: layer.into(),
+        what,
+        expected: expected.into(),
+        found: found.into(),
+    }
+    .into()
 }
 
 pub(super) fn odd(what: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Odd {

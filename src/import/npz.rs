@@ -9,6 +9,7 @@
 
 use super::tensor::{Data, Tensor};
 use super::{Imported, MAX_BYTES, names};
+use crate::error::{ImportError, WeightsError};
 use crate::model::Dialect;
 use crate::npy::Header;
 use crate::{Error, Result};
@@ -24,13 +25,13 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let mut sorted: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     sorted.sort_unstable();
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Error::DuplicateKey { key: pair[0].to_owned() });
+        return Err(WeightsError::DuplicateKey { key: pair[0].to_owned() }.into());
     }
     names::import(tensors, dialect, None)
 }
 
 fn damaged(name: &str, what: &'static str) -> Error {
-    Error::Archive { member: name.to_owned(), what }
+    ImportError::Archive { member: name.to_owned(), what }.into()
 }
 
 /// Every member by its name, without `.npy`.

@@ -2,13 +2,14 @@
 
 use super::tensor::{Data, Tensor};
 use super::{Imported, names};
+use crate::error::{ImportError, ModelError};
 use crate::model::Dialect;
 use crate::weights::{Dtype, FORMAT, Header, Profile, check_hash, parse, parse_foreign};
 use crate::{Error, Result};
 
 /// Reads a file and checks its tensors against the table.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
-    let header = header(bytes).map_err(|source| Error::Safetensors { source: Box::new(source) })?;
+    let header = header(bytes).map_err(|source| ImportError::Safetensors { source: Box::new(source) })?;
     let tensors = header.tensors.iter().map(|entry| {
         let data = &bytes[entry.range.clone()];
         Tensor {
@@ -22,7 +23,8 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     });
     let own = header.metadata.get("dialect").map(|name| {
         let known = || Dialect::ALL.map(Dialect::name).into();
-        Dialect::from_name(name).ok_or_else(|| Error::UnknownDialect { dialect: name.clone(), known: known() })
+        Dialect::from_name(name)
+            .ok_or_else(|| Error::Model(ModelError::UnknownDialect { dialect: name.clone(), known: known() }))
     });
     let mut imported = names::import(tensors.collect(), dialect, own.transpose()?)?;
     imported.metadata = header.metadata;

@@ -1,6 +1,7 @@
 //! Numbers of a foreign file, where they lie, and what they become: a layer's weight and bias, normalisation folded in.
 
 use super::ImportedTensor;
+use crate::error::{ImportError, TensorError};
 use crate::{Error, Result};
 use half::f16;
 
@@ -82,7 +83,13 @@ impl<'a> Tensor<'a> {
 
     pub(super) fn wrong_shape(&self, tensor: &str, expected: &[Option<usize>]) -> Error {
         let found = self.dims.iter().copied().take(8).collect();
-        Error::WrongShape { tensor: tensor.into(), source_name: self.name.clone(), expected: expected.to_vec(), found }
+        TensorError::WrongShape {
+            tensor: tensor.into(),
+            source_name: self.name.clone(),
+            expected: expected.to_vec(),
+            found,
+        }
+        .into()
     }
 
     /// The elements, `n` of them; that there are as many is seen before any is copied.
@@ -109,15 +116,15 @@ impl<'a> Tensor<'a> {
             Data::Twice(n_bytes) => n_bytes,
             Data::External => {
                 let (tensor, source_name) = names();
-                return Err(Error::ExternalData { tensor, source_name });
+                return Err(ImportError::ExternalData { tensor, source_name }.into());
             }
             Data::Type(found) => {
                 let (tensor, source_name) = names();
-                return Err(Error::ElementType { tensor, source_name, found });
+                return Err(ImportError::ElementType { tensor, source_name, found }.into());
             }
         };
         let (tensor, source_name) = names();
-        Err(Error::DataLength { tensor, source_name, expected: n, found_bytes: n_bytes })
+        Err(ImportError::DataLength { tensor, source_name, expected: n, found_bytes: n_bytes }.into())
     }
 
     /// Its one number, if it has just that.

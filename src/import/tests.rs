@@ -5,6 +5,7 @@ mod oracle;
 
 use super::onnx::proto::*;
 use super::{Imported, import, onnx};
+use crate::error::{ImportError, WeightsError};
 use crate::model::{Dialect, Layer, Network, googlenet};
 use crate::{Error, Result};
 use half::f16;
@@ -225,7 +226,10 @@ fn damaged_bytes_never_panic() {
     let mut model = published();
     let graph = model.graph.as_mut().expect("built with one");
     graph.initializer.iter_mut().for_each(|tensor| tensor.raw_data.clear());
-    assert!(matches!(onnx::read_model(&model, Some(Dialect::Bvlc)), Err(Error::DataLength { .. })));
+    assert!(matches!(
+        onnx::read_model(&model, Some(Dialect::Bvlc)),
+        Err(Error::Import(ImportError::DataLength { .. }))
+    ));
     let bytes = model.encode_to_vec();
     for (at, flip) in (0..bytes.len()).step_by(4).zip([0x01, 0x80, 0xff].into_iter().cycle()) {
         let mut damaged = bytes.clone();
@@ -242,7 +246,7 @@ fn a_flood_of_small_messages_is_refused_before_it_is_decoded() {
         prost::encode_length_delimiter(graph.len(), &mut bytes).expect("a vector grows");
         bytes.extend(graph);
         let error = import_bytes(&bytes).expect_err("a flood");
-        assert!(matches!(error, Error::TooMany { what: found, .. } if found == what), "{error}");
+        assert!(matches!(error, Error::Weights(WeightsError::TooMany { what: found, .. }) if found == what), "{error}");
     }
 }
 
@@ -251,7 +255,7 @@ fn what_a_damaged_header_says_is_shown_escaped_and_short() {
     let json = format!(r#"{{"t":{{"\u001b[2J{}":1}}}}"#, "é".repeat(10_000));
     let bytes = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
     let error = import_bytes(&bytes).expect_err("an unknown field");
-    let Error::Safetensors { source } = error else { panic!("{error}") };
+    let Error::Import(ImportError::Safetensors { source }) = error else { panic!("{error}") };
     let text = std::error::Error::source(&source).expect("the parser's reason").to_string();
     assert!(text.len() < 2000 && !text.contains('\u{1b}') && text.contains("[2J"), "{text}");
 }
@@ -263,8 +267,8 @@ fn a_file_of_our_own_is_held_to_its_hash() {
     let mut flipped = bytes.to_vec();
     *flipped.last_mut().expect("not empty") ^= 1;
     let error = import_bytes(&flipped).expect_err("damaged");
-    let Error::Safetensors { source } = error else { panic!("{error}") };
-    assert!(matches!(*source, Error::HashMismatch { .. }), "{source}");
+    let Error::Import(ImportError::Safetensors { source }) = error else { panic!("{error}") };
+    assert!(matches!(*source, Error::Weights(WeightsError::HashMismatch { .. })), "{source}");
 }
 
 #[test]

@@ -16,6 +16,7 @@
 use super::net::{Edges, INPUT, Kind, Net, Node, Value, Window, mismatch};
 use super::tensor::{Norm, Order, Parts, Tensor};
 use super::{Imported, InputForm, MAX_CLASSES, SIDE};
+use crate::error::{ImportError, TensorError, WeightsError};
 use crate::model::{AveragePool, AverageWindows, Conv, Dialect, FullyConnected};
 use crate::model::{Graph, Head, Inception, Layer, Lrn, MaxPool, Padding};
 use crate::{Error, Result};
@@ -86,13 +87,17 @@ impl<'a, 'n> Walk<'a, 'n> {
             };
         }
         if !net.outputs.contains(&value) {
-            return Err(Error::Graph { name: net.name(value).to_owned(), what: "is not an output of the graph" });
+            return Err(
+                ImportError::Graph { name: net.name(value).to_owned(), what: "is not an output of the graph" }.into()
+            );
         }
         if let Some(node) = (0..net.nodes.len()).find(|&at| !self.met[at]).map(|at| &net.nodes[at]) {
-            return Err(Error::UnexpectedNode { node: node.label.to_owned(), operator: node.operator.clone() });
+            return Err(
+                ImportError::UnexpectedNode { node: node.label.to_owned(), operator: node.operator.clone() }.into()
+            );
         }
         match &net.unread {
-            Some(tensor) => Err(Error::UnexpectedTensor { tensor: tensor.clone() }),
+            Some(tensor) => Err(TensorError::Unexpected { tensor: tensor.clone() }.into()),
             None => Ok(()),
         }
     }
@@ -555,7 +560,7 @@ pub(super) fn take<'a>(
     if is_classifier {
         let found = if order == Order::Transposed { dims[1] } else { dims[0] };
         if found > MAX_CLASSES {
-            return Err(Error::TooMany { what: "classes", found, limit: MAX_CLASSES });
+            return Err(WeightsError::TooMany { what: "classes", found, limit: MAX_CLASSES }.into());
         }
         *classes = Some(found);
         shape[0] = found;

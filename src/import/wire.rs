@@ -3,7 +3,8 @@
 //! Small messages grow about a hundredfold in memory. So all that is not a tensor's numbers has a limit in bytes, which
 //! is held before anything is decoded. Source: Google, "Protocol Buffers: Encoding".
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::WeightsError;
 
 /// Fails unless all of `message` but the fields at `numbers` and `packed` is short: paths of tags that hold tensors'
 /// numbers, as long in memory as in the file, and integers, which grow fourfold and have a limit of their own.
@@ -17,7 +18,7 @@ pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], packed: &[&[u64]
         ("bytes of integers", MAX_PACKED_BYTES, packed_bytes),
     ] {
         if found > limit {
-            return Err(Error::TooMany { what, limit, found });
+            return Err(WeightsError::TooMany { what, limit, found }.into());
         }
     }
     Ok(())

@@ -19,9 +19,10 @@ use super::direct::DirectStep;
 use super::lent::Lent;
 use super::parallel;
 use super::step::{Kind, Step};
+use crate::Result;
+use crate::error::TensorError;
 use crate::model::Graph;
 use crate::weights::{PACKED, PACKING, Weights};
-use crate::{Error, Result};
 
 /// Goes into every packing: raise it when a kernel's layout changes and its name does not.
 /// `packed_values_change_only_with_the_version` holds it to that.
@@ -161,7 +162,7 @@ fn pack(graph: &Graph, step: &Step, source: &Weights) -> Result<Aligned> {
     }
     let tensors = |node: usize| -> Result<_> {
         let name = &graph.nodes[node].name;
-        let tensor = |tensor: String| source.tensor(&tensor).ok_or(Error::MissingTensor { tensor });
+        let tensor = |tensor: String| source.tensor(&tensor).ok_or(TensorError::Missing { tensor });
         Ok((tensor(format!("{name}.weight"))?.to_f32(), tensor(format!("{name}.bias"))?.to_f32()))
     };
     match &step.kind {

@@ -29,7 +29,7 @@ pub(super) fn map<T: Send>(
     match lent {
         Some(lent) => lent.run(threads, &body),
         // Joined one by one: a scope alone waits for their closures, and threads still free memory after those.
-        None => std::thread::scope(|scope| {
+        None => std::thread::scope(|scope| -> Result<()> {
             let spawn =
                 |i| std::thread::Builder::new().name(format!("googlenet-pack-{i}")).spawn_scoped(scope, || body(0));
             let helpers = (1..threads).map(spawn).collect::<std::io::Result<Vec<_>>>();
@@ -51,6 +51,7 @@ pub(super) fn map<T: Send>(
 mod tests {
     use super::*;
     use crate::Error;
+    use crate::error::SessionError;
 
     #[test]
     fn results_come_in_order_and_errors_first() {
@@ -60,10 +61,15 @@ mod tests {
         for (lent, threads) in lenders.flat_map(|lent| [(lent, 1), (lent, 3)]) {
             let squares = map(100, threads, lent, |i| Ok(i * i)).expect("no error");
             assert_eq!(squares, (0..100).map(|i| i * i).collect::<Vec<_>>());
-            let odd =
-                |i: usize| if i.is_multiple_of(2) { Ok(i) } else { Err(Error::UnknownLayer { layer: i.to_string() }) };
+            let odd = |i: usize| {
+                if i.is_multiple_of(2) {
+                    Ok(i)
+                } else {
+                    Err(SessionError::UnknownLayer { layer: i.to_string() }.into())
+                }
+            };
             let error = map(100, threads, lent, odd).expect_err("half of them");
-            assert!(matches!(&error, Error::UnknownLayer { layer } if layer == "1"), "{error}");
+            assert!(matches!(&error, Error::Session(SessionError::UnknownLayer { layer }) if layer == "1"), "{error}");
         }
     }
 }

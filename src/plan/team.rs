@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 
 use super::barrier::spin_then_yield;
 use super::lent::Lent;
+use crate::error::SessionError;
 use crate::{Error, Result};
 
 /// What a team works on: each thread calls `work` once per run; threads that are lent perhaps never, or one after the
@@ -48,8 +49,8 @@ enum Helpers<J> {
 }
 
 /// Why there are no `threads` threads.
-pub(super) fn refused(threads: usize, source: impl Into<crate::error::Source>) -> Error {
-    Error::Threads { threads, source: source.into() }
+pub(super) fn refused(threads: usize, source: impl Into<crate::error::Cause>) -> Error {
+    SessionError::Threads { threads, source: source.into() }.into()
 }
 
 /// Where runs are announced.

@@ -13,7 +13,8 @@
 //! Source: Hugging Face, safetensors, "Format" in the README of its repository; the strict profile is
 //! `weights/FORMAT.md`.
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{TensorError, WeightsError};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -114,17 +115,17 @@ pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<Header> {
 fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
-    let raw: RawHeader = serde_json::from_slice(json).map_err(|source| Error::header_syntax(&source))?;
+    let raw: RawHeader = serde_json::from_slice(json).map_err(|source| WeightsError::header_syntax(&source))?;
     if raw.tensors.len() > MAX_TENSORS {
-        return Err(Error::TooMany { what: "tensors", found: raw.tensors.len(), limit: MAX_TENSORS });
+        return Err(WeightsError::TooMany { what: "tensors", found: raw.tensors.len(), limit: MAX_TENSORS }.into());
     }
     if raw.metadata.len() > 1 {
-        return Err(Error::DuplicateKey { key: METADATA.to_owned() });
+        return Err(WeightsError::DuplicateKey { key: METADATA.to_owned() }.into());
     }
     let mut metadata = BTreeMap::new();
     for (key, value) in raw.metadata.into_iter().flat_map(|block| block.0) {
         if metadata.contains_key(&key) {
-            return Err(Error::DuplicateKey { key });
+            return Err(WeightsError::DuplicateKey { key }.into());
         }
         metadata.insert(key, value);
     }
@@ -141,7 +142,7 @@ fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
         .collect::<Result<Vec<_>>>()?;
     let mut names = BTreeSet::new();
     if let Some(twice) = tensors.iter().find(|tensor| !names.insert(tensor.name.as_str())) {
-        return Err(Error::DuplicateKey { key: twice.name.clone() });
+        return Err(WeightsError::DuplicateKey { key: twice.name.clone() }.into());
     }
     let place = |t: &Entry| (t.range.start, t.range.end);
     tensors.sort_unstable_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
@@ -156,32 +157,33 @@ fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
 /// The file as JSON and data section.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let found = bytes.len() as u64;
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(Error::Truncated { expected: 8, found })?;
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(WeightsError::Truncated { expected: 8, found })?;
     let length = u64::from_le_bytes(*length);
     let in_limit = usize::try_from(length).ok().filter(|&length| length <= MAX_HEADER_BYTES);
-    let in_limit = in_limit.ok_or(Error::HeaderTooLong { length, limit: MAX_HEADER_BYTES as u64 })?;
-    let (json, data) = rest.split_at_checked(in_limit).ok_or(Error::Truncated { expected: 8 + length, found })?;
+    let in_limit = in_limit.ok_or(WeightsError::HeaderTooLong { length, limit: MAX_HEADER_BYTES as u64 })?;
+    let (json, data) =
+        rest.split_at_checked(in_limit).ok_or(WeightsError::Truncated { expected: 8 + length, found })?;
     match json.first() {
         Some(b'{') => Ok((json, data)),
-        first => Err(Error::HeaderStart { found: first.copied() }),
+        first => Err(WeightsError::HeaderStart { found: first.copied() }.into()),
     }
 }
 
 /// One tensor, its size and bounds checked.
 fn entry(name: String, raw: RawEntry, data_start: usize, data_len: usize) -> Result<Entry> {
     let Some(dtype) = Dtype::from_name(&raw.dtype) else {
-        return Err(Error::TensorType { tensor: name, dtype: raw.dtype });
+        return Err(TensorError::Type { tensor: name, dtype: raw.dtype }.into());
     };
     let Some((shape, n_bytes)) = checked_shape(&raw.shape, dtype) else {
-        return Err(Error::TensorShape { tensor: name, shape: raw.shape });
+        return Err(TensorError::ImpossibleShape { tensor: name, shape: raw.shape }.into());
     };
     let [begin, end] = raw.data_offsets;
     let bounds = usize::try_from(begin).ok().zip(usize::try_from(end).ok());
     let Some((first, last)) = bounds.filter(|&(first, last)| first <= last && last <= data_len) else {
-        return Err(Error::TensorOffsets { tensor: name, begin, end, data_length: data_len as u64 });
+        return Err(TensorError::Offsets { tensor: name, begin, end, data_length: data_len as u64 }.into());
     };
     if last - first != n_bytes {
-        return Err(Error::TensorLength { tensor: name, expected: n_bytes as u64, found: end - begin });
+        return Err(TensorError::Length { tensor: name, expected: n_bytes as u64, found: end - begin }.into());
     }
     // No overflow: both are at most the length of the file.
     Ok(Entry { name, dtype, shape, range: data_start + first..data_start + last })
@@ -204,23 +206,24 @@ fn check_layout(bytes: &[u8], data_start: usize, tensors: &[Entry]) -> Result<()
     for tensor in tensors {
         let begin = tensor.range.start;
         if begin < end {
-            return Err(Error::TensorOverlap {
+            return Err(TensorError::Overlap {
                 first: before.map_or_else(String::new, |t| t.name.clone()),
                 second: tensor.name.clone(),
                 offset: (begin - data_start) as u64,
-            });
+            }
+            .into());
         }
         if begin - end >= ALIGNMENT {
-            return Err(Error::Gap { offset: (end - data_start) as u64, length: (begin - end) as u64 });
+            return Err(WeightsError::Gap { offset: (end - data_start) as u64, length: (begin - end) as u64 }.into());
         }
         if let Some(at) = bytes[end..begin].iter().position(|&byte| byte != 0) {
-            return Err(Error::Padding { offset: (end - data_start + at) as u64, value: bytes[end + at] });
+            return Err(WeightsError::Padding { offset: (end - data_start + at) as u64, value: bytes[end + at] }.into());
         }
         end = tensor.range.end;
         before = Some(tensor);
     }
     if end < bytes.len() {
-        return Err(Error::Gap { offset: (end - data_start) as u64, length: (bytes.len() - end) as u64 });
+        return Err(WeightsError::Gap { offset: (end - data_start) as u64, length: (bytes.len() - end) as u64 }.into());
     }
     Ok(())
 }
@@ -233,22 +236,23 @@ fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors:
     let starts = tensors.iter().map(|t| (t.name.as_str(), t.range.start));
     for (what, offset) in [("data section", data_start)].into_iter().chain(starts) {
         if !offset.is_multiple_of(ALIGNMENT) {
-            return Err(Error::Misaligned {
+            return Err(WeightsError::Misaligned {
                 what: what.to_owned(),
                 offset: offset as u64,
                 alignment: ALIGNMENT as u64,
-            });
+            }
+            .into());
         }
     }
     if let Some(empty) = tensors.iter().find(|t| t.range.is_empty()) {
         let shape = empty.shape.iter().map(|&dim| dim as u64).collect();
-        return Err(Error::TensorShape { tensor: empty.name.clone(), shape });
+        return Err(TensorError::ImpossibleShape { tensor: empty.name.clone(), shape }.into());
     }
     for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
         match metadata.get(key) {
             Some(value) if value == expected => {}
-            Some(value) => return Err(Error::MetadataValue { key, value: value.clone(), expected }),
-            None => return Err(Error::MetadataMissing { key }),
+            Some(value) => return Err(WeightsError::MetadataValue { key, value: value.clone(), expected }.into()),
+            None => return Err(WeightsError::MetadataMissing { key }.into()),
         }
     }
     Ok(())

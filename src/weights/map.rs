@@ -5,7 +5,8 @@
 
 use super::Profile;
 use super::view::{Storage, Weights};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::FileError;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -38,7 +39,7 @@ impl Weights {
     /// ```
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {
         let path = path.as_ref();
-        let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io = |action| move |source| FileError::Io { action, path: path.to_owned(), source };
         let file = File::open(path).map_err(io("open"))?;
         // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
         // `Storage`, which hands out shared references only.
@@ -67,6 +68,8 @@ const PAGE: usize = 64 * 1024;
 mod tests {
     use super::super::{Dtype, NewTensor, write};
     use super::*;
+    use crate::Error;
+    use crate::error::WeightsError;
     use std::collections::BTreeMap;
 
     #[test]
@@ -91,7 +94,13 @@ mod tests {
             std::fs::write(dir.path().join(name), content).unwrap();
             // SAFETY: only this test knows the folder, and it does not touch the file again.
             let error = unsafe { Weights::map(dir.path().join(name)) }.unwrap_err();
-            assert!(matches!(error, Error::HashMismatch { .. } | Error::Truncated { found: 0, .. }), "{error:?}");
+            assert!(
+                matches!(
+                    error,
+                    Error::Weights(WeightsError::HashMismatch { .. } | WeightsError::Truncated { found: 0, .. })
+                ),
+                "{error:?}"
+            );
         }
     }
 }

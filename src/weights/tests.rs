@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Error;
+use crate::error::{FileError, TensorError, WeightsError};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,19 +72,32 @@ macro_rules! refused {
 #[test]
 fn short_and_foreign_files() {
     for len in 0..8 {
-        refused!(vec![0; len], Plain, Error::Truncated { expected: 8, found } if found == len as u64);
+        let cut = len as u64;
+        refused!(vec![0; len], Plain, Error::Weights(WeightsError::Truncated { expected: 8, found }) if found == cut);
     }
-    refused!([0; 8], Plain, Error::HeaderStart { found: None });
-    refused!(file("[]", &[]), Plain, Error::HeaderStart { found: Some(b'[') });
-    refused!(*b"\x89PNG\r\n\x1a\n rest of a picture", Plain, Error::HeaderTooLong { .. });
-    refused!(u64::MAX.to_le_bytes(), Plain, Error::HeaderTooLong { length: u64::MAX, limit: 1_048_576 });
-    refused!(((1u64 << 20) + 1).to_le_bytes(), Plain, Error::HeaderTooLong { .. });
-    refused!((1u64 << 20).to_le_bytes(), Plain, Error::Truncated { expected: 1_048_584, found: 8 });
+    refused!([0; 8], Plain, Error::Weights(WeightsError::HeaderStart { found: None }));
+    refused!(file("[]", &[]), Plain, Error::Weights(WeightsError::HeaderStart { found: Some(b'[') }));
+    refused!(*b"\x89PNG\r\n\x1a\n rest of a picture", Plain, Error::Weights(WeightsError::HeaderTooLong { .. }));
+    refused!(
+        u64::MAX.to_le_bytes(),
+        Plain,
+        Error::Weights(WeightsError::HeaderTooLong { length: u64::MAX, limit: 1_048_576 })
+    );
+    refused!(((1u64 << 20) + 1).to_le_bytes(), Plain, Error::Weights(WeightsError::HeaderTooLong { .. }));
+    refused!(
+        (1u64 << 20).to_le_bytes(),
+        Plain,
+        Error::Weights(WeightsError::Truncated { expected: 1_048_584, found: 8 })
+    );
     for json in ["{", "{}x", "{\"a\":1}", "{\"a\":{}}", "{\"__metadata__\":{\"a\":1}}", "{\"a\":[]}", "{\"\u{0}\":{}}"]
     {
-        refused!(file(json, &[]), Plain, Error::HeaderSyntax { .. });
+        refused!(file(json, &[]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
     }
-    refused!(file(&("{\"a\":".to_owned() + &"[".repeat(100_000)), &[]), Plain, Error::HeaderSyntax { .. });
+    refused!(
+        file(&("{\"a\":".to_owned() + &"[".repeat(100_000)), &[]),
+        Plain,
+        Error::Weights(WeightsError::HeaderSyntax { .. })
+    );
     assert!(parse(&file("{}", &[]), Profile::Plain).unwrap().tensors.is_empty());
 }
 
@@ -94,7 +108,7 @@ fn every_cut_of_a_file_is_refused() {
         assert!(parse(&whole[..len], Profile::Plain).is_err(), "accepted {len} of {} bytes", whole.len());
     }
     let longer = [&whole[..], &[0]].concat();
-    refused!(longer, Strict, Error::Gap { length: 1, .. });
+    refused!(longer, Strict, Error::Weights(WeightsError::Gap { length: 1, .. }));
 }
 
 #[test]
@@ -115,7 +129,9 @@ fn every_flipped_bit_of_data_and_hash_is_refused() {
     let mut bytes = whole.clone();
     bytes[header.data_start] ^= 1;
     match Weights::from_vec(bytes) {
-        Err(Error::HashMismatch { stored, computed }) => assert!(stored != computed && computed.len() == 32),
+        Err(Error::Weights(WeightsError::HashMismatch { stored, computed })) => {
+            assert!(stored != computed && computed.len() == 32)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -124,44 +140,61 @@ fn every_flipped_bit_of_data_and_hash_is_refused() {
 fn lying_entries() {
     let one = |shape: &str, offsets| file(&plain(&[entry("t", "F32", shape, offsets)]), &[0; 16]);
     assert!(parse(&one("[4]", [0, 16]), Profile::Plain).is_ok());
-    refused!(one("[4]", [0, 12]), Plain, Error::TensorLength { expected: 16, found: 12, .. });
-    refused!(one("[3]", [0, 16]), Plain, Error::TensorLength { expected: 12, found: 16, .. });
-    refused!(one("[5]", [0, 20]), Plain, Error::TensorOffsets { begin: 0, end: 20, data_length: 16, .. });
-    refused!(one("[4]", [16, 0]), Plain, Error::TensorOffsets { begin: 16, end: 0, .. });
-    refused!(one("[4]", [u64::MAX - 15, u64::MAX]), Plain, Error::TensorOffsets { .. });
-    refused!(one("[4]", [0, u64::MAX]), Plain, Error::TensorOffsets { .. });
-    refused!(one("[4294967296,4294967296]", [0, 16]), Plain, Error::TensorShape { .. });
-    refused!(one("[18446744073709551615,2,2]", [0, 16]), Plain, Error::TensorShape { .. });
-    refused!(one("[4611686018427387905]", [0, 4]), Plain, Error::TensorShape { .. }); // 4 n wraps to 4
-    refused!(one("[1,1,1,1,1,1,1,1,4]", [0, 16]), Plain, Error::TensorShape { .. });
-    refused!(one("[18446744073709551616]", [0, 16]), Plain, Error::HeaderSyntax { .. });
-    refused!(one("[-4]", [0, 16]), Plain, Error::HeaderSyntax { .. });
-    refused!(one("[4.0]", [0, 16]), Plain, Error::HeaderSyntax { .. });
+    refused!(one("[4]", [0, 12]), Plain, Error::Tensor(TensorError::Length { expected: 16, found: 12, .. }));
+    refused!(one("[3]", [0, 16]), Plain, Error::Tensor(TensorError::Length { expected: 12, found: 16, .. }));
+    refused!(
+        one("[5]", [0, 20]),
+        Plain,
+        Error::Tensor(TensorError::Offsets { begin: 0, end: 20, data_length: 16, .. })
+    );
+    refused!(one("[4]", [16, 0]), Plain, Error::Tensor(TensorError::Offsets { begin: 16, end: 0, .. }));
+    refused!(one("[4]", [u64::MAX - 15, u64::MAX]), Plain, Error::Tensor(TensorError::Offsets { .. }));
+    refused!(one("[4]", [0, u64::MAX]), Plain, Error::Tensor(TensorError::Offsets { .. }));
+    refused!(one("[4294967296,4294967296]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
+    refused!(one("[18446744073709551615,2,2]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
+    // 4 n wraps to 4.
+    refused!(one("[4611686018427387905]", [0, 4]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
+    refused!(one("[1,1,1,1,1,1,1,1,4]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
+    refused!(one("[18446744073709551616]", [0, 16]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
+    refused!(one("[-4]", [0, 16]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
+    refused!(one("[4.0]", [0, 16]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
     for dtype in ["BF16", "I64", "f32", ""] {
         let json = plain(&[entry("t", dtype, "[4]", [0, 16])]);
-        refused!(file(&json, &[0; 16]), Plain, Error::TensorType { .. });
+        refused!(file(&json, &[0; 16]), Plain, Error::Tensor(TensorError::Type { .. }));
     }
     let odd = file(&plain(&[entry("t", "F32", "[0]", [0, 0])]), &[]);
     assert!(parse(&odd, Profile::Plain).is_ok());
     let odd = aligned_file(&strict(&[entry("t", "F32", "[0]", [0, 0])]), &[]);
-    refused!(odd, Strict, Error::TensorShape { .. });
+    refused!(odd, Strict, Error::Tensor(TensorError::ImpossibleShape { .. }));
 }
 
 #[test]
 fn doubled_keys() {
     let two = [entry("t", "F32", "[1]", [0, 4]), entry("t", "F32", "[1]", [4, 8])];
-    refused!(file(&plain(&two), &[0; 8]), Plain, Error::DuplicateKey { .. });
+    refused!(file(&plain(&two), &[0; 8]), Plain, Error::Weights(WeightsError::DuplicateKey { .. }));
     let escaped = [entry("t", "F32", "[1]", [0, 4]), entry("\\u0074", "F32", "[1]", [4, 8])];
-    refused!(file(&plain(&escaped), &[0; 8]), Plain, Error::DuplicateKey { .. });
-    refused!(file(r#"{"__metadata__":{},"__metadata__":{}}"#, &[]), Plain, Error::DuplicateKey { .. });
-    refused!(file(r#"{"__metadata__":{"a":"1","a":"1"}}"#, &[]), Plain, Error::DuplicateKey { .. });
+    refused!(file(&plain(&escaped), &[0; 8]), Plain, Error::Weights(WeightsError::DuplicateKey { .. }));
+    refused!(
+        file(r#"{"__metadata__":{},"__metadata__":{}}"#, &[]),
+        Plain,
+        Error::Weights(WeightsError::DuplicateKey { .. })
+    );
+    refused!(
+        file(r#"{"__metadata__":{"a":"1","a":"1"}}"#, &[]),
+        Plain,
+        Error::Weights(WeightsError::DuplicateKey { .. })
+    );
     let twice = r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"shape":[1]}}"#;
-    refused!(file(twice, &[0; 4]), Plain, Error::HeaderSyntax { .. });
+    refused!(file(twice, &[0; 4]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
     let unknown = r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"strides":[1]}}"#;
-    refused!(file(unknown, &[0; 4]), Plain, Error::HeaderSyntax { .. });
+    refused!(file(unknown, &[0; 4]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
     let many: Vec<_> = (0..=4096).map(|i| entry(&i.to_string(), "F32", "[1]", [4 * i, 4 * i + 4])).collect();
     assert!(parse(&file(&plain(&many[..4096]), &[0; 4 * 4096]), Profile::Plain).is_ok());
-    refused!(file(&plain(&many), &[0; 4 * 4097]), Plain, Error::TooMany { found: 4097, limit: 4096, .. });
+    refused!(
+        file(&plain(&many), &[0; 4 * 4097]),
+        Plain,
+        Error::Weights(WeightsError::TooMany { found: 4097, limit: 4096, .. })
+    );
 }
 
 #[test]
@@ -171,36 +204,37 @@ fn overlaps_and_gaps() {
         let entries = [entry("a", "F32", &shape(a), a), entry("b", "F32", &shape(b), b)];
         file(&plain(&entries), &vec![0; len])
     };
-    refused!(two([0, 16], [12, 20], 20), Plain, Error::TensorOverlap { offset: 12, .. });
-    refused!(two([0, 16], [0, 16], 16), Plain, Error::TensorOverlap { offset: 0, .. });
-    refused!(two([4, 8], [0, 16], 16), Plain, Error::TensorOverlap { offset: 4, .. });
-    refused!(two([0, 16], [8, 8], 16), Plain, Error::TensorOverlap { offset: 8, .. });
-    refused!(two([0, 4], [68, 72], 72), Plain, Error::Gap { offset: 4, length: 64 });
-    refused!(two([64, 68], [68, 72], 72), Plain, Error::Gap { offset: 0, length: 64 });
-    refused!(two([0, 4], [4, 8], 12), Plain, Error::Gap { offset: 8, length: 4 });
+    refused!(two([0, 16], [12, 20], 20), Plain, Error::Tensor(TensorError::Overlap { offset: 12, .. }));
+    refused!(two([0, 16], [0, 16], 16), Plain, Error::Tensor(TensorError::Overlap { offset: 0, .. }));
+    refused!(two([4, 8], [0, 16], 16), Plain, Error::Tensor(TensorError::Overlap { offset: 4, .. }));
+    refused!(two([0, 16], [8, 8], 16), Plain, Error::Tensor(TensorError::Overlap { offset: 8, .. }));
+    refused!(two([0, 4], [68, 72], 72), Plain, Error::Weights(WeightsError::Gap { offset: 4, length: 64 }));
+    refused!(two([64, 68], [68, 72], 72), Plain, Error::Weights(WeightsError::Gap { offset: 0, length: 64 }));
+    refused!(two([0, 4], [4, 8], 12), Plain, Error::Weights(WeightsError::Gap { offset: 8, length: 4 }));
     assert!(parse(&two([4, 8], [0, 4], 8), Profile::Plain).is_ok());
     let mut padded = two([0, 4], [64, 68], 68);
     assert!(parse(&padded, Profile::Plain).is_ok());
     let at = padded.len() - 5;
     padded[at] = 9;
-    refused!(padded, Plain, Error::Padding { offset: 63, value: 9 });
+    refused!(padded, Plain, Error::Weights(WeightsError::Padding { offset: 63, value: 9 }));
 }
 
 #[test]
 fn the_strict_profile_asks_for_alignment_and_metadata() {
     let entries = [entry("a", "F32", "[1]", [0, 4]), entry("b", "F32", "[1]", [4, 8])];
-    refused!(aligned_file(&strict(&entries), &[0; 8]), Strict, Error::Misaligned { what, .. } if what == "b");
+    let unaligned = aligned_file(&strict(&entries), &[0; 8]);
+    refused!(unaligned, Strict, Error::Weights(WeightsError::Misaligned { what, .. }) if what == "b");
     let json = strict(&entries[..1]);
     assert!(parse(&aligned_file(&json, &[0; 4]), Profile::Strict).is_ok());
     let off_by_one = file(&format!("{json:<width$}", width = (json.len() + 8).next_multiple_of(64) - 7), &[0; 4]);
-    refused!(off_by_one, Strict, Error::Misaligned { what, .. } if what == "data section");
+    refused!(off_by_one, Strict, Error::Weights(WeightsError::Misaligned { what, .. }) if what == "data section");
     let bare = aligned_file(&plain(&entries[..1]), &[0; 4]);
-    refused!(bare, Strict, Error::MetadataMissing { key: "format" });
+    refused!(bare, Strict, Error::Weights(WeightsError::MetadataMissing { key: "format" }));
     let later = json.replace(r#""version":"1""#, r#""version":"2""#);
     let later = aligned_file(&later, &[0; 4]);
-    refused!(later, Strict, Error::MetadataValue { key: "version", .. });
+    refused!(later, Strict, Error::Weights(WeightsError::MetadataValue { key: "version", .. }));
     let unhashed = Weights::from_vec(aligned_file(&json, &[0; 4]));
-    assert!(matches!(unhashed, Err(Error::MetadataMissing { key: "hash" })));
+    assert!(matches!(unhashed, Err(Error::Weights(WeightsError::MetadataMissing { key: "hash" }))));
 }
 
 #[test]
@@ -227,8 +261,8 @@ fn all_ways_in_give_aligned_equal_views() {
         assert_eq!((a.as_f32(), &a.to_f32()[..]), (None, &[0.5, -0.25][..]));
         assert!(weights.tensor("c").is_none());
     }
-    assert!(matches!(Weights::open(dir.path().join("none")), Err(Error::Io { action: "read", .. })));
-    assert!(matches!(Weights::open(dir.path()), Err(Error::Io { .. })));
+    assert!(matches!(Weights::open(dir.path().join("none")), Err(Error::File(FileError::Io { action: "read", .. }))));
+    assert!(matches!(Weights::open(dir.path()), Err(Error::File(FileError::Io { .. }))));
 }
 
 #[test]
@@ -275,9 +309,12 @@ fn the_writer_replaces_only_when_told_and_leaves_nothing_behind() {
     let path = dir.path().join("w");
     fs::write(&path, "precious").unwrap();
     let put = |force, values: &[f32]| write(&path, &metadata(), &[tensor("t", &[1], Dtype::F16, values)], force);
-    assert!(matches!(put(false, &[1.0]), Err(Error::TargetExists { .. })));
-    assert!(matches!(put(true, &[65520.0]), Err(Error::HalfRange { index: 0, value: 65520.0, .. })));
-    assert!(matches!(put(true, &[1.0, 2.0]), Err(Error::TensorLength { expected: 2, found: 4, .. })));
+    assert!(matches!(put(false, &[1.0]), Err(Error::File(FileError::TargetExists { .. }))));
+    assert!(matches!(
+        put(true, &[65520.0]),
+        Err(Error::Tensor(TensorError::HalfRange { index: 0, value: 65520.0, .. }))
+    ));
+    assert!(matches!(put(true, &[1.0, 2.0]), Err(Error::Tensor(TensorError::Length { expected: 2, found: 4, .. }))));
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     put(true, &[1.0]).unwrap();
     assert_eq!(Weights::open(&path).unwrap().tensor("t").unwrap().to_f32()[..], [1.0]);
@@ -287,8 +324,11 @@ fn the_writer_replaces_only_when_told_and_leaves_nothing_behind() {
     fs::create_dir_all(folder.join("full")).unwrap();
     for force in [false, true] {
         assert!(write(&folder, &metadata(), &[], force).is_err());
-        assert!(matches!(write(dir.path().join("no/w"), &metadata(), &[], force), Err(Error::Io { .. })));
-        assert!(matches!(write(Path::new("/"), &metadata(), &[], force), Err(Error::Io { .. })));
+        assert!(matches!(
+            write(dir.path().join("no/w"), &metadata(), &[], force),
+            Err(Error::File(FileError::Io { .. }))
+        ));
+        assert!(matches!(write(Path::new("/"), &metadata(), &[], force), Err(Error::File(FileError::Io { .. }))));
     }
     assert_eq!(names_in(dir.path()), ["folder", "w"]);
 }
@@ -313,14 +353,26 @@ fn the_writer_refuses_what_the_parser_would() {
     let path = dir.path().join("w");
     let put = |tensors: &[NewTensor<'_>]| write(&path, &BTreeMap::new(), tensors, false).unwrap_err();
     let one = tensor("t", &[1], Dtype::F32, &[1.0]);
-    assert!(matches!(put(&[one.clone(), one.clone()]), Error::DuplicateKey { .. }));
-    assert!(matches!(put(&vec![one; 4097]), Error::TooMany { found: 4097, .. }));
-    assert!(matches!(put(&[tensor("__metadata__", &[1], Dtype::F32, &[1.0])]), Error::TensorName { .. }));
-    assert!(matches!(put(&[tensor("t", &[3, 0], Dtype::F32, &[])]), Error::TensorShape { .. }));
-    assert!(matches!(put(&[tensor("t", &[1; 9], Dtype::F32, &[1.0])]), Error::TensorShape { .. }));
-    assert!(matches!(put(&[tensor("t", &[usize::MAX, 2], Dtype::F32, &[1.0])]), Error::TensorShape { .. }));
+    assert!(matches!(put(&[one.clone(), one.clone()]), Error::Weights(WeightsError::DuplicateKey { .. })));
+    assert!(matches!(put(&vec![one; 4097]), Error::Weights(WeightsError::TooMany { found: 4097, .. })));
+    assert!(matches!(
+        put(&[tensor("__metadata__", &[1], Dtype::F32, &[1.0])]),
+        Error::Tensor(TensorError::Name { .. })
+    ));
+    assert!(matches!(
+        put(&[tensor("t", &[3, 0], Dtype::F32, &[])]),
+        Error::Tensor(TensorError::ImpossibleShape { .. })
+    ));
+    assert!(matches!(
+        put(&[tensor("t", &[1; 9], Dtype::F32, &[1.0])]),
+        Error::Tensor(TensorError::ImpossibleShape { .. })
+    ));
+    assert!(matches!(
+        put(&[tensor("t", &[usize::MAX, 2], Dtype::F32, &[1.0])]),
+        Error::Tensor(TensorError::ImpossibleShape { .. })
+    ));
     let huge = BTreeMap::from([("k".to_owned(), "v".repeat(1 << 20))]);
-    assert!(matches!(write(&path, &huge, &[], false), Err(Error::HeaderTooLong { .. })));
+    assert!(matches!(write(&path, &huge, &[], false), Err(Error::Weights(WeightsError::HeaderTooLong { .. }))));
     assert!(names_in(dir.path()).is_empty());
 }
 

@@ -4,7 +4,8 @@
 //! has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
 use super::format::{ALIGNMENT, Dtype, Entry, Header, PACKED, PACKING, Profile, parse};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{FileError, WeightsError};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or what is wrong with the file.
+    /// [`FileError::Io`], or what is wrong with the file.
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
@@ -54,7 +55,7 @@ impl Weights {
     pub fn open_as(path: impl AsRef<Path>, profile: Profile) -> Result<Weights> {
         let path = path.as_ref();
         let bytes = AlignedBytes::read(path);
-        let bytes = bytes.map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
         Weights::new(Storage::Owned(bytes), profile)
     }
 
@@ -87,12 +88,12 @@ impl Weights {
     /// What is wrong with the file.
     ///
     /// ```
-    /// use googlenet::{Error, weights::Weights};
+    /// use googlenet::{Error, error::WeightsError, weights::Weights};
     ///
     /// let mut bytes = std::fs::read("weights/demo.safetensors")?;
     /// Weights::from_vec(bytes.clone())?;
     /// *bytes.last_mut().expect("not empty") ^= 1;
-    /// assert!(matches!(Weights::from_vec(bytes), Err(Error::HashMismatch { .. })));
+    /// assert!(matches!(Weights::from_vec(bytes), Err(Error::Weights(WeightsError::HashMismatch { .. }))));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_vec(bytes: Vec<u8>) -> Result<Weights> {
@@ -145,7 +146,8 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`Error::HashMismatch`], or [`Error::MetadataMissing`] for a file of [`Profile::Plain`] without one.
+    /// [`WeightsError::HashMismatch`], or [`WeightsError::MetadataMissing`] for a file of [`Profile::Plain`] without
+    /// one.
     ///
     /// ```
     /// googlenet::weights::Weights::open("weights/demo.safetensors")?.verify()?;
@@ -376,11 +378,11 @@ fn is_aligned(bytes: &[u8]) -> bool {
 
 /// The data section must be the one that the metadata describe.
 pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
-    let stored = header.metadata.get("hash").ok_or(Error::MetadataMissing { key: "hash" })?;
+    let stored = header.metadata.get("hash").ok_or(WeightsError::MetadataMissing { key: "hash" })?;
     let computed = hash_text(xxh3_128(&file[header.data_start..]));
     match *stored == computed {
         true => Ok(()),
-        false => Err(Error::HashMismatch { stored: stored.clone(), computed }),
+        false => Err(WeightsError::HashMismatch { stored: stored.clone(), computed }.into()),
     }
 }
 

@@ -8,8 +8,9 @@
 
 use super::format::{ALIGNMENT, Dtype, FORMAT, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION};
 use super::view::hash_text;
+use crate::Result;
+use crate::error::{TensorError, WeightsError};
 use crate::file::NewFile;
-use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -37,12 +38,12 @@ pub struct NewTensor<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::TargetExists`], [`Error::Io`], or what is wrong with the tensors: a doubled or reserved name, a shape
-/// with a zero or more than 8 dimensions, values that do not fill the shape, a finite value too large for f16, more
-/// than 4096 tensors or a header longer than 1 MiB.
+/// An error of the file, as [`NewFile::commit`] has them, or what is wrong with the tensors: a doubled or reserved name,
+/// a shape with a zero or more than 8 dimensions, values that do not fill the shape, a finite value too large for f16,
+/// more than 4096 tensors or a header longer than 1 MiB.
 ///
 /// ```
-/// use googlenet::Error;
+/// use googlenet::{Error, error::FileError};
 /// use googlenet::weights::{Dtype, NewTensor, Weights, write};
 ///
 /// # let folder = tempfile::tempdir()?;
@@ -53,7 +54,8 @@ pub struct NewTensor<'a> {
 ///     .map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype: Dtype::F32, values: t.to_f32() })
 ///     .collect();
 /// write(&path, weights.metadata(), &tensors, false)?;
-/// assert!(matches!(write(&path, weights.metadata(), &tensors, false), Err(Error::TargetExists { .. })));
+/// let again = write(&path, weights.metadata(), &tensors, false);
+/// assert!(matches!(again, Err(Error::File(FileError::TargetExists { .. }))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write(
@@ -80,7 +82,7 @@ pub fn write(
 /// Each tensor's range in the data section.
 fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     if tensors.len() > MAX_TENSORS {
-        return Err(Error::TooMany { what: "tensors", found: tensors.len(), limit: MAX_TENSORS });
+        return Err(WeightsError::TooMany { what: "tensors", found: tensors.len(), limit: MAX_TENSORS }.into());
     }
     let mut names = BTreeSet::new();
     let mut offsets = Vec::with_capacity(tensors.len());
@@ -88,29 +90,30 @@ fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     for t in tensors {
         let tensor = || t.name.to_owned();
         if t.name == METADATA {
-            return Err(Error::TensorName { tensor: tensor() });
+            return Err(TensorError::Name { tensor: tensor() }.into());
         }
         if !names.insert(t.name) {
-            return Err(Error::DuplicateKey { key: tensor() });
+            return Err(WeightsError::DuplicateKey { key: tensor() }.into());
         }
         let n_bytes = t.shape.iter().try_fold(t.dtype.size(), |n, &dim| n.checked_mul(dim));
         let begin = end.checked_next_multiple_of(ALIGNMENT);
         let n_bytes = n_bytes.filter(|&n| n > 0 && t.shape.len() <= MAX_RANK);
         let range = n_bytes.zip(begin).and_then(|(n, begin)| Some((n, begin, begin.checked_add(n)?)));
         let Some((n_bytes, begin, past)) = range else {
-            return Err(Error::TensorShape {
+            return Err(TensorError::ImpossibleShape {
                 tensor: tensor(),
                 shape: t.shape.iter().map(|&dim| dim as u64).collect(),
-            });
+            }
+            .into());
         };
         if n_bytes / t.dtype.size() != t.values.len() {
             let found = t.values.len() as u64 * t.dtype.size() as u64;
-            return Err(Error::TensorLength { tensor: tensor(), expected: n_bytes as u64, found });
+            return Err(TensorError::Length { tensor: tensor(), expected: n_bytes as u64, found }.into());
         }
         if t.dtype == Dtype::F16 {
             let lost = |x: f32| x.is_finite() && half::f16::from_f32(x).is_infinite();
             if let Some(index) = t.values.iter().position(|&x| lost(x)) {
-                return Err(Error::HalfRange { tensor: tensor(), index, value: t.values[index] });
+                return Err(TensorError::HalfRange { tensor: tensor(), index, value: t.values[index] }.into());
             }
         }
         offsets.push([begin, past]);
@@ -164,7 +167,7 @@ fn header(
     let data_start = (8 + json.len()).next_multiple_of(ALIGNMENT);
     let length = data_start - 8;
     if length > MAX_HEADER_BYTES {
-        return Err(Error::HeaderTooLong { length: length as u64, limit: MAX_HEADER_BYTES as u64 });
+        return Err(WeightsError::HeaderTooLong { length: length as u64, limit: MAX_HEADER_BYTES as u64 }.into());
     }
     let mut bytes = (length as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(json.as_bytes());

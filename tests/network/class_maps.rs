@@ -1,5 +1,6 @@
 //! Class maps against the logits that they are the parts of.
 
+use googlenet::error::SessionError;
 use googlenet::{Error, Options, model};
 
 /// A map's mean and bias are the logit, but for the order of sums: 1024 products of `w * x`, a mean over the pixels,
@@ -30,8 +31,14 @@ fn a_maps_mean_and_bias_are_the_logit() {
         }
         let other = session.class_map(1, 9).expect("asked for");
         assert_ne!(other.values, session.class_map(0, 9).expect("asked for").values);
-        assert!(matches!(session.class_map(2, 0), Err(Error::OutOfRange { option: "image", value: 2, most: 1, .. })));
-        assert!(matches!(session.class_map(0, 10), Err(Error::OutOfRange { option: "class", most: 9, .. })));
+        assert!(matches!(
+            session.class_map(2, 0),
+            Err(Error::Session(SessionError::OutOfRange { option: "image", value: 2, most: 1, .. }))
+        ));
+        assert!(matches!(
+            session.class_map(0, 10),
+            Err(Error::Session(SessionError::OutOfRange { option: "class", most: 9, .. }))
+        ));
     }
 }
 
@@ -39,7 +46,7 @@ fn a_maps_mean_and_bias_are_the_logit() {
 fn a_session_without_maps_says_so_and_keeps_no_more() {
     let model = crate::random::random_model(&model::googlenet(10), 64);
     let session = |maps| model.session(Options::new().class_maps(maps)).expect("a session");
-    assert!(matches!(session(false).class_map(0, 0), Err(Error::NoClassMaps)));
+    assert!(matches!(session(false).class_map(0, 0), Err(Error::Session(SessionError::NoClassMaps))));
     assert_eq!(session(false).class_map_shape(), None);
     assert!(session(false).memory_bytes() < session(true).memory_bytes());
     assert_eq!(session(true).endpoint(""), None);

@@ -1,5 +1,6 @@
 //! Ensembles against their definition: the mean of what sessions say of each crop.
 
+use googlenet::error::{ModelError, SessionError};
 use googlenet::image::{Crops, Cuts, Rgb8};
 use googlenet::model::Dialect;
 use googlenet::{Ensemble, Error, Model, Options};
@@ -85,8 +86,8 @@ fn models_of_other_classes_are_refused() {
     let models = [Dialect::Bvlc.network(6), Dialect::Bvlc.network(7), Dialect::TfSlim.network(8)]
         .map(|network| random_model(&network, SIDE));
     let refused = |models: &[Model]| Ensemble::new(models, Crops::Centre, Options::new()).err();
-    assert!(matches!(refused(&models[..2]), Some(Error::ClassCounts { least: 6, other: 7 })));
-    assert!(matches!(refused(&models), Some(Error::ClassCounts { least: 6, .. })));
+    assert!(matches!(refused(&models[..2]), Some(Error::Model(ModelError::ClassCounts { least: 6, other: 7 }))));
+    assert!(matches!(refused(&models), Some(Error::Model(ModelError::ClassCounts { least: 6, .. }))));
     assert!(refused(&models[1..]).is_none());
-    assert!(matches!(refused(&[]), Some(Error::OutOfRange { option: "number of models", .. })));
+    assert!(matches!(refused(&[]), Some(Error::Session(SessionError::OutOfRange { option: "number of models", .. }))));
 }

@@ -1,5 +1,6 @@
 //! Auxiliary heads: computed where they are asked for, and then only those; what is else computed stays as it is.
 
+use googlenet::error::SessionError;
 use googlenet::model::Dialect;
 use googlenet::{Error, Options, isa};
 
@@ -41,8 +42,8 @@ fn a_head_runs_where_it_is_asked_for_and_changes_nothing_else() {
 fn heads_that_cannot_run_are_refused() {
     let model = crate::random::random_model(&Dialect::Bvlc.network(10).with_heads(&["loss2"]), SIDE);
     let refused = model.session(Options::new().side(64).endpoint("loss2"));
-    assert!(matches!(refused, Err(Error::HeadSide { head: "loss2", side: 64 })));
+    assert!(matches!(refused, Err(Error::Session(SessionError::HeadSide { head: "loss2", side: 64 }))));
     assert!(model.session(Options::new().side(64)).is_ok());
     let refused = model.session(Options::new().endpoint("loss1"));
-    assert!(matches!(refused, Err(Error::UnknownLayer { layer }) if layer == "loss1"));
+    assert!(matches!(refused, Err(Error::Session(SessionError::UnknownLayer { layer })) if layer == "loss1"));
 }

@@ -1,5 +1,6 @@
 //! The ways a file comes into memory: the demonstration weights give the same bits by each.
 
+use googlenet::error::WeightsError;
 use googlenet::weights::Weights;
 use googlenet::{Model, Options, image};
 
@@ -75,7 +76,7 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
     // SAFETY: nobody else knows the folder, and this test writes to the file no more.
     let model = unsafe { Model::map(&damaged) }.expect("its header is right");
     let refused = model.pack(folder.path().join("refused"), Options::new(), false);
-    assert!(matches!(refused, Err(googlenet::Error::HashMismatch { .. })));
+    assert!(matches!(refused, Err(googlenet::Error::Weights(WeightsError::HashMismatch { .. }))));
     // A side at which other kernels are chosen.
     let other = read.session(Options::new().side(224)).expect("a session");
     assert!(!other.uses_packed_file() && other.packing() != packing);

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use googlenet::error::WeightsError;
 use googlenet::image::{self, Geometry, Preset};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
 use googlenet::model::Dialect;
@@ -180,11 +181,11 @@ impl Convert {
         let checked =
             Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));
         let asked = match &checked {
-            Err(Error::MetadataValue { key: "input_side", .. }) => self.side.is_some(),
-            Err(Error::MetadataValue { key: "channels", .. }) => self.channels.is_some(),
-            Err(Error::MetadataValue { key: "mean", .. }) => self.mean.is_some(),
-            Err(Error::MetadataValue { key: "std", .. }) => self.std.is_some(),
-            Err(Error::MetadataValue { key: "resize", .. }) => self.resize.is_some(),
+            Err(Error::Weights(WeightsError::MetadataValue { key: "input_side", .. })) => self.side.is_some(),
+            Err(Error::Weights(WeightsError::MetadataValue { key: "channels", .. })) => self.channels.is_some(),
+            Err(Error::Weights(WeightsError::MetadataValue { key: "mean", .. })) => self.mean.is_some(),
+            Err(Error::Weights(WeightsError::MetadataValue { key: "std", .. })) => self.std.is_some(),
+            Err(Error::Weights(WeightsError::MetadataValue { key: "resize", .. })) => self.resize.is_some(),
             _ => false,
         };
         match checked {

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use googlenet::Error;
+use googlenet::error::{FileError, SessionError};
 
 use crate::printable::Printable;
 
@@ -50,9 +51,9 @@ impl Failure {
     /// the error does not say them itself.
     pub fn of(file: Code, what: impl fmt::Display, error: &Error) -> Self {
         let text = match error {
-            Error::TargetExists { path } => format!("{} exists, --force replaces it", path.display()),
+            Error::File(FileError::TargetExists { path }) => format!("{} exists, --force replaces it", path.display()),
             // These name their file.
-            Error::Io { .. } | Error::FileTooLarge { .. } => chain(error),
+            Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => chain(error),
             _ => named(what, &chain(error)),
         };
         Self::new(code(error, file), text)
@@ -104,21 +105,14 @@ impl<T> OrFail<T> for io::Result<T> {
 /// The code of an error of the library; `file` is that of the file in hand, for what the system says of it.
 fn code(error: &Error, file: Code) -> Code {
     match error {
-        Error::Io { .. } | Error::FileTooLarge { .. } => file,
-        Error::TargetExists { .. } => Code::Exists,
-        Error::Threads { .. } => Code::System,
-        Error::OutOfRange { .. }
-        | Error::TooManyPixels { .. }
-        | Error::InstructionSet { .. }
-        | Error::HeadSide { .. }
-        | Error::UnknownLayer { .. } => Code::Usage,
-        Error::NotAPicture
-        | Error::PictureTruncated { .. }
-        | Error::PictureTooLarge { .. }
-        | Error::PictureDamaged { .. }
-        | Error::PictureEmpty { .. }
-        | Error::PictureStride { .. }
-        | Error::PictureTooShort { .. } => Code::Input,
+        Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => file,
+        Error::File(FileError::TargetExists { .. }) => Code::Exists,
+        Error::Picture(_) => Code::Input,
+        Error::Session(error) => match error {
+            SessionError::Threads { .. } => Code::System,
+            SessionError::NoClassMaps | SessionError::MapLength { .. } => Code::Model,
+            _ => Code::Usage,
+        },
         // All others are of weights and models.
         _ => Code::Model,
     }
@@ -145,23 +139,28 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use googlenet::error::{ImportError, ModelError, PictureError, WeightsError};
+
     use super::*;
 
     #[test]
     fn a_failure_names_its_file_once_and_its_cause() {
         let of = |error: Error, what: &str| Failure::of(Code::Input, what, &error).to_string();
         let io = || io::Error::other("a b\nc");
-        assert_eq!(of(Error::Io { action: "read", path: "w".into(), source: io() }, "w"), "cannot read w: a b c");
-        assert_eq!(of(Error::FileTooLarge { path: "w".into(), limit: 1 }, "w").matches("w ").count(), 1);
-        assert_eq!(of(Error::TargetExists { path: "w".into() }, "w"), "w exists, --force replaces it");
+        assert_eq!(
+            of(FileError::Io { action: "read", path: "w".into(), source: io() }.into(), "w"),
+            "cannot read w: a b c"
+        );
+        assert_eq!(of(FileError::TooLarge { path: "w".into(), limit: 1 }.into(), "w").matches("w ").count(), 1);
+        assert_eq!(of(FileError::TargetExists { path: "w".into() }.into(), "w"), "w exists, --force replaces it");
         // Short names occur in the text of nearly every error.
         for name in ["w", "a", "e", "is"] {
-            let text = of(Error::Truncated { expected: 8, found: 0 }, name);
+            let text = of(WeightsError::Truncated { expected: 8, found: 0 }.into(), name);
             assert!(text.starts_with(&format!("{name}: weights are cut off")), "{text}");
             let text = Err::<(), _>(io()).or_fail(Code::Input, name).expect_err("it is one").to_string();
             assert_eq!(text, format!("{name}: a b c"));
         }
-        assert_eq!(of(Error::NotAPicture, ""), "neither a JPEG nor a PNG picture");
+        assert_eq!(of(PictureError::NotAPicture.into(), ""), "neither a JPEG nor a PNG picture");
         assert_eq!(Failure::new(Code::Input, "\u{1b}[2J").to_string(), "\\u{1b}[2J");
     }
 
@@ -169,16 +168,16 @@ mod tests {
     fn each_kind_of_error_has_the_documented_code() {
         let io = || io::Error::other("why");
         let cases = [
-            (Error::Threads { threads: 9, source: Box::new(io()) }, Code::System),
-            (Error::OutOfRange { option: "batch", value: 0, least: 1, most: 2 }, Code::Usage),
-            (Error::TooManyPixels { batch: 1, side: 2, limit: 3 }, Code::Usage),
-            (Error::InstructionSet { name: "x".into(), known: false, available: vec![] }, Code::Usage),
-            (Error::UnknownLayer { layer: "x".into() }, Code::Usage),
-            (Error::HashMismatch { stored: "x".into(), computed: "y".into() }, Code::Model),
-            (Error::NotAModel { source: None }, Code::Model),
-            (Error::LabelCount { labels: 1, classes: 2 }, Code::Model),
-            (Error::NotAPicture, Code::Input),
-            (Error::TargetExists { path: "x".into() }, Code::Exists),
+            (SessionError::Threads { threads: 9, source: Box::new(io()) }.into(), Code::System),
+            (SessionError::OutOfRange { option: "batch", value: 0, least: 1, most: 2 }.into(), Code::Usage),
+            (SessionError::TooManyPixels { batch: 1, side: 2, limit: 3 }.into(), Code::Usage),
+            (SessionError::InstructionSet { name: "x".into(), known: false, available: vec![] }.into(), Code::Usage),
+            (SessionError::UnknownLayer { layer: "x".into() }.into(), Code::Usage),
+            (WeightsError::HashMismatch { stored: "x".into(), computed: "y".into() }.into(), Code::Model),
+            (ImportError::NotAModel { source: None }.into(), Code::Model),
+            (ModelError::LabelCount { labels: 1, classes: 2 }.into(), Code::Model),
+            (PictureError::NotAPicture.into(), Code::Input),
+            (FileError::TargetExists { path: "x".into() }.into(), Code::Exists),
         ];
         for (error, expected) in cases {
             // Whatever the caller was about.
@@ -187,7 +186,7 @@ mod tests {
             }
         }
         for file in [Code::System, Code::Model, Code::Input] {
-            let error = Error::Io { action: "read", path: "x".into(), source: io() };
+            let error = FileError::Io { action: "read", path: "x".into(), source: io() }.into();
             assert_eq!(Failure::of(file, "", &error).code(), file);
         }
     }

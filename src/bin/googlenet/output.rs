@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use googlenet::error::FileError;
+
 use crate::exit::{Code, Failure, Outcome};
 
 /// Fails if `path` exists and may not be replaced: asked before the work, so that none is done in vain.
@@ -11,7 +13,7 @@ pub fn check(path: &Path, force: bool) -> Outcome {
         return Err(Failure::new(Code::Usage, format!("{} is a directory", path.display())));
     }
     if !force && fs::symlink_metadata(path).is_ok() {
-        let error = googlenet::Error::TargetExists { path: path.to_owned() };
+        let error = FileError::TargetExists { path: path.to_owned() }.into();
         return Err(Failure::of(Code::System, "", &error));
     }
     Ok(())

@@ -12,8 +12,9 @@ use super::net::{Edges, Kind, Net, Odd, Window, odd};
 use super::tensor::{Data, Tensor};
 use super::wire::check_amounts;
 use super::{Imported, walk};
+use crate::Result;
+use crate::error::ImportError;
 use crate::model::Dialect;
-use crate::{Error, Result};
 use prost::Message;
 use proto::{BlobProto, ConcatParameter, ConvolutionParameter, InnerProductParameter, LrnParameter};
 use proto::{NUMBERS, NetParameter, PoolingParameter, ReluParameter, V1_TYPES};
@@ -31,7 +32,8 @@ pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
 /// Reads a network and checks it against the table of `dialect`, or of any.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     check_amounts(bytes, &NUMBERS, &[])?;
-    let net = NetParameter::decode(bytes).map_err(|source| Error::NotAModel { source: Some(Box::new(source)) })?;
+    let net =
+        NetParameter::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
     walk::import(&network(&net)?, dialect)
 }
 
@@ -88,7 +90,7 @@ fn network(proto: &NetParameter) -> Result<Net<'_>> {
     let is_data = |layer: &Layer<'_>| layer.operator == "Input" || layer.operator.ends_with("Data");
     let made = || layers.iter().filter(|layer| is_data(layer)).filter_map(|layer| layer.top.first());
     let Some(input) = proto.input.first().or_else(|| made().next()) else {
-        return Err(Error::Graph { name: String::new(), what: "a network without an input" });
+        return Err(ImportError::Graph { name: String::new(), what: "a network without an input" }.into());
     };
     let mut net = Net::new(input, [None; 2]);
     for layer in layers.iter().filter(|layer| !is_data(layer)) {
@@ -100,7 +102,7 @@ fn network(proto: &NetParameter) -> Result<Net<'_>> {
 }
 
 fn add<'a>(net: &mut Net<'a>, layer: &Layer<'a>) -> Result<()> {
-    let wrong = |name: &str, what| Err(Error::Graph { name: name.to_owned(), what });
+    let wrong = |name: &str, what| Err(ImportError::Graph { name: name.to_owned(), what }.into());
     // Their other input, the label, comes from nowhere else than a data layer.
     if matches!(layer.operator.as_str(), "Accuracy" | "Silence") {
         return Ok(());

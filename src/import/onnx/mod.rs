@@ -12,8 +12,9 @@ use super::net::{Kind, Net, Odd, Value, odd};
 use super::tensor::{Data, Norm, Tensor};
 use super::wire::check_amounts;
 use super::{Imported, walk};
+use crate::Result;
+use crate::error::ImportError;
 use crate::model::{self, Dialect};
-use crate::{Error, Result};
 use attributes::Attributes;
 use prost::Message;
 use proto::{GraphProto, ModelProto, NUMBERS, NodeProto, PACKED, TensorProto, ValueInfoProto, element};
@@ -22,15 +23,18 @@ use std::collections::{HashMap, HashSet};
 /// Reads a model and checks it against the table of `dialect`, or of any.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     check_amounts(bytes, &NUMBERS, &PACKED)?;
-    let model = ModelProto::decode(bytes).map_err(|source| Error::NotAModel { source: Some(Box::new(source)) })?;
+    let model =
+        ModelProto::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
     read_model(&model, dialect)
 }
 
 pub(super) fn read_model(model: &ModelProto, dialect: Option<Dialect>) -> Result<Imported> {
-    let graph = model.graph.as_ref().ok_or(Error::NotAModel { source: None })?;
+    let graph = model.graph.as_ref().ok_or(ImportError::NotAModel { source: None })?;
     // None is a file cut short.
     if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx") && set.version > 0) {
-        return Err(Error::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" });
+        return Err(
+            ImportError::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" }.into()
+        );
     }
     walk::import(&Reader::net(graph)?, dialect)
 }
@@ -62,14 +66,16 @@ impl<'a> Reader<'a> {
         let mut stored = HashMap::new();
         for tensor in &graph.initializer {
             if stored.insert(tensor.name.as_str(), store(tensor, &tensor.name)).is_some() {
-                return Err(Error::Graph { name: tensor.name.clone(), what: "two initializers have this name" });
+                return Err(
+                    ImportError::Graph { name: tensor.name.clone(), what: "two initializers have this name" }.into()
+                );
             }
         }
         // Before IR version 4 initializers were listed as inputs, too.
         let inputs: Vec<_> = graph.input.iter().filter(|input| !stored.contains_key(input.name.as_str())).collect();
         let &[input] = inputs.as_slice() else {
             let name = inputs.get(1).map_or_else(String::new, |input| input.name.clone());
-            return Err(Error::Graph { name, what: "expected a graph with one input, the image" });
+            return Err(ImportError::Graph { name, what: "expected a graph with one input, the image" }.into());
         };
         let net = Net::new(&input.name, input_sides(input)?);
         let mut reader = Reader { net, stored, read: HashSet::new() };
@@ -84,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     fn add(&mut self, node: &'a NodeProto) -> Result<()> {
-        let wrong = |name: &str, what| Err(Error::Graph { name: name.to_owned(), what });
+        let wrong = |name: &str, what| Err(ImportError::Graph { name: name.to_owned(), what }.into());
         let Some(output) = node.output.first().filter(|name| !name.is_empty()) else {
             return wrong(&node.name, "a node without an output");
         };
@@ -400,10 +406,10 @@ fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
     let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|of| of.shape.as_ref());
     let Some(shape) = shape else { return Ok([None; 2]) };
     let [_, c, h, w] = shape.dim.as_slice() else {
-        return Err(Error::Graph { name: input.name.clone(), what: "expected an input of 4 dimensions" });
+        return Err(ImportError::Graph { name: input.name.clone(), what: "expected an input of 4 dimensions" }.into());
     };
     if c.dim_value.is_some_and(|c| c != 3) {
-        return Err(Error::Graph { name: input.name.clone(), what: "expected an input of 3 channels" });
+        return Err(ImportError::Graph { name: input.name.clone(), what: "expected an input of 3 channels" }.into());
     }
     let mut sides = [None; 2];
     for (side, dim) in sides.iter_mut().zip([h, w]) {
@@ -411,7 +417,9 @@ fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
             let in_range = |side: &usize| (model::MIN_SIDE..=model::MAX_SIDE).contains(side);
             *side = usize::try_from(value).ok().filter(in_range);
             if side.is_none() {
-                return Err(Error::Graph { name: input.name.clone(), what: "the input's side is out of range" });
+                return Err(
+                    ImportError::Graph { name: input.name.clone(), what: "the input's side is out of range" }.into()
+                );
             }
         }
     }

@@ -4,6 +4,7 @@
 use super::super::{Imported, import_bytes};
 use super::oracle::{self, CLASSES, values};
 use crate::Result;
+use crate::error::WeightsError;
 use crate::model::{AverageWindows, Dialect, Layer, Padding};
 use crate::weights::{Dtype, NewTensor, Weights, write};
 
@@ -301,7 +302,7 @@ fn damaged_files_are_errors() {
             assert!(import_bytes(&damaged, None).is_err(), "{form:?}: byte {at}");
         }
         let flood = [bytes(2, &[]).repeat(1 << 20), file(form, |_| ())].concat();
-        assert!(matches!(import_bytes(&flood, None), Err(crate::Error::TooMany { .. })));
+        assert!(matches!(import_bytes(&flood, None), Err(crate::Error::Weights(WeightsError::TooMany { .. }))));
     }
 }
 

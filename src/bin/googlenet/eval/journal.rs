@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use googlenet::error::FileError;
 use googlenet::{Error, file};
 use serde_json::{Map, Value, json};
 
@@ -37,7 +38,7 @@ impl Journal {
         let Some(path) = path else { return Ok((Self { file: None }, verdicts)) };
         let text = match file::read(path, MAX_BYTES) {
             Ok(bytes) => String::from_utf8(bytes).map_err(|_| not_a_journal(path))?,
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => String::new(),
+            Err(Error::File(FileError::Io { source, .. })) if source.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Failure::of(Code::System, path.display(), &error)),
         };
         let whole = text.rfind('\n').map_or(0, |end| end + 1);

@@ -1,0 +1,124 @@
+//! Errors of models to import from files of other makers.
+
+use std::fmt;
+
+use super::text::{Listed, Named, Quoted};
+use super::{Cause, Error};
+
+/// What was wrong with a model to import.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// Neither safetensors nor `.npz`, nor a readable ONNX model or `.caffemodel`.
+    NotAModel {
+        /// What the decoder said; none if the bytes are an empty message.
+        source: Option<Cause>,
+    },
+    /// A safetensors file to import is damaged.
+    Safetensors {
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A ZIP archive of arrays to import cannot be read.
+    Archive {
+        /// The array; empty where it is the archive itself.
+        member: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A node is not what the network has in its place.
+    NodeMismatch {
+        /// Its name, or, if it has none, its first output's.
+        node: String,
+        /// The layer of the network.
+        layer: String,
+        /// What differs: `operator`, an attribute, ...
+        what: &'static str,
+        /// What the network asks for.
+        expected: String,
+        /// What stands in the file.
+        found: String,
+    },
+    /// A node has no part in the network.
+    UnexpectedNode {
+        /// Its name, or, if it has none, its first output's.
+        node: String,
+        /// Its operator.
+        operator: String,
+    },
+    /// Nodes or names of a graph do not fit together.
+    Graph {
+        /// The node or value.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A tensor's elements are neither f32 nor f16.
+    ElementType {
+        /// Its name in the network.
+        tensor: String,
+        /// Its name in the file.
+        source_name: String,
+        /// The file format's number of the type.
+        found: i32,
+    },
+    /// A tensor's data is not as long as its shape asks for.
+    DataLength {
+        /// Its name in the network.
+        tensor: String,
+        /// Its name in the file.
+        source_name: String,
+        /// Elements, by its shape.
+        expected: usize,
+        /// Bytes found.
+        found_bytes: usize,
+    },
+    /// A tensor's data stands in another file.
+    ExternalData {
+        /// Its name in the network.
+        tensor: String,
+        /// Its name in the file.
+        source_name: String,
+    },
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAModel { source: _ } => {
+                write!(f, "neither a safetensors nor an .npz file, and no ONNX model or .caffemodel")
+            }
+            Self::Safetensors { source: _ } => write!(f, "damaged safetensors file"),
+            Self::Archive { member, what } if member.is_empty() => write!(f, "damaged .npz archive: {what}"),
+            Self::Archive { member, what } => write!(f, "array {} of the archive {what}", Quoted(member)),
+            Self::NodeMismatch { node, layer, what, expected, found } => {
+                let [node, layer] = [node, layer].map(|text| Quoted(text));
+                write!(f, "node {node}, in the place of layer {layer}: {what}: expected ")?;
+                write!(f, "{}, found {}", Listed(expected), Listed(found))
+            }
+            Self::UnexpectedNode { node, operator } => {
+                write!(f, "node {} ({}) is not part of the network", Quoted(node), Listed(operator))
+            }
+            Self::Graph { name, what } => write!(f, "{}: {what}", Quoted(name)),
+            Self::ElementType { tensor, source_name, found } => {
+                write!(f, "{} has elements of type {found}, expected f32 or f16", Named { tensor, source_name })
+            }
+            Self::DataLength { tensor, source_name, expected, found_bytes } => {
+                write!(f, "{} has {found_bytes} bytes, expected {expected} elements", Named { tensor, source_name })
+            }
+            Self::ExternalData { tensor, source_name } => {
+                write!(f, "{} has its data in another file, expected them in this one", Named { tensor, source_name })
+            }
+        }
+    }
+}
+
+impl std::error::Error for ImportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotAModel { source } => source.as_ref().map(|source| &**source as _),
+            Self::Safetensors { source } => Some(source),
+            _ => None,
+        }
+    }
+}

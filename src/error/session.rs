@@ -1,0 +1,106 @@
+//! Errors of options and of calls on a session.
+
+use std::fmt;
+
+use super::Cause;
+use super::text::Quoted;
+
+/// An option or an argument that cannot be used, or threads that cannot be had.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// An option is out of its range.
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: usize,
+        /// The smallest value.
+        least: usize,
+        /// The largest value.
+        most: usize,
+    },
+    /// A run would take more input pixels than a session may hold.
+    TooManyPixels {
+        /// Images of a run.
+        batch: usize,
+        /// Side of each, in pixels.
+        side: usize,
+        /// The most pixels in all.
+        limit: usize,
+    },
+    /// An instruction set that this machine does not have, or that nobody knows.
+    InstructionSet {
+        /// The name asked for.
+        name: String,
+        /// Whether there is such a set.
+        known: bool,
+        /// The sets of this machine.
+        available: Vec<&'static str>,
+    },
+    /// A class map of a session that was made without them.
+    NoClassMaps,
+    /// The buffer for a class map has not as many values as the map.
+    MapLength {
+        /// Values that the map has.
+        expected: usize,
+        /// Values that the buffer has.
+        found: usize,
+    },
+    /// A layer that the network does not have.
+    UnknownLayer {
+        /// The name asked for.
+        layer: String,
+    },
+    /// An auxiliary head's matrix is made for another input side.
+    HeadSide {
+        /// The head.
+        head: &'static str,
+        /// The session's input side.
+        side: usize,
+    },
+    /// Threads could not be started.
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why.
+        source: Cause,
+    },
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { option, value, least, most } => {
+                write!(f, "{option} {value} is not in {least} to {most}")
+            }
+            Self::TooManyPixels { batch, side, limit } => {
+                write!(f, "batch {batch} of {side}x{side} pixels is more than {limit} pixels in all")
+            }
+            Self::InstructionSet { name, known: true, available } => {
+                write!(f, "this machine has no {name}, it has {}", available.join(", "))
+            }
+            Self::InstructionSet { name, known: false, available } => {
+                write!(f, "unknown instruction set {}, this machine has {}", Quoted(name), available.join(", "))
+            }
+            Self::NoClassMaps => write!(f, "the session was made without class maps"),
+            Self::MapLength { expected, found } => {
+                write!(f, "class map has {expected} values, found room for {found}")
+            }
+            Self::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
+            Self::HeadSide { head, side } => {
+                write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")
+            }
+            Self::Threads { threads, source: _ } => write!(f, "cannot start {threads} threads"),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Threads { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}

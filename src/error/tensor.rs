@@ -1,0 +1,139 @@
+//! Errors of single tensors: as a weight file describes them, and as the network needs them.
+
+use std::fmt;
+
+use super::text::{Named, Quoted};
+
+/// What was wrong with a tensor of a weight file or of a model to import. Offsets and lengths are in bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TensorError {
+    /// A tensor may not have this name.
+    Name {
+        /// The name.
+        tensor: String,
+    },
+    /// An element type that is not supported.
+    Type {
+        /// The tensor's name.
+        tensor: String,
+        /// Its type, as the file spells it.
+        dtype: String,
+    },
+    /// A shape with too many dimensions, a dimension that is zero, or a product that overflows.
+    ImpossibleShape {
+        /// The tensor's name.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
+    /// A tensor's data offsets do not lie in order within the data section.
+    Offsets {
+        /// The tensor's name.
+        tensor: String,
+        /// Offset of its first byte in the data section.
+        begin: u64,
+        /// Offset past its last byte.
+        end: u64,
+        /// Length of the data section.
+        data_length: u64,
+    },
+    /// A tensor has another length than its shape and type ask for.
+    Length {
+        /// The tensor's name.
+        tensor: String,
+        /// Bytes asked for.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// Two tensors share bytes.
+    Overlap {
+        /// The tensor that lies first.
+        first: String,
+        /// The tensor that begins within it.
+        second: String,
+        /// Where it begins, in the data section.
+        offset: u64,
+    },
+    /// A finite value has no finite f16.
+    HalfRange {
+        /// The tensor's name.
+        tensor: String,
+        /// Index of the element.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A tensor that the network needs is not in the file.
+    Missing {
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A tensor that the network does not know is in the file.
+    Unexpected {
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A tensor has another shape than the network's.
+    WrongShape {
+        /// Its name in the network.
+        tensor: String,
+        /// Its name in the file.
+        source_name: String,
+        /// The network's shape; `None` where any number of classes would do.
+        expected: Vec<Option<usize>>,
+        /// The file's, which may be nonsense.
+        found: Vec<i64>,
+    },
+}
+
+impl TensorError {
+    /// A tensor that goes by the same name in the file and in the network, and has another shape in each.
+    pub(crate) fn wrong_shape(tensor: String, expected: &[Option<usize>], found: &[usize]) -> Self {
+        Self::WrongShape {
+            source_name: tensor.clone(),
+            tensor,
+            expected: expected.to_vec(),
+            found: found.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect(),
+        }
+    }
+}
+
+impl fmt::Display for TensorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { tensor } => write!(f, "{} cannot be a tensor's name", Quoted(tensor)),
+            Self::Type { tensor, dtype } => {
+                write!(f, "tensor {} has unsupported type {}", Quoted(tensor), Quoted(dtype))
+            }
+            Self::ImpossibleShape { tensor, shape } => {
+                write!(f, "tensor {} has impossible shape {:?}", Quoted(tensor), &shape[..shape.len().min(9)])
+            }
+            Self::Offsets { tensor, begin, end, data_length } => {
+                write!(f, "tensor {} at bytes {begin}..{end} of {data_length}", Quoted(tensor))
+            }
+            Self::Length { tensor, expected, found } => {
+                write!(f, "tensor {} has {found} bytes, its shape asks for {expected}", Quoted(tensor))
+            }
+            Self::Overlap { first, second, offset } => {
+                write!(f, "tensors {} and {} overlap at byte {offset}", Quoted(first), Quoted(second))
+            }
+            Self::HalfRange { tensor, index, value } => {
+                write!(f, "tensor {}: element {index} is {value}, too large for f16", Quoted(tensor))
+            }
+            Self::Missing { tensor } => write!(f, "tensor {} is missing", Quoted(tensor)),
+            Self::Unexpected { tensor } => {
+                write!(f, "tensor {} is not part of the network", Quoted(tensor))
+            }
+            Self::WrongShape { tensor, source_name, expected, found } => {
+                let dims = expected.iter().map(|dim| dim.map_or_else(|| "classes".into(), |dim| dim.to_string()));
+                let expected = dims.collect::<Vec<_>>().join(", ");
+                let found = &found[..found.len().min(9)];
+                write!(f, "{} has shape {found:?}, expected [{expected}]", Named { tensor, source_name })
+            }
+        }
+    }
+}
+
+impl std::error::Error for TensorError {}
