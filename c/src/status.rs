@@ -5,8 +5,9 @@ use std::ffi::{c_char, c_int};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::OnceLock;
 
+use googlenet::Error;
+
 use super::pointers;
-use crate::Error;
 
 /// What a call answers. Values keep their meaning; later versions may add some.
 #[repr(C)]
@@ -139,6 +140,8 @@ impl From<Error> for Failure {
             | Error::ElementType { .. }
             | Error::DataLength { .. }
             | Error::ExternalData { .. } => GOOGLENET_ERR_MODEL,
+            // The engine may add errors; each gets a line above when this crate meets it.
+            _ => GOOGLENET_ERR_INTERNAL,
         };
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
