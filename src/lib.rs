@@ -20,8 +20,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs, unsafe_code)]
 
-#[cfg(feature = "mmap")]
-mod capi;
 mod engine;
 pub mod error;
 pub mod file;

@@ -3,9 +3,10 @@
 use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use googlenet::{Options, isa};
+
 use super::pointers;
 use super::status::{Failure, Status, quietly};
-use crate::{Options, isa};
 
 /// Instruction sets.
 #[repr(C)]

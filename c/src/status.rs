@@ -5,9 +5,10 @@ use std::ffi::{c_char, c_int};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::OnceLock;
 
+use googlenet::Error;
+use googlenet::error::{FileError, PictureError, PrepareError, SessionError};
+
 use super::pointers;
-use crate::Error;
-use crate::error::{FileError, PictureError, PrepareError, SessionError};
 
 /// What a call answers. Values keep their meaning; later versions may add some.
 #[repr(C)]
@@ -102,7 +103,10 @@ impl From<Error> for Failure {
                 SessionError::OutOfRange { .. }
                 | SessionError::TooManyPixels { .. }
                 | SessionError::HeadSide { .. } => GOOGLENET_ERR_ARGUMENT,
+                // The engine may add errors; each gets a line above when this crate meets it.
+                _ => GOOGLENET_ERR_ARGUMENT,
             },
+            _ => GOOGLENET_ERR_MODEL,
         };
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);

@@ -6,13 +6,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use googlenet::error::SessionError;
+use googlenet::{Error, Model, Options, Result, Session, image};
+
 use super::image::{Image, view};
 use super::model::{ModelHandle, label_of};
 use super::options::{SessionOptions, number};
 use super::pointers;
 use super::status::{self, Failure, Status, border};
-use crate::error::SessionError;
-use crate::{Error, Model, Options, Result, Session, image};
 
 /// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
 /// from another thread, answers `GOOGLENET_ERR_BUSY` and changes nothing. Calls on different sessions do not disturb
@@ -148,7 +149,7 @@ pub unsafe extern "C" fn googlenet_session_new(
         let model = unsafe { pointers::get(model, "model") }?;
         // SAFETY: null or valid, as the caller promises.
         let options = unsafe { SessionOptions::read(options) }?;
-        let place = pointers::place(session, "session")?;
+        let out = pointers::out(session, "session")?;
         let starts_threads = options.starts_threads();
         let made = if starts_threads { make_aside(&model.model, options) } else { model.model.session(options) };
         let made = made.map_err(Failure::of("options"))?;
@@ -160,7 +161,7 @@ pub unsafe extern "C" fn googlenet_session_new(
             session: UnsafeCell::new(made),
         };
         // SAFETY: not null, and may be written.
-        unsafe { place.write(Box::into_raw(Box::new(handle))) };
+        unsafe { out.write(Box::into_raw(Box::new(handle))) };
         Ok(())
     })
 }
@@ -204,7 +205,7 @@ pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandl
     border(|| {
         // SAFETY: null or valid, as the caller promises.
         let session = unsafe { Claim::new(session) }?;
-        let info = pointers::place(info, "info")?;
+        let info = pointers::out(info, "info")?;
         // SAFETY: not null; the caller has set this field.
         let struct_size = unsafe { (*info).struct_size };
         pointers::check_size::<SessionInfo>(struct_size, "info")?;
@@ -244,7 +245,7 @@ pub unsafe extern "C" fn googlenet_session_input(
     border(|| {
         // SAFETY: null or valid, as the caller promises.
         let mut session = unsafe { Claim::new(session) }?;
-        let values = pointers::place(values, "values")?;
+        let values = pointers::out(values, "values")?;
         let input = session.input_mut();
         // SAFETY: not null, and may be written; null or may be written.
         unsafe {
@@ -415,11 +416,11 @@ unsafe fn output(
     border(|| {
         // SAFETY: the caller's duty.
         let session = unsafe { Claim::new(session) }?;
-        let place = pointers::place(values, "values")?;
+        let out = pointers::out(values, "values")?;
         let found = of(&session)?;
         // SAFETY: not null, and may be written; null or may be written.
         unsafe {
-            place.write(found.as_ptr());
+            out.write(found.as_ptr());
             pointers::put(length, found.len());
         }
         Ok(())
@@ -446,7 +447,7 @@ pub unsafe extern "C" fn googlenet_session_classify(
         let mut session = unsafe { Claim::new(session) }?;
         // SAFETY: null or valid, as the caller promises.
         let picture = unsafe { view(image) }?;
-        let predictions = pointers::place(predictions, "predictions")?;
+        let predictions = pointers::out(predictions, "predictions")?;
         apart(&mut session, image)?;
         let classes = session.logits().len() / session.batch();
         if count > classes {

@@ -1,8 +1,9 @@
 //! Pictures across the border.
 
+use googlenet::image::Rgb8;
+
 use super::pointers;
 use super::status::Failure;
-use crate::image::Rgb8;
 
 /// A picture of the caller's: rows of pixels, three bytes each, red, green, blue.
 #[repr(C)]

@@ -4,10 +4,11 @@ use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
+use googlenet::weights::Weights;
+use googlenet::{Model, Result};
+
 use super::pointers;
 use super::status::{Failure, Outcome, Status, border};
-use crate::weights::Weights;
-use crate::{Model, Result};
 
 /// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
 /// a `const googlenet_model *` may be called from several threads at once.
@@ -38,7 +39,7 @@ fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
         CString::new(&label[..end]).expect("what stands before the first zero has none")
     };
     let labels = model.labels().iter().map(label).collect();
-    // SAFETY: `place` found that it is not null, and the caller of the border promised that it may be written.
+    // SAFETY: `pointers::out` found that it is not null, and the caller of the border promised that it may be written.
     unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
     Ok(())
 }
@@ -76,7 +77,7 @@ pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *
     border(|| {
         // SAFETY: null or a text, as the caller promises.
         let path = unsafe { path_of(path) }?;
-        hand_out(Model::open(path), pointers::place(model, "model")?)
+        hand_out(Model::open(path), pointers::out(model, "model")?)
     })
 }
 
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *m
     border(|| {
         // SAFETY: null or a text, as the caller promises.
         let path = unsafe { path_of(path) }?;
-        let model = pointers::place(model, "model")?;
+        let model = pointers::out(model, "model")?;
         // SAFETY: the caller promises that nobody changes the file.
         hand_out(unsafe { Model::map(path) }, model)
     })
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn googlenet_model_copy(
     border(|| {
         // SAFETY: null or so many bytes, as the caller promises.
         let bytes = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
-        let model = pointers::place(model, "model")?;
+        let model = pointers::out(model, "model")?;
         hand_out(Weights::copy(bytes).and_then(Model::new), model)
     })
 }
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn googlenet_model_borrow(
     border(|| {
         // SAFETY: null or so many bytes, which the caller keeps as long as anything of this model lives.
         let bytes: &'static [u8] = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
-        hand_out(Model::from_static(bytes), pointers::place(model, "model")?)
+        hand_out(Model::from_static(bytes), pointers::out(model, "model")?)
     })
 }
 
@@ -171,7 +172,7 @@ pub unsafe extern "C" fn googlenet_model_describe(model: *const ModelHandle, inf
     border(|| {
         // SAFETY: null or valid, as the caller promises.
         let model = unsafe { pointers::get(model, "model") }?;
-        let info = pointers::place(info, "info")?;
+        let info = pointers::out(info, "info")?;
         // SAFETY: not null; the caller has set this field.
         let struct_size = unsafe { (*info).struct_size };
         pointers::check_size::<ModelInfo>(struct_size, "info")?;
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn googlenet_model_label(
     border(|| {
         // SAFETY: null or valid, as the caller promises.
         let model = unsafe { pointers::get(model, "model") }?;
-        let label = pointers::place(label, "label")?;
+        let label = pointers::out(label, "label")?;
         let classes = model.model.network().classes;
         if class_index >= classes {
             let text = format!("class_index {class_index} is not in 0 to {}", classes - 1);

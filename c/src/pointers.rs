@@ -17,8 +17,8 @@ pub(super) unsafe fn get<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, 
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// The place for a result; what lies there may be uninitialised.
-pub(super) fn place<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
+/// Where a result goes; what lies there may be uninitialised.
+pub(super) fn out<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
     if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
 }
 

@@ -1,10 +1,10 @@
-//! The C border. `include/googlenet.h` is generated from this folder's documentation, and is the manual.
+//! The C border: a crate of its own, so that Rust programs carry none of its symbols. `include/googlenet.h` is generated
+//! from the documentation of this folder, and is the manual.
 //!
 //! Every function that can fail goes through [`status::border`]: it catches panics, turns failures into a status, and
 //! keeps their text for the thread. Handles are boxes; a session's carries a flag that admits one call at a time.
 //! Enumerations that come in from C are taken as integers, because a Rust enum of an unknown value is undefined.
-
-#![allow(unsafe_code, reason = "raw pointers from C: each is checked for null and used as the header's text allows")]
+//! `unsafe` stands here for raw pointers from C: each is checked for null and used as the header's text allows.
 
 mod image;
 mod model;
@@ -15,7 +15,7 @@ mod status;
 
 use std::ffi::c_char;
 
-/// The version of the interface; `cbindgen.toml` gives it to the header.
+/// The version of the interface; `c/cbindgen.toml` gives it to the header.
 const ABI_VERSION: u32 = 1;
 
 /// The value of `GOOGLENET_ABI_VERSION` that the library was built with. A program that links the shared library may
