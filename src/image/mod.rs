@@ -27,10 +27,11 @@ mod tensorflow;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::Channels;
 pub use crops::{Crops, Cuts};
 #[cfg(feature = "cli")]
 pub use decode::{Decoded, decode, open};
-pub use rule::{Channels, Geometry, Preset, Rule};
+pub use rule::{Geometry, Preset, Rule};
 
 use axis::Axis;
 use rule::Pixels;
