@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use googlenet::model::{self, Op};
+use googlenet::model::{self, Op, Place};
 use googlenet_kernels::conv;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::{average, dense, isa, lrn, pool, winograd};
@@ -58,7 +58,8 @@ fn others(c: &mut Criterion) {
     let graph = model::googlenet(1000).graph(224);
     let mut seen = HashSet::new();
     for node in &graph.nodes {
-        let (input, output) = (&graph.tensors[node.input], &graph.tensors[node.output.tensor]);
+        let activation = |place: Place| &graph.activations[place.activation];
+        let (input, output) = (activation(node.input), activation(node.output));
         let (x, mut y) = (values(input.len()), vec![0.0; output.len()]);
         let family = match node.op {
             Op::MaxPool(_) => "pool",

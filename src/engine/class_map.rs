@@ -10,7 +10,7 @@
 use super::Session;
 use crate::Result;
 use crate::error::{SessionError, TensorError};
-use crate::model::{Graph, Op, Place};
+use crate::model::{Graph, Network, Op, Place};
 
 /// How much each place of a picture speaks for a class.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,22 +23,22 @@ pub struct ClassMap {
     pub bias: f32,
 }
 
-/// The layers that a map is made of.
-pub(super) struct Head {
+/// The end of a network that has maps: its features are the means of a map's channels, and its logits are linear in them.
+pub(super) struct LinearEnd {
     /// The map whose channels' means are classified.
     pub map: Place,
-    /// The classifier's name.
+    /// The name of the layer that gives the logits.
     classifier: String,
 }
 
-/// The head of a network that ends in a mean and a classifier.
-pub(super) fn head(graph: &Graph) -> Option<Head> {
-    let classifier = graph.nodes.iter().rfind(|node| matches!(node.op, Op::FullyConnected { .. }))?;
-    let mean = graph.nodes.iter().find(|node| node.output.tensor == classifier.input)?;
-    matches!(mean.op, Op::GlobalAverage).then(|| Head {
-        map: Place { tensor: mean.input, channel: 0, channels: graph.tensors[mean.input].c },
-        classifier: classifier.name.clone(),
-    })
+/// The end of `network`, which `graph` is of, if it is linear.
+pub(super) fn linear_end(network: &Network, graph: &Graph) -> Option<LinearEnd> {
+    let made_by = |place: Place| graph.nodes.iter().find(|node| node.output == place);
+    let (mean, classifier) = (made_by(graph.features()?)?, made_by(graph.logits())?);
+    let is_linear = matches!(mean.op, Op::GlobalAverage)
+        && matches!(classifier.op, Op::FullyConnected { relu: false })
+        && classifier.input == mean.output;
+    is_linear.then(|| LinearEnd { map: mean.input, classifier: network.roles.logits.clone() })
 }
 
 impl Session {
@@ -80,7 +80,7 @@ impl Session {
     /// returns the bias.
     ///
     /// # Errors
-    /// [`Error::MapLength`] if `values` does not hold exactly `h * w` values, and those of [`Session::class_map`].
+    /// [`SessionError::MapLength`] if `values` does not hold exactly `h * w` values, and those of [`Session::class_map`].
     ///
     /// ```
     /// # use googlenet::{Model, Options};
@@ -98,11 +98,11 @@ impl Session {
             true => Ok(()),
             false => Err(SessionError::OutOfRange { option, value, least: 0, most: count - 1 }),
         };
-        let (output, head) = self.map_output().zip(self.head.as_ref()).ok_or(SessionError::NoClassMaps)?;
+        let (output, end) = self.map_output().zip(self.linear_end.as_ref()).ok_or(SessionError::NoClassMaps)?;
         below("image", image, self.batch())?;
         below("class", class, self.model.network.classes)?;
         let tensor = |kind: &str| {
-            let name = format!("{}.{kind}", head.classifier);
+            let name = format!("{}.{kind}", end.classifier);
             let tensor = self.model.weights.tensor(&name);
             tensor.map(|tensor| tensor.to_f32()).ok_or(TensorError::Missing { tensor: name })
         };

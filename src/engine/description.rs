@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
-    /// The form of the network.
+    /// The dialect of the network.
     pub dialect: Dialect,
     /// Side of the square input, in pixels.
     pub side: usize,
@@ -43,11 +43,8 @@ impl Description {
         let metadata = Metadata(metadata);
         let dialect = metadata.dialect()?;
         let side = metadata.pixels("input_side", MIN_SIDE, MAX_SIDE, "a whole number of 32 to 4096")?;
-        let channels = match metadata.value("channels")? {
-            "bgr" => Channels::Bgr,
-            "rgb" => Channels::Rgb,
-            _ => return Err(metadata.unusable("channels", "\"bgr\" or \"rgb\"")),
-        };
+        let channels = Channels::from_name(metadata.value("channels")?);
+        let channels = channels.ok_or_else(|| metadata.unusable("channels", "\"bgr\" or \"rgb\""))?;
         let mean = metadata.triple("mean", |_| true, "three finite numbers, as in \"104,117,123\"")?;
         let std = metadata.triple("std", |x| x > 0.0, "three finite numbers above zero, as in \"1,1,1\"")?;
         let resize = metadata.pixels("resize", side, MAX_RESIZE, "a whole number of \"input_side\" to 8192")?;

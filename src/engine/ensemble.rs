@@ -7,12 +7,12 @@ use super::{Model, Options, Session};
 use crate::Result;
 use crate::error::{ModelError, SessionError};
 use crate::image::{Crops, Cuts, Rgb8, Rule};
-use crate::model::Dialect;
 
 /// Models that classify a picture's crops together: probabilities are averaged over crops and models.
 ///
-/// The models may be of any dialects and sides. TensorFlow slim's count one class more than the others, the background,
-/// as class 0: beside models of one class less it is left out, and the others' probabilities made to add up to 1.
+/// The models may be of any dialects and sides. Some, as TensorFlow slim's, count one class more than the others, the
+/// background, as class 0: beside models of one class less it is left out, and the others' probabilities made to add up
+/// to 1.
 ///
 /// ```
 /// # #[cfg(feature = "decode")] {
@@ -65,7 +65,7 @@ impl Ensemble {
             let network = model.network();
             let skip = match network.classes - classes {
                 0 => 0,
-                1 if network.dialect == Dialect::TfSlim => 1,
+                1 if network.background => 1,
                 _ => return Err(ModelError::ClassCounts { least: classes, other: network.classes }.into()),
             };
             let side = options.side.unwrap_or(model.side());

@@ -7,7 +7,7 @@ use super::{Description, Options, Session};
 use crate::Result;
 use crate::error::{SessionError, TensorError};
 use crate::image::Rule;
-use crate::model::{Dialect, Network};
+use crate::model::{Head, Network};
 use crate::plan::Cache;
 use crate::weights::{PACKED, PACKING, Weights};
 
@@ -94,10 +94,11 @@ impl Model {
     /// ```
     pub fn new(weights: Weights) -> Result<Self> {
         let description = Description::read(weights.metadata())?;
-        let network = description.dialect.network(classes(&weights)?);
-        // A head is part of the network where the file has it; then the whole of it, or tensors are missing.
-        let heads = ["loss1", "loss2"].map(|head| weights.tensor(&format!("{head}/classifier.bias")).map(|_| head));
-        let network = network.with_heads(&heads.into_iter().flatten().collect::<Vec<_>>());
+        let classes = classes(&weights, &description.dialect.network(1))?;
+        let mut network = description.dialect.network_with_heads(classes);
+        // A head is part of the network where the file has its last tensor; then the whole of it, or tensors are missing.
+        let is_there = |head: &Head| weights.tensor(&format!("{}.bias", head.logits())).is_some();
+        network.heads.retain(is_there);
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
         let (weights, cache) = (Arc::new(weights), Cache::default());
@@ -177,9 +178,9 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     Err(SessionError::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE }.into())
 }
 
-/// As many as the classifier's bias, the last tensor of every dialect, has elements.
-fn classes(weights: &Weights) -> Result<usize> {
-    let (tensor, _) = Dialect::Bvlc.network(1).parameters().pop().expect("the table has tensors");
+/// As many as the bias of the layer that gives the logits has elements.
+fn classes(weights: &Weights, network: &Network) -> Result<usize> {
+    let tensor = format!("{}.bias", network.roles.logits);
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
         Some(&[classes]) => Ok(classes),
         Some(found) => Err(TensorError::wrong_shape(tensor, &[None], found).into()),

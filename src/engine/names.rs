@@ -1,6 +1,6 @@
 //! How callers name layers: as the network does, or shorter where that is clear.
 
-use crate::model::{Graph, Place};
+use crate::model::{Graph, Node, Place};
 
 /// The output that `name` stands for: a layer's whole name, a module's, or as much of one as stands before the slash
 /// where only one layer begins so. The input has no name here: it is not computed.
@@ -8,11 +8,11 @@ pub(super) fn find(graph: &Graph, name: &str) -> Option<Place> {
     let module = || graph.find(&format!("{name}/output"));
     let alone = || {
         let begins = |layer: &str| layer.split_once('/').is_some_and(|(first, _)| first == name);
-        let mut layers = graph.nodes.iter().filter(|node| begins(&node.name));
-        let place = layers.next()?.output;
-        layers.next().is_none().then_some(place)
+        let mut layers = graph.nodes.iter().map(Node::layer).filter(|layer| begins(layer));
+        let first = layers.next()?;
+        layers.all(|layer| layer == first).then(|| graph.find(first)).flatten()
     };
-    graph.find(name).or_else(module).or_else(alone).filter(|place| place.tensor != 0)
+    graph.find(name).or_else(module).or_else(alone)
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl Options {
         self
     }
 
-    /// Keeps what [`super::Session::class_map`] needs: the map before the last pool, 200 KB for an image of 224x224.
+    /// Keeps what [`super::Session::class_map`] needs: the map whose channels' means are classified, 200 KB for an image
+    /// of 224x224.
     pub fn class_maps(mut self, class_maps: bool) -> Self {
         self.class_maps = class_maps;
         self

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use googlenet_kernels::isa::Isa;
 
 use super::Options;
-use super::class_map::{self, Head};
+use super::class_map::{LinearEnd, linear_end};
 use super::model::{Inner, check_side};
 use super::names;
 use crate::Result;
 use crate::error::SessionError;
 use crate::image::{self, Rgb8, Rule};
-use crate::model::{Graph, Network, Place};
+use crate::model::{Graph, Head, Network, Place};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
@@ -41,9 +41,9 @@ pub struct Session {
     batch: usize,
     /// Endpoints in the order of the plan's outputs: logits, probabilities, then those asked for.
     outputs: Vec<Output>,
-    /// What class maps are made of, if they were asked for.
-    pub(super) head: Option<Head>,
-    /// Which output is that head's map.
+    /// What class maps are made of, if they were asked for and the network has any.
+    pub(super) linear_end: Option<LinearEnd>,
+    /// Which output is the map that class maps are made of.
     map: Option<usize>,
 }
 
@@ -69,11 +69,11 @@ pub struct Prediction {
 
 /// The heads that `endpoints` are of; no other is computed.
 fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'static str>> {
-    let is_of = |endpoint: &String, head: &str| {
-        endpoint.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let is_of = |endpoint: &String, head: &Head| {
+        endpoint == head.name || head.layers.iter().any(|layer| layer.name() == endpoint)
     };
-    let asked = |head: &&str| endpoints.iter().any(|endpoint| is_of(endpoint, head));
-    let heads: Vec<_> = network.heads().into_iter().filter(asked).collect();
+    let asked = |head: &&Head| endpoints.iter().any(|endpoint| is_of(endpoint, head));
+    let heads: Vec<_> = network.heads.iter().filter(asked).map(|head| head.name).collect();
     match heads.iter().find(|head| !network.head_fits(head, side)) {
         Some(head) => Err(SessionError::HeadSide { head, side }.into()),
         None => Ok(heads),
@@ -103,23 +103,21 @@ impl Session {
             return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }
         let isa = options.resolve_isa()?;
-        let mut graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
-        graph.nodes.shrink_to_fit();
-        graph.tensors.shrink_to_fit();
-        let count = graph.nodes.len();
-        let (logits, probabilities) = (&graph.nodes[count - 2], &graph.nodes[count - 1]);
-        let mut outputs: Vec<(Option<String>, Place)> =
-            [logits, probabilities].map(|node| (Some(node.name.clone()), node.output)).into();
+        let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
+        let roles = &model.network.roles;
+        let mut outputs = vec![
+            (Some(roles.logits.clone()), graph.logits()),
+            (Some(roles.probabilities.clone()), graph.probabilities()),
+        ];
         for name in &options.endpoints {
             let place = names::find(&graph, name).ok_or_else(|| SessionError::UnknownLayer { layer: name.clone() })?;
             if !outputs.iter().any(|(known, _)| known.as_ref() == Some(name)) {
                 outputs.push((Some(name.clone()), place));
             }
         }
-        let head =
-            options.class_maps.then(|| class_map::head(&graph).expect("every table ends in a mean and a classifier"));
-        let map = head.as_ref().map(|head| {
-            outputs.push((None, head.map));
+        let linear_end = options.class_maps.then(|| linear_end(&model.network, &graph)).flatten();
+        let map = linear_end.as_ref().map(|end| {
+            outputs.push((None, end.map));
             outputs.len() - 1
         });
         let request = Request {
@@ -135,12 +133,11 @@ impl Session {
         };
         let plan = Plan::build(request)?;
         let output = |(name, place): (Option<String>, Place)| {
-            let tensor = &graph.tensors[place.tensor];
-            let shape = [place.channels, tensor.h, tensor.w];
+            let shape = graph.shape(place);
             Output { name, shape, values: vec![0.0; options.batch * shape.iter().product::<usize>()] }
         };
         let outputs = outputs.into_iter().map(output).collect();
-        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs, head, map })
+        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs, linear_end, map })
     }
 
     /// The input of the next run, `[batch, 3, side, side]`, preprocessed; it keeps its values between runs.
@@ -240,7 +237,7 @@ impl Session {
 
     /// The side of its input, in pixels.
     pub fn side(&self) -> usize {
-        self.graph.tensors[0].h
+        self.graph.activations[0].h
     }
 
     /// How pictures become its input.

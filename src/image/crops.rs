@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::rule::Pixels;
-use super::{Geometry, Rgb8, Rule, check, normalise, tensorflow};
+use super::{Geometry, Rgb8, Rule, check, middle, normalise, tensorflow};
 use crate::Result;
 use crate::error::SessionError;
 use crate::model::MAX_SIDE;
@@ -125,10 +125,8 @@ impl Cuts {
         self.spare.extend(self.canvases.drain(..).map(|canvas| canvas.planes));
         match crops {
             Crops::Centre => {
-                let source = rule.geometry.source(image);
-                let size = rule.geometry.resized(source, rule.resize);
-                let middle = [size.0, size.1].map(|len| rule.geometry.middle(len, side));
-                self.windows(source, rule, size, &[middle]);
+                let canvas = self.canvas(&middle(image, rule, side), rule, side, side);
+                self.cuts.push(Cut { canvas, x: 0, y: 0, mirrored: false });
             }
             Crops::Ten => {
                 // Without a margin all would be the middle; slim's own margin is what it cuts off.

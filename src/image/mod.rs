@@ -28,12 +28,14 @@ mod tensorflow;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::Channels;
 pub use crops::{Crops, Cuts};
 #[cfg(feature = "decode")]
 pub use decode::{Decoded, decode, open};
-pub use rule::{Channels, Geometry, Preset, Rule};
+pub use rule::{Geometry, Preset, Rule};
 
 use axis::Axis;
+use rule::Pixels;
 
 /// A borrowed picture: `height` rows of `width` RGB pixels, a byte a channel, rows `stride` bytes apart.
 #[derive(Clone, Copy)]
@@ -128,15 +130,19 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
         return Err(PrepareError::InputLength { expected, found: out.len() }.into());
     }
     check(rule, side)?;
+    normalise::pixels_to_planes(&middle(image, rule, side), rule, out);
+    Ok(())
+}
+
+/// The middle `side` x `side` of `image`, resized as `rule` says; no other pixels are made.
+fn middle(image: Rgb8<'_>, rule: &Rule, side: usize) -> Pixels {
     let source = rule.geometry.source(image);
     let (width, height) = rule.geometry.resized(source, rule.resize);
-    let middle = |in_len, len| {
+    let axis = |in_len, len| {
         let first = rule.geometry.middle(len, side);
         Axis::part(in_len, len, first..first + side)
     };
-    let pixels = rule.geometry.resample(source, &middle(source.width, width), &middle(source.height, height));
-    normalise::pixels_to_planes(&pixels, rule, out);
-    Ok(())
+    rule.geometry.resample(source, &axis(source.width, width), &axis(source.height, height))
 }
 
 /// Whether `rule` makes sense for an input of `side`.

@@ -3,15 +3,7 @@
 use super::axis::Axis;
 use super::resize::{self, Filter};
 use super::{Rgb8, opencv, tensorflow};
-
-/// The order of the network's three input planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channels {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red, as Caffe's models have it.
-    Bgr,
-}
+use crate::model::{Channels, Dialect, Input};
 
 /// How a network wants its pictures. `mean` and `std` are in the order of `channels`, on the 0..=255 scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -183,30 +175,30 @@ impl Preset {
         Preset::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
+    /// What is done for weights of `dialect` that say nothing of their preprocessing.
+    ///
+    /// ```
+    /// use googlenet::image::Preset;
+    /// use googlenet::model::Dialect;
+    ///
+    /// assert_eq!(Dialect::ALL.map(Preset::of)[1..3], [Preset::Torchvision, Preset::TfSlim]);
+    /// ```
+    pub fn of(dialect: Dialect) -> Preset {
+        Preset::from_name(dialect.differences().preset).expect("a dialect names one of the presets")
+    }
+
     /// The rule for an input of `side` pixels: where the authors leave a margin, 256 for 224, it is as wide in proportion.
     pub fn rule(self, side: usize) -> Rule {
-        let caffe = |geometry, resize| Rule {
-            geometry,
-            channels: Channels::Bgr,
-            mean: [104.0, 117.0, 123.0],
-            std: [1.0; 3],
-            resize,
-        };
-        // 2 x / 255 - 1.
-        let symmetric = |geometry, resize| Rule {
-            channels: Channels::Rgb,
-            mean: [127.5; 3],
-            std: [127.5; 3],
-            ..caffe(geometry, resize)
-        };
         let wider = side.saturating_mul(8) / 7;
-        match self {
-            Preset::ShortSide => caffe(Geometry::ShortSide, wider),
-            Preset::Bvlc => caffe(Geometry::Warp, wider),
-            Preset::BvlcCpp => caffe(Geometry::Warp, side),
-            Preset::OnnxZoo => Rule { mean: [103.939, 116.779, 123.68], ..caffe(Geometry::WarpBicubic, side) },
-            Preset::Torchvision => symmetric(Geometry::Torchvision, wider),
-            Preset::TfSlim => symmetric(Geometry::TfSlim, side),
-        }
+        let (input, geometry, resize) = match self {
+            Preset::ShortSide => (Input::CAFFE, Geometry::ShortSide, wider),
+            Preset::Bvlc => (Input::CAFFE, Geometry::Warp, wider),
+            Preset::BvlcCpp => (Input::CAFFE, Geometry::Warp, side),
+            Preset::OnnxZoo => (Input::ONNX_ZOO, Geometry::WarpBicubic, side),
+            Preset::Torchvision => (Input::SYMMETRIC, Geometry::Torchvision, wider),
+            Preset::TfSlim => (Input::SYMMETRIC, Geometry::TfSlim, side),
+        };
+        let Input { channels, mean, std } = input;
+        Rule { geometry, channels, mean, std, resize }
     }
 }

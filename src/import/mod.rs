@@ -4,6 +4,7 @@
 //! ```text
 //! onnx/, caffe/           a file's messages -> net.rs: nodes over values    walk.rs: compared with the model table
 //! safetensors.rs, npz.rs  a file's tensors                                  names.rs: found by their names
+//! table.rs                the model table's tensors, and how many classes a file has
 //! tensor.rs               numbers where they lie; layouts, normalisation folded in f64
 //! ```
 //!
@@ -19,6 +20,7 @@ mod net;
 mod npz;
 mod onnx;
 mod safetensors;
+mod table;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -89,13 +91,11 @@ impl Imported {
             tensors.extend(parts.finish()?);
         }
         let named: Vec<_> = tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-        assert!(dialect.network(classes).with_heads(heads).parameters() == named, "parts are the table's");
+        let network = dialect.network_with_heads(classes).with_heads(heads);
+        assert!(network.parameters() == named, "parts are the table's");
         let non_finite = tensors.iter().flat_map(|tensor| &tensor.values).filter(|value| !value.is_finite()).count();
-        // A torchvision graph without the transform was trained on ImageNet's normalisation itself.
-        let input = match (dialect, input) {
-            (Dialect::Torchvision, InputForm::Plain) => Some(IMAGENET),
-            _ => None,
-        };
+        // A graph without the nodes that undo a normalisation was trained on that normalisation itself.
+        let input = dialect.differences().undoes.filter(|_| input == InputForm::Plain);
         let metadata = BTreeMap::new();
         Ok(Imported { dialect, classes, heads: heads.to_vec(), tensors, input, non_finite, metadata })
     }
@@ -151,9 +151,5 @@ fn looks_like_safetensors(bytes: &[u8]) -> bool {
     matches!(bytes.split_first_chunk::<8>(), Some(([.., 0, 0, 0, 0], [b'{', ..])))
 }
 
-/// The input side of the published network.
-const SIDE: usize = 224;
 /// The most classes; the largest sets of pictures have some 20,000.
 const MAX_CLASSES: usize = 1 << 15;
-/// ImageNet's means and deviations, as torchvision applies them.
-const IMAGENET: Input = Input { channels: "rgb", mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] };

@@ -12,8 +12,9 @@
 //! timm and others keep it. Slim: `<layer>/weights`, `[kh, kw, ic, oc]`, and `<layer>/BatchNorm/*`, epsilon 1e-3, where
 //! gamma is left out if it is not trained.
 
+use super::table::Table;
 use super::tensor::{Norm, Order, Tensor};
-use super::{Imported, InputForm, walk};
+use super::{Imported, InputForm};
 use crate::error::{ModelError, TensorError};
 use crate::model::Dialect;
 use crate::{Error, Result};
@@ -30,7 +31,6 @@ enum Style {
 
 /// Epsilon of both programs' batch normalisation.
 const EPSILON: f64 = 1e-3;
-const HEADS: [&str; 2] = ["loss1", "loss2"];
 
 /// What `tensors` hold. `dialect` is the one asked for, `own` the one that the file names, if it does.
 pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Option<Dialect>) -> Result<Imported> {
@@ -52,20 +52,17 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
     for tensor in tensors {
         found.tensors.insert(tensor.name.clone(), tensor);
     }
-    let has_head = |head: &&str| found.tensors.contains_key(&style.names(&format!("{head}/classifier"))[0].bias());
-    let heads: Vec<&str> = HEADS.into_iter().filter(has_head).collect();
-    let network = dialect.network(1).with_heads(&heads);
-    let layers: Vec<String> =
-        network.parameters().iter().filter_map(|(name, _)| name.strip_suffix(".weight").map(Into::into)).collect();
-    let shapes: HashMap<_, _> = network.parameters().into_iter().collect();
-    let (mut parts, mut classes) = (Vec::new(), None);
-    for layer in layers {
+    let mut network = dialect.network_with_heads(1);
+    network.heads.retain(|head| found.tensors.contains_key(&style.names(head.logits())[0].bias()));
+    let mut table = Table::new(&network);
+    let mut parts = Vec::new();
+    for layer in table.layers() {
         let names = style.names(&layer);
         // One layer goes by two names in slim's own versions.
         let names = names.iter().find(|names| found.tensors.contains_key(&names.weight())).unwrap_or(&names[0]);
         let weight = found.take(&names.weight())?;
         let order = match style {
-            Style::Slim if shapes[&format!("{layer}.weight")].len() == 2 => Order::Transposed,
+            Style::Slim if table.is_matrix(&layer) => Order::Transposed,
             Style::Slim => Order::Hwio,
             _ => Order::Table,
         };
@@ -81,13 +78,12 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
             }),
         };
         let bias = if norm.is_some() { found.tensors.remove(&names.bias()) } else { Some(found.take(&names.bias())?) };
-        parts.push(walk::take(&shapes, &mut classes, &layer, weight, order, bias, norm)?);
+        parts.push(table.take(&layer, weight, order, bias, norm)?);
     }
     if let Some(extra) = order.into_iter().find(|name| found.tensors.contains_key(name) && !is_counter(name)) {
         return Err(TensorError::Unexpected { tensor: extra }.into());
     }
-    let heads: Vec<&'static str> = network.heads();
-    Imported::new(dialect, classes.expect("every table has a classifier"), &heads, parts, InputForm::Unknown)
+    Imported::new(dialect, table.classes(), &network.head_names(), parts, InputForm::Unknown)
 }
 
 /// What counts training steps, and computes nothing.

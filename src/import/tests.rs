@@ -359,7 +359,7 @@ fn add(graph: &mut GraphProto, layer: &Layer, x: &str) -> String {
             new_node("Concat", &ends, &format!("{}/output", module.name), vec![int("axis", 1)])
         }
         Layer::GlobalAverage { name } => new_node("AveragePool", &[x], name, window(7, 1, 0)),
-        Layer::Head(_) | Layer::AveragePool(_) => unreachable!("not without heads"),
+        Layer::AveragePool(_) => unreachable!("not without heads"),
         Layer::FullyConnected(layer) => {
             let name = &layer.name;
             graph.node.push(new_node("Flatten", &[x], "flat", vec![int("axis", 1)]));

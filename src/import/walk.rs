@@ -5,7 +5,7 @@
 //!     node  = the one reader of the layer before
 //!     check operator, windows, attributes; take weights in the table's shape
 //! inception: the module's value has one reader a branch; where its chain enters the Concat is the branch's place
-//! head: there where an average pool reads the module's value, too
+//! head: there where an average pool reads the value that it is over, too
 //! at the end no node and no tensor is left over
 //! ```
 //!
@@ -14,20 +14,21 @@
 //! the one whose walk came farthest says why.
 
 use super::net::{Edges, INPUT, Kind, Net, Node, Value, Window, mismatch};
+use super::table::Table;
 use super::tensor::{Norm, Order, Parts, Tensor};
-use super::{Imported, InputForm, MAX_CLASSES, SIDE};
-use crate::error::{ImportError, TensorError, WeightsError};
-use crate::model::{AveragePool, AverageWindows, Conv, Dialect, FullyConnected};
-use crate::model::{Graph, Head, Inception, Layer, Lrn, MaxPool, Padding};
+use super::{Imported, InputForm};
+use crate::error::{ImportError, TensorError};
+use crate::model::{Activation, AveragePool, AverageWindows, Conv, Dialect, FullyConnected};
+use crate::model::{Graph, Head, Inception, Input, Layer, Lrn, MaxPool, Network, Padding};
 use crate::{Error, Result};
-use std::collections::HashMap;
 
 /// What `net` holds, if it is the network of `dialect`, or of any.
 pub(super) fn import(net: &Net<'_>, dialect: Option<Dialect>) -> Result<Imported> {
     let dialects = dialect.map_or_else(|| Dialect::ALL.to_vec(), |dialect| vec![dialect]);
     let mut farthest: Option<(usize, Error)> = None;
     for dialect in dialects {
-        let mut walk = Walk::new(net, dialect);
+        let network = dialect.network_with_heads(1);
+        let mut walk = Walk::new(net, &network);
         match walk.all() {
             Ok(()) => return walk.finish(),
             Err(error) => {
@@ -44,33 +45,28 @@ pub(super) fn import(net: &Net<'_>, dialect: Option<Dialect>) -> Result<Imported
 /// The way along one table.
 struct Walk<'a, 'n> {
     net: &'n Net<'a>,
-    dialect: Dialect,
-    /// The table's tensors, heads' too, for one class.
-    shapes: HashMap<String, Vec<usize>>,
+    /// The dialect's network for one class, with all heads that it has.
+    network: &'n Network,
+    table: Table,
     /// The table lowered for the image's rows and columns, or the published ones where the file does not fix them.
     maps: [Graph; 2],
     /// Which nodes have been accounted for.
     met: Vec<bool>,
     parts: Vec<Parts<'a>>,
     heads: Vec<&'static str>,
-    classes: Option<usize>,
     input: InputForm,
 }
 
-const HEADS: [&str; 2] = ["loss1", "loss2"];
-
 impl<'a, 'n> Walk<'a, 'n> {
-    fn new(net: &'n Net<'a>, dialect: Dialect) -> Self {
-        let network = dialect.network(1).with_heads(&HEADS);
+    fn new(net: &'n Net<'a>, network: &'n Network) -> Self {
         Walk {
             net,
-            dialect,
-            shapes: network.parameters().into_iter().collect(),
-            maps: net.sides.map(|side| network.graph_with(side.unwrap_or(SIDE), &network.heads())),
+            table: Table::new(network),
+            maps: net.sides.map(|side| network.graph_with(side.unwrap_or(network.side), &network.head_names())),
+            network,
             met: vec![false; net.nodes.len()],
             parts: Vec::new(),
             heads: Vec::new(),
-            classes: None,
             input: InputForm::Unknown,
         }
     }
@@ -78,13 +74,16 @@ impl<'a, 'n> Walk<'a, 'n> {
     fn all(&mut self) -> Result<()> {
         let net = self.net;
         let mut value = self.image()?;
-        for layer in &self.dialect.network(1).with_heads(&HEADS).layers {
+        let Network { layers, heads, .. } = self.network;
+        for layer in layers {
             value = match layer {
-                Layer::Head(head) => self.head(head, value)?,
                 // What ends in logits leaves their softmax to its user.
                 Layer::Softmax { .. } if net.readers(value).is_empty() => value,
                 layer => self.layer(layer, value)?,
             };
+            for head in heads.iter().filter(|head| head.after == layer.name()) {
+                self.head(head, value)?;
+            }
         }
         if !net.outputs.contains(&value) {
             return Err(
@@ -103,9 +102,8 @@ impl<'a, 'n> Walk<'a, 'n> {
     }
 
     fn finish(self) -> Result<Imported> {
-        let Walk { dialect, parts, heads, classes, input, .. } = self;
-        let classes = classes.expect("every table ends in a classifier");
-        Imported::new(dialect, classes, &heads, parts, input)
+        let Walk { network, table, parts, heads, input, .. } = self;
+        Imported::new(network.dialect, table.classes(), &heads, parts, input)
     }
 
     /// The value that the first convolution reads: the image, or what torchvision's `transform_input` makes of it.
@@ -117,8 +115,8 @@ impl<'a, 'n> Walk<'a, 'n> {
             return Ok(INPUT);
         }
         let layer = "data";
-        // ImageNet's deviations and means, which the network's user applied, to those of 1/2 each.
-        let (means, deviations) = ([0.485_f32, 0.456, 0.406], [0.229_f32, 0.224, 0.225]);
+        // ImageNet's deviations and means, which the network's user applied, to those of 1/2 each; of pixels of 0 to 1.
+        let [means, deviations] = [Input::IMAGENET.mean, Input::IMAGENET.std].map(|of| of.map(|of| of / 255.0));
         let mut ends = Vec::new();
         for at in channels {
             let Ok(Kind::Channel(c @ 0..=2)) = net.nodes[at].kind else {
@@ -166,7 +164,7 @@ impl<'a, 'n> Walk<'a, 'n> {
     fn layer(&mut self, layer: &Layer, value: Value) -> Result<Value> {
         match layer {
             Layer::Inception(module) => self.inception(module, value),
-            layer => self.layer_at(layer, self.net.reader(value, layer_name(layer))?),
+            layer => self.layer_at(layer, self.net.reader(value, layer.name())?),
         }
     }
 
@@ -183,7 +181,7 @@ impl<'a, 'n> Walk<'a, 'n> {
                 Kind::Softmax => Ok(self.meet(at)),
                 _ => Err(self.wrong(at, name, "Softmax")),
             },
-            Layer::Inception(_) | Layer::Head(_) => unreachable!("they stand in no chain"),
+            Layer::Inception(_) => unreachable!("no branch of a dialect's table holds a module"),
         }
     }
 
@@ -281,8 +279,7 @@ impl<'a, 'n> Walk<'a, 'n> {
                 None if !follows_side => kernel..kernel + 4 * stride,
                 // Fixed padding may be what a rule gives for one side, the image's.
                 _ => {
-                    let node = map.nodes.iter().find(|node| node.name == layer).expect("the table's own layer");
-                    let input = &map.tensors[node.input];
+                    let input = input_of(map, layer);
                     let side = if axis == 0 { input.h } else { input.w };
                     side..side + 1
                 }
@@ -370,11 +367,11 @@ impl<'a, 'n> Walk<'a, 'n> {
         }
     }
 
-    /// Checks the head over `value`, if there is one; returns `value`.
-    fn head(&mut self, head: &Head, value: Value) -> Result<Value> {
+    /// Checks the head over `value`, if there is one.
+    fn head(&mut self, head: &Head, value: Value) -> Result<()> {
         let net = self.net;
         let averages = |&at: &usize| matches!(net.nodes[at].kind, Ok(Kind::AveragePool(..)));
-        let Some(start) = net.readers(value).iter().copied().find(averages) else { return Ok(value) };
+        let Some(start) = net.readers(value).iter().copied().find(averages) else { return Ok(()) };
         let mut end = value;
         for (step, layer) in head.layers.iter().enumerate() {
             end = if step == 0 { self.layer_at(layer, start)? } else { self.layer(layer, end)? };
@@ -385,7 +382,7 @@ impl<'a, 'n> Walk<'a, 'n> {
             self.meet(at);
         }
         self.heads.push(head.name);
-        Ok(value)
+        Ok(())
     }
 
     fn average_pool(&mut self, pool: &AveragePool, at: usize) -> Result<Value> {
@@ -418,9 +415,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         // One window that holds the whole map is its mean, if it is divided by the map's pixels.
         let kernel = window.kernel.unwrap_or([0; 2]);
         for axis in 0..2 {
-            let map = &self.maps[axis];
-            let node = map.nodes.iter().find(|node| node.name == name).expect("the table's own layer");
-            let (side, kernel) = (map.tensors[node.input].h, kernel[axis]);
+            let (side, kernel) = (input_of(&self.maps[axis], name).h, kernel[axis]);
             let fits = usize::try_from(kernel).ok().filter(|&kernel| kernel <= 2 * side + 2);
             let (before, n) = fits.map_or((0, 0), |kernel| window.place(axis, side, kernel));
             let side = side as i64;
@@ -493,8 +488,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         bias: Option<Tensor<'a>>,
         norm: Option<Norm<'a>>,
     ) -> Result<()> {
-        let parts = take(&self.shapes, &mut self.classes, layer, weight, order, bias, norm)?;
-        self.parts.push(parts);
+        self.parts.push(self.table.take(layer, weight, order, bias, norm)?);
         Ok(())
     }
 
@@ -518,66 +512,10 @@ impl<'a, 'n> Walk<'a, 'n> {
     }
 }
 
-/// The tensors of `layer`, if they have the table's `shapes`; a classifier's set `classes` or agree with them.
-pub(super) fn take<'a>(
-    shapes: &HashMap<String, Vec<usize>>,
-    classes: &mut Option<usize>,
-    layer: &str,
-    mut weight: Tensor<'a>,
-    order: Order,
-    bias: Option<Tensor<'a>>,
-    norm: Option<Norm<'a>>,
-) -> Result<Parts<'a>> {
-    let (weight_name, bias_name) = (format!("{layer}.weight"), format!("{layer}.bias"));
-    let mut shape = shapes[&weight_name].clone();
-    let is_classifier = layer.ends_with("/classifier");
-    let mut expected: Vec<Option<usize>> = shape.iter().map(|&dim| Some(dim)).collect();
-    if is_classifier {
-        expected[0] = *classes;
-    }
-    match order {
-        Order::Table => {}
-        Order::Transposed => expected.reverse(),
-        Order::Hwio => expected = vec![expected[2], expected[3], expected[1], expected[0]],
-    }
-    if shape.len() == 2 {
-        // A convolution's of one pixel, or Caffe's of four dimensions.
-        while weight.dims.len() > 2 && weight.dims.last() == Some(&1) {
-            weight.dims.pop();
-        }
-        while weight.dims.len() > 2 && weight.dims.first() == Some(&1) {
-            weight.dims.remove(0);
-        }
-    }
-    let fits = |(&found, expected): (&i64, &Option<usize>)| {
-        let found = usize::try_from(found).ok().filter(|&found| found > 0)?;
-        expected.is_none_or(|expected| found == expected).then_some(found)
-    };
-    let dims: Option<Vec<usize>> = weight.dims.iter().zip(&expected).map(fits).collect();
-    let Some(dims) = dims.filter(|_| weight.dims.len() == expected.len()) else {
-        return Err(weight.wrong_shape(&weight_name, &expected));
-    };
-    if is_classifier {
-        let found = if order == Order::Transposed { dims[1] } else { dims[0] };
-        if found > MAX_CLASSES {
-            return Err(WeightsError::TooMany { what: "classes", found, limit: MAX_CLASSES }.into());
-        }
-        *classes = Some(found);
-        shape[0] = found;
-    }
-    let oc = shape[0];
-    let bias = bias.map(|bias| bias.vector(&bias_name, oc)).transpose()?;
-    let norm = match norm {
-        None => None,
-        Some(Norm { gamma, beta, mean, variance, epsilon }) => Some(Norm {
-            gamma: gamma.map(|gamma| gamma.vector(&weight_name, oc)).transpose()?,
-            beta: beta.vector(&bias_name, oc)?,
-            mean: mean.vector(&bias_name, oc)?,
-            variance: variance.vector(&bias_name, oc)?,
-            epsilon,
-        }),
-    };
-    Ok(Parts { layer: layer.to_owned(), shape, weight, order, bias, norm })
+/// What the layer `name` of a table reads.
+fn input_of<'g>(graph: &'g Graph, name: &str) -> &'g Activation {
+    let node = graph.nodes.iter().find(|node| node.layer() == name).expect("the table's own layer");
+    &graph.activations[node.input.activation]
 }
 
 /// Windows as the table has them.
@@ -588,19 +526,6 @@ struct Geometry<'a> {
     place: &'a dyn Fn(usize) -> (usize, usize),
     /// Whether they are to be compared at the image's own side alone.
     follows_side: bool,
-}
-
-fn layer_name(layer: &Layer) -> &str {
-    match layer {
-        Layer::Conv(conv) => &conv.name,
-        Layer::MaxPool(pool) => &pool.name,
-        Layer::AveragePool(pool) => &pool.name,
-        Layer::Inception(module) => &module.name,
-        Layer::FullyConnected(layer) => &layer.name,
-        Layer::Lrn(lrn) => lrn.name,
-        Layer::Head(head) => head.name,
-        Layer::GlobalAverage { name } | Layer::Softmax { name } => name,
-    }
 }
 
 /// Padding that keeps sums of it small.

@@ -1,4 +1,4 @@
-//! The forms in which GoogLeNet is published. What differs between them is a [`Form`]'s fields; all else is one table.
+//! The published versions of GoogLeNet. What differs between them is the fields of [`Differences`]; all else is one table.
 //!
 //! | | `bvlc` | `torchvision` | `tf-slim` | `onnx-zoo` |
 //! |---|---|---|---|---|
@@ -15,9 +15,9 @@
 
 use std::fmt;
 
-use super::{AverageWindows, Network, Padding, Rounding, googlenet};
+use super::{AverageWindows, Input, Network, Padding, Rounding, googlenet};
 
-/// A published form of the network, as weight files name it.
+/// A published version of the network, as weight files name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
@@ -33,7 +33,7 @@ pub enum Dialect {
 
 /// What one dialect does in its own way.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Form {
+pub struct Differences {
     /// Of the first convolution.
     pub stem: Padding,
     /// Of the pools that halve the map.
@@ -48,19 +48,14 @@ pub struct Form {
     pub pool4: usize,
     /// Of the auxiliary heads, where it has any.
     pub heads: Option<AverageWindows>,
-    /// What its authors feed it.
-    pub input: Input,
-}
-
-/// How pictures become input, unless a weight file says otherwise: `(pixel - mean) / std`, pixels of 0 to 255.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Input {
-    /// Order of the channels: `bgr` or `rgb`.
-    pub channels: &'static str,
-    /// By channel, in that order.
-    pub mean: [f32; 3],
-    /// By channel, in that order.
-    pub std: [f32; 3],
+    /// Whether class 0 stands for no class at all.
+    pub background: bool,
+    /// The [`Preset`](crate::image::Preset), by its name, that pictures are prepared by unless a weight file says
+    /// otherwise.
+    pub preset: &'static str,
+    /// The normalisation that the network's own first nodes undo, where its authors have such nodes: a graph without
+    /// them was trained on that normalisation itself.
+    pub undoes: Option<Input>,
 }
 
 impl Dialect {
@@ -90,11 +85,8 @@ impl Dialect {
     }
 
     /// What it does in its own way.
-    pub const fn form(self) -> Form {
-        let caffe = Input { channels: "bgr", mean: [104.0, 117.0, 123.0], std: [1.0; 3] };
-        // From -1 to 1: 2 x / 255 - 1.
-        let symmetric = Input { channels: "rgb", mean: [127.5; 3], std: [127.5; 3] };
-        let bvlc = Form {
+    pub const fn differences(self) -> Differences {
+        let bvlc = Differences {
             stem: Padding::Around(3),
             padding: Padding::Around(0),
             rounding: Rounding::Ceil,
@@ -102,45 +94,60 @@ impl Dialect {
             third: 5,
             pool4: 3,
             heads: Some(AverageWindows::Sliding { kernel: 5, stride: 3 }),
-            input: caffe,
+            background: false,
+            preset: "short-side",
+            undoes: None,
         };
         match self {
             Dialect::Bvlc => bvlc,
-            // The published weights' authors normalise by ImageNet's statistics, and the network undoes that.
-            Dialect::Torchvision => Form {
+            Dialect::Torchvision => Differences {
                 normalised: false,
                 third: 3,
                 pool4: 2,
                 heads: Some(AverageWindows::Adaptive(4)),
-                input: symmetric,
+                preset: "torchvision",
+                undoes: Some(Input::IMAGENET),
                 ..bvlc
             },
-            Dialect::TfSlim => Form {
+            Dialect::TfSlim => Differences {
                 stem: Padding::Same,
                 padding: Padding::Same,
                 normalised: false,
                 third: 3,
                 pool4: 2,
                 heads: None,
-                input: symmetric,
+                background: true,
+                preset: "tf-slim",
                 ..bvlc
             },
-            Dialect::OnnxZoo => Form { rounding: Rounding::Floor, heads: None, ..bvlc },
+            Dialect::OnnxZoo => Differences { rounding: Rounding::Floor, heads: None, ..bvlc },
         }
     }
 
-    /// The network of this dialect for `classes` classes.
+    /// The network of this dialect for `classes` classes, without auxiliary heads.
     ///
     /// ```
     /// use googlenet::model::Dialect;
     ///
     /// let graph = Dialect::OnnxZoo.network(1000).graph(224);
     /// let pools = ["pool1/3x3_s2", "pool2/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2"];
-    /// let sides = pools.map(|pool| graph.tensors[graph.find(pool).expect("a pool").tensor].h);
+    /// let sides = pools.map(|pool| graph.activations[graph.find(pool).expect("a pool").activation].h);
     /// assert_eq!(sides, [55, 27, 13, 6]);
     /// ```
     pub fn network(self, classes: usize) -> Network {
-        googlenet::table(self, classes, &[])
+        self.network_with_heads(classes).with_heads(&[])
+    }
+
+    /// The same network with every auxiliary head that the dialect publishes.
+    ///
+    /// ```
+    /// use googlenet::model::Dialect;
+    ///
+    /// assert_eq!(Dialect::Bvlc.network_with_heads(1000).head_names(), ["loss1", "loss2"]);
+    /// assert!(Dialect::TfSlim.network_with_heads(1001).heads.is_empty());
+    /// ```
+    pub fn network_with_heads(self, classes: usize) -> Network {
+        googlenet::table(self, classes)
     }
 }
 
@@ -168,13 +175,13 @@ mod tests {
         for (dialect, maps, parameters) in cases {
             let network = dialect.network(1000);
             let graph = network.graph(224);
-            let side = |name| graph.tensors[graph.find(name).expect(name).tensor].h;
+            let side = |name| graph.activations[graph.find(name).expect(name).activation].h;
             let names = ["conv1/7x7_s2", "pool1/3x3_s2", "pool2/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2"];
             assert_eq!(names.map(side), maps, "{dialect}");
             let sum: u64 = crate::model::cost(&graph).iter().map(|layer| layer.parameters).sum();
             assert_eq!(sum, parameters, "{dialect}");
             let normalised = graph.nodes.iter().filter(|node| matches!(node.op, Op::Lrn(_))).count();
-            assert_eq!(normalised, if dialect.form().normalised { 2 } else { 0 }, "{dialect}");
+            assert_eq!(normalised, if dialect.differences().normalised { 2 } else { 0 }, "{dialect}");
         }
     }
 

@@ -1,24 +1,33 @@
-//! The table, lowered for one input side: nodes over tensors, in an order in which they can run.
+//! The table, lowered for one input side: nodes over activations, in an order in which they can run.
 //!
-//! An Inception module's last layers write straight into their channels of the module's output: a [`Place`] is a
-//! tensor and the channel a node's output begins at. No concatenation exists.
+//! A [`Place`] is a range of channels of an activation; a node reads one and writes one. So no concatenation exists: the
+//! last layers of an Inception module's branches write straight into their channels of the module's output. Nor does a
+//! grouped convolution: it is one node for each group, which reads some of the input's channels and writes some of the
+//! output's, and uses some of the rows of the layer's weights.
+
+use std::ops::Range;
 
 use googlenet_kernels::conv::ConvShape;
 
-use super::{AveragePool, Layer, Lrn, MaxPool, Network};
+use super::{AveragePool, Conv, Inception, Layer, Lrn, MaxPool, Network};
 
 /// A network at one input side.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// Every tensor; the first is the input.
-    pub tensors: Vec<Tensor>,
-    /// Every node, in execution order; the last three give the pooled features, the logits and the probabilities.
+    /// Every activation; the first is the input.
+    pub activations: Vec<Activation>,
+    /// Every node, in execution order.
     pub nodes: Vec<Node>,
+    logits: Place,
+    probabilities: Place,
+    features: Option<Place>,
+    heads: Vec<(&'static str, Place)>,
+    modules: Vec<(String, Place)>,
 }
 
 /// A value between layers: `[c, h, w]` for each image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
+pub struct Activation {
     /// The name of the layer that makes it; for a module, `<module>/output`.
     pub name: String,
     /// Channels.
@@ -29,7 +38,7 @@ pub struct Tensor {
     pub w: usize,
 }
 
-impl Tensor {
+impl Activation {
     /// Elements of a channel.
     pub fn plane(&self) -> usize {
         self.h * self.w
@@ -40,34 +49,67 @@ impl Tensor {
         self.c * self.plane()
     }
 
-    /// Whether it has no elements; no tensor of a graph does.
+    /// Whether it has no elements; no activation of a graph does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Where a node's output goes.
+/// A range of channels of an activation, which a node reads or writes. The planes of its channels lie one after the
+/// other, without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Index of the tensor.
-    pub tensor: usize,
-    /// The first of its channels that the node writes.
+    /// Index of the activation.
+    pub activation: usize,
+    /// The first of its channels.
     pub channel: usize,
-    /// How many it writes.
+    /// How many channels there are from that one on.
     pub channels: usize,
 }
 
-/// One layer at work.
+/// One layer at work, or one group of a convolution that has several.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The layer's name.
+    /// A name that no other node has: the layer's, or, of a group, the layer's and the group's number, `<layer>/group0`.
     pub name: String,
     /// What it does.
     pub op: Op,
-    /// Index of the tensor it reads, whole.
-    pub input: usize,
+    /// What it reads.
+    pub input: Place,
     /// What it writes.
     pub output: Place,
+    /// Its weights, where it has any.
+    pub weights: Option<WeightRows>,
+}
+
+/// Which weights a node uses: of the tensors `<layer>.weight` and `<layer>.bias` some rows, all of them unless the layer
+/// has groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightRows {
+    /// The layer's name.
+    pub layer: String,
+    /// Which of the layer's output channels, or outputs of a fully connected layer, the node computes; these are the
+    /// indices of the tensors' first dimension.
+    pub rows: Range<usize>,
+}
+
+impl Node {
+    /// The name of the layer that the node is of.
+    pub fn layer(&self) -> &str {
+        self.weights.as_ref().map_or(&self.name, |weights| &weights.layer)
+    }
+}
+
+impl WeightRows {
+    /// The name of the tensor of weights.
+    pub fn weight(&self) -> String {
+        format!("{}.weight", self.layer)
+    }
+
+    /// The name of the tensor of biases.
+    pub fn bias(&self) -> String {
+        format!("{}.bias", self.layer)
+    }
 }
 
 /// What a node does.
@@ -96,58 +138,69 @@ impl Network {
     /// Lowers the table for images of `side` by `side` pixels, without auxiliary heads.
     ///
     /// # Panics
-    /// If `side` is not in [`super::MIN_SIDE`]`..=`[`super::MAX_SIDE`].
+    /// If `side` is not in [`super::MIN_SIDE`]`..=`[`super::MAX_SIDE`], or the table makes no sense: a role or a head
+    /// names no layer of the trunk; two layers have one name; a module has no branches, or one without layers, or their
+    /// maps differ in size; the channels of a convolution do not divide into its groups.
     pub fn graph(&self, side: usize) -> Graph {
         self.graph_with(side, &[])
     }
 
-    /// The same with those heads of the network whose names are in `heads`, each after the module that it reads.
+    /// The same with those heads of the network whose names are in `heads`, each right after the layer that it reads.
     ///
     /// # Panics
     /// As [`Network::graph`].
     pub fn graph_with(&self, side: usize, heads: &[&str]) -> Graph {
         assert!((super::MIN_SIDE..=super::MAX_SIDE).contains(&side), "input side {side}");
-        let input = Tensor { name: "data".into(), c: self.channels, h: side, w: side };
-        let mut graph = Graph { tensors: vec![input], nodes: Vec::new() };
-        let mut last = 0;
+        let mut lowering = Lowering { classes: self.classes, ..Lowering::default() };
+        let mut last = lowering.add_activation("data".into(), [self.channels, side, side]);
+        let mut lowered_heads = Vec::new();
         for layer in &self.layers {
-            match layer {
-                Layer::Head(head) if heads.contains(&head.name) => {
-                    let lower = |last, layer| graph.lower(layer, last, None, self.classes);
-                    head.layers.iter().fold(last, lower);
-                }
-                Layer::Head(_) => {}
-                layer => last = graph.lower(layer, last, None, self.classes),
+            last = lowering.layer(layer, last, None);
+            for head in self.heads.iter().filter(|head| head.after == layer.name() && heads.contains(&head.name)) {
+                let end = head.layers.iter().fold(last, |last, layer| lowering.layer(layer, last, None));
+                lowered_heads.push((head.name, end));
             }
         }
-        graph
+        let asked = self.heads.iter().filter(|head| heads.contains(&head.name));
+        assert_eq!(lowered_heads.len(), asked.count(), "a head of {} reads no layer of the trunk", self.name);
+        let role = |name: &String| {
+            assert!(self.layers.iter().any(|layer| layer.name() == name), "{}: no layer {name}", self.name);
+            output_of(&lowering.nodes, name).expect("every layer was lowered")
+        };
+        let (logits, probabilities) = (role(&self.roles.logits), role(&self.roles.probabilities));
+        let features = self.roles.features.as_ref().map(role);
+        let Lowering { mut activations, mut nodes, modules, .. } = lowering;
+        // Sessions keep their graphs.
+        activations.shrink_to_fit();
+        nodes.shrink_to_fit();
+        Graph { activations, nodes, logits, probabilities, features, heads: lowered_heads, modules }
     }
 
-    /// The names of its auxiliary heads, in order.
-    pub fn heads(&self) -> Vec<&'static str> {
-        let name = |layer: &Layer| if let Layer::Head(head) = layer { Some(head.name) } else { None };
-        self.layers.iter().filter_map(name).collect()
-    }
-
-    /// Whether its head `name` can run at `side`: its matrix is made for one size of the map before it.
+    /// Whether the head `name` can run at `side`: its fully connected layers are made for inputs of the length that they
+    /// have at the network's own side.
     ///
     /// ```
     /// use googlenet::model::Dialect;
     ///
-    /// let network = Dialect::Bvlc.network(1000).with_heads(&["loss1"]);
+    /// let network = Dialect::Bvlc.network_with_heads(1000);
     /// assert!(network.head_fits("loss1", 224) && !network.head_fits("loss1", 256));
     /// ```
     ///
     /// # Panics
     /// As [`Network::graph`].
     pub fn head_fits(&self, name: &str, side: usize) -> bool {
-        let graph = self.graph_with(side, &[name]);
-        let first = graph.nodes.iter().find(|node| matches!(node.op, Op::FullyConnected { relu: true }));
-        first.is_some_and(|node| graph.tensors[node.input].plane() == HEAD_MAP * HEAD_MAP)
+        let Some(head) = self.heads.iter().find(|head| head.name == name) else { return false };
+        let lengths = |side| -> Vec<usize> {
+            let graph = self.graph_with(side, &[name]);
+            let dense = graph.nodes.iter().filter(|node| matches!(node.op, Op::FullyConnected { .. }));
+            let own = dense.filter(|node| head.layers.iter().any(|layer| layer.name() == node.layer()));
+            own.map(|node| graph.len(node.input)).collect()
+        };
+        lengths(side) == lengths(self.side)
     }
 
-    /// Name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic, kh, kw]` or, of the
-    /// classifier, `[classes, channels]`, then `<layer>.bias`, `[oc]`.
+    /// Name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic / groups, kh, kw]` of
+    /// a convolution, `[outputs, inputs]` of a fully connected layer, then `<layer>.bias`, `[oc]` or `[outputs]`.
     ///
     /// ```
     /// let parameters = googlenet::model::googlenet(1000).parameters();
@@ -155,125 +208,441 @@ impl Network {
     /// assert_eq!(parameters[115], ("loss3/classifier.bias".to_owned(), vec![1000]));
     /// ```
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
-        let graph = self.graph_with(SIDE, &self.heads());
+        let graph = self.graph_with(self.side, &self.head_names());
         let tensors = graph.nodes.iter().filter_map(|node| {
+            // A layer's first node stands for all of its groups.
+            let weights = node.weights.as_ref().filter(|weights| weights.rows.start == 0)?;
+            let outputs = graph.find(&weights.layer).expect("the node's own layer").channels;
             let shape = match &node.op {
-                Op::Conv(conv) => vec![conv.oc, conv.ic, conv.kh, conv.kw],
-                Op::FullyConnected { .. } => vec![node.output.channels, graph.tensors[node.input].len()],
-                _ => return None,
+                Op::Conv(conv) => vec![outputs, conv.ic, conv.kh, conv.kw],
+                _ => vec![outputs, graph.len(node.input)],
             };
-            let bias = vec![shape[0]];
-            Some([(format!("{}.weight", node.name), shape), (format!("{}.bias", node.name), bias)])
+            Some([(weights.weight(), shape), (weights.bias(), vec![outputs])])
         });
         tensors.flatten().collect()
     }
 }
 
 impl Graph {
-    /// Adds `layer` over tensor `input`; its output goes to `place`, or to a tensor of its own. Returns the tensor.
-    fn lower(&mut self, layer: &Layer, input: usize, place: Option<Place>, classes: usize) -> usize {
-        let x = self.tensors[input].clone();
-        let (name, op, c, h, w) = match layer {
-            Layer::Conv(conv) => {
-                let (oh, ow) = (conv.output_side(x.h), conv.output_side(x.w));
-                let shape = ConvShape {
-                    ic: x.c,
-                    ih: x.h,
-                    iw: x.w,
-                    oc: conv.oc,
-                    oh,
-                    ow,
-                    kh: conv.kernel,
-                    kw: conv.kernel,
-                    stride_h: conv.stride,
-                    stride_w: conv.stride,
-                    pad_t: conv.leading(x.h),
-                    pad_l: conv.leading(x.w),
-                };
-                (conv.name.as_str(), Op::Conv(shape), conv.oc, oh, ow)
-            }
-            Layer::MaxPool(pool) => {
-                let (oh, ow) = (pool.output_side(x.h), pool.output_side(x.w));
-                (pool.name.as_str(), Op::MaxPool(pool.clone()), x.c, oh, ow)
-            }
-            Layer::Lrn(lrn) => (lrn.name, Op::Lrn(lrn.clone()), x.c, x.h, x.w),
-            Layer::AveragePool(pool) => {
-                let (oh, ow) = (pool.output_side(x.h), pool.output_side(x.w));
-                (pool.name.as_str(), Op::AveragePool(pool.clone()), x.c, oh, ow)
-            }
-            Layer::GlobalAverage { name } => (*name, Op::GlobalAverage, x.c, 1, 1),
-            Layer::FullyConnected(layer) => {
-                let op = Op::FullyConnected { relu: layer.hidden.is_some() };
-                (layer.name.as_str(), op, layer.hidden.unwrap_or(classes), 1, 1)
-            }
-            Layer::Head(_) => unreachable!("heads stand between the layers of a network"),
-            Layer::Softmax { name } => (*name, Op::Softmax, x.c, 1, 1),
-            Layer::Inception(module) => {
-                let channels = |branch: &Vec<Layer>| match branch.last() {
-                    Some(Layer::Conv(conv)) => conv.oc,
-                    _ => unreachable!("every branch of a table ends in a convolution"),
-                };
-                let c = module.branches.iter().map(channels).sum();
-                let output = self.add_tensor(format!("{}/output", module.name), c, x.h, x.w);
-                let mut channel = 0;
-                for branch in &module.branches {
-                    let place = Place { tensor: output, channel, channels: channels(branch) };
-                    channel += place.channels;
-                    let mut last = input;
-                    for (i, layer) in branch.iter().enumerate() {
-                        let place = (i + 1 == branch.len()).then_some(place);
-                        last = self.lower(layer, last, place, classes);
-                    }
-                }
-                return output;
-            }
-        };
-        let place = place.unwrap_or_else(|| {
-            let tensor = self.add_tensor(name.into(), c, h, w);
-            Place { tensor, channel: 0, channels: c }
-        });
-        self.nodes.push(Node { name: name.into(), op, input, output: place });
-        place.tensor
+    /// Where the logits are.
+    pub fn logits(&self) -> Place {
+        self.logits
     }
 
-    fn add_tensor(&mut self, name: String, c: usize, h: usize, w: usize) -> usize {
-        self.tensors.push(Tensor { name, c, h, w });
-        self.tensors.len() - 1
+    /// Where the probabilities are.
+    pub fn probabilities(&self) -> Place {
+        self.probabilities
     }
 
-    /// The channels of the tensor that `name`, a layer's, a head's or a module's output's, stands for.
+    /// Where the features are, if the network has any.
+    pub fn features(&self) -> Option<Place> {
+        self.features
+    }
+
+    /// Where the logits of the head `name` are, if it was lowered with the trunk.
+    pub fn head(&self, name: &str) -> Option<Place> {
+        self.heads.iter().find(|(head, _)| *head == name).map(|&(_, place)| place)
+    }
+
+    /// The channels that `name`, a layer's, a group's, a head's or a module's output's, stands for.
     pub fn find(&self, name: &str) -> Option<Place> {
-        let classifier = |node: &Node| node.name.strip_suffix("/classifier") == Some(name);
-        let node = self.nodes.iter().find(|node| node.name == name || classifier(node)).map(|node| node.output);
-        let whole = |tensor: usize| Place { tensor, channel: 0, channels: self.tensors[tensor].c };
-        node.or_else(|| self.tensors.iter().position(|tensor| tensor.name == name).map(whole))
+        let group = || self.nodes.iter().find(|node| node.name == name).map(|node| node.output);
+        let module = || self.modules.iter().find(|(module, _)| module == name).map(|&(_, place)| place);
+        output_of(&self.nodes, name).or_else(|| self.head(name)).or_else(module).or_else(group)
+    }
+
+    /// Channels, rows and columns of a place.
+    pub fn shape(&self, place: Place) -> [usize; 3] {
+        let Activation { h, w, .. } = self.activations[place.activation];
+        [place.channels, h, w]
+    }
+
+    /// Elements of a place, for one image.
+    pub fn len(&self, place: Place) -> usize {
+        self.shape(place).iter().product()
     }
 }
 
-/// The input side that shapes of weights are read at; only heads' depend on it, which are made for it.
-const SIDE: usize = 224;
-/// Side of the map that a head's first matrix is made for.
-const HEAD_MAP: usize = 4;
+/// What the layer `name` writes: the outputs of all its nodes, which lie side by side.
+fn output_of(nodes: &[Node], name: &str) -> Option<Place> {
+    let outputs = nodes.iter().filter(|node| node.layer() == name).map(|node| node.output);
+    outputs.reduce(|first, next| {
+        debug_assert_eq!((next.activation, next.channel), (first.activation, first.channel + first.channels));
+        Place { channels: first.channels + next.channels, ..first }
+    })
+}
+
+/// A graph in the making.
+#[derive(Default)]
+struct Lowering {
+    classes: usize,
+    activations: Vec<Activation>,
+    nodes: Vec<Node>,
+    modules: Vec<(String, Place)>,
+}
+
+impl Lowering {
+    /// Adds `layer` over `input`; its output goes to `place`, or to an activation of its own. Returns where it goes.
+    fn layer(&mut self, layer: &Layer, input: Place, place: Option<Place>) -> Place {
+        let Activation { h, w, .. } = self.activations[input.activation];
+        let shape = self.output_shape(layer, [input.channels, h, w]);
+        let name = match layer {
+            Layer::Inception(module) => format!("{}/output", module.name),
+            layer => layer.name().to_owned(),
+        };
+        let output = match place {
+            Some(place) => place,
+            None => self.add_activation(name.clone(), shape),
+        };
+        let op = match layer {
+            Layer::Inception(module) => {
+                self.modules.push((name, output));
+                self.branches(module, input, output);
+                return output;
+            }
+            Layer::Conv(conv) => {
+                self.groups(conv, input, output);
+                return output;
+            }
+            Layer::FullyConnected(layer) => Op::FullyConnected { relu: layer.hidden.is_some() },
+            Layer::MaxPool(pool) => Op::MaxPool(pool.clone()),
+            Layer::Lrn(lrn) => Op::Lrn(lrn.clone()),
+            Layer::AveragePool(pool) => Op::AveragePool(pool.clone()),
+            Layer::GlobalAverage { .. } => Op::GlobalAverage,
+            Layer::Softmax { .. } => Op::Softmax,
+        };
+        let rows = matches!(op, Op::FullyConnected { .. }).then_some(0..output.channels);
+        let weights = rows.map(|rows| WeightRows { layer: name.clone(), rows });
+        self.push(Node { name, op, input, output, weights });
+        output
+    }
+
+    /// Adds a node for each group of `conv`.
+    fn groups(&mut self, conv: &Conv, input: Place, output: Place) {
+        let (&Activation { h, w, .. }, groups) = (&self.activations[input.activation], conv.groups);
+        let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
+        assert!(divides(input.channels) && divides(output.channels), "{}: not {groups} groups", conv.name);
+        let part = |place: Place, group: usize| {
+            let channels = place.channels / groups;
+            Place { channel: place.channel + group * channels, channels, ..place }
+        };
+        for group in 0..groups {
+            let (input, output) = (part(input, group), part(output, group));
+            let shape = ConvShape {
+                ic: input.channels,
+                ih: h,
+                iw: w,
+                oc: output.channels,
+                oh: conv.output_side(h),
+                ow: conv.output_side(w),
+                kh: conv.kernel,
+                kw: conv.kernel,
+                stride_h: conv.stride,
+                stride_w: conv.stride,
+                pad_t: conv.leading(h),
+                pad_l: conv.leading(w),
+            };
+            let name = if groups == 1 { conv.name.clone() } else { format!("{}/group{group}", conv.name) };
+            let rows = group * output.channels..(group + 1) * output.channels;
+            let weights = Some(WeightRows { layer: conv.name.clone(), rows });
+            self.push(Node { name, op: Op::Conv(shape), input, output, weights });
+        }
+    }
+
+    /// Adds the branches of `module`, each of which ends in its own channels of `output`.
+    fn branches(&mut self, module: &Inception, input: Place, output: Place) {
+        let Activation { h, w, .. } = self.activations[input.activation];
+        let mut channel = output.channel;
+        for branch in &module.branches {
+            let [channels, ..] = self.chain_shape(branch, [input.channels, h, w]);
+            let place = Place { activation: output.activation, channel, channels };
+            channel += channels;
+            let mut last = input;
+            for (i, layer) in branch.iter().enumerate() {
+                last = self.layer(layer, last, (i + 1 == branch.len()).then_some(place));
+            }
+        }
+    }
+
+    /// The shape of what `layer` makes of `[c, h, w]`.
+    fn output_shape(&self, layer: &Layer, [c, h, w]: [usize; 3]) -> [usize; 3] {
+        match layer {
+            Layer::Conv(conv) => [conv.oc, conv.output_side(h), conv.output_side(w)],
+            Layer::MaxPool(pool) => [c, pool.output_side(h), pool.output_side(w)],
+            Layer::AveragePool(pool) => [c, pool.output_side(h), pool.output_side(w)],
+            Layer::Lrn(_) => [c, h, w],
+            Layer::GlobalAverage { .. } | Layer::Softmax { .. } => [c, 1, 1],
+            Layer::FullyConnected(layer) => [layer.hidden.unwrap_or(self.classes), 1, 1],
+            Layer::Inception(module) => {
+                let shapes = module.branches.iter().map(|branch| self.chain_shape(branch, [c, h, w]));
+                let joined = shapes.reduce(|[c, h, w], [more, bh, bw]| {
+                    assert_eq!((bh, bw), (h, w), "{}: the branches' maps differ in size", module.name);
+                    [c + more, h, w]
+                });
+                joined.unwrap_or_else(|| panic!("{} has no branches", module.name))
+            }
+        }
+    }
+
+    /// The shape of what a branch makes.
+    fn chain_shape(&self, branch: &[Layer], input: [usize; 3]) -> [usize; 3] {
+        assert!(!branch.is_empty(), "a branch without layers");
+        branch.iter().fold(input, |shape, layer| self.output_shape(layer, shape))
+    }
+
+    /// Adds an activation; returns all of it.
+    fn add_activation(&mut self, name: String, [c, h, w]: [usize; 3]) -> Place {
+        self.activations.push(Activation { name, c, h, w });
+        Place { activation: self.activations.len() - 1, channel: 0, channels: c }
+    }
+
+    fn push(&mut self, node: Node) {
+        assert!(self.nodes.iter().all(|other| other.name != node.name), "two nodes are called {}", node.name);
+        self.nodes.push(node);
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use crate::model::Dialect;
+    use super::*;
+    use crate::model::small::small;
+    use crate::model::{Dialect, FullyConnected, Padding, cost};
+
+    fn node<'g>(graph: &'g Graph, name: &str) -> &'g Node {
+        graph.nodes.iter().find(|node| node.name == name).expect(name)
+    }
+
+    fn place(graph: &Graph, name: &str) -> Place {
+        graph.find(name).expect(name)
+    }
+
+    /// Graphs of every dialect, and of the small network, with all their heads.
+    fn graphs() -> Vec<Graph> {
+        let dialects = Dialect::ALL.map(|dialect| dialect.network_with_heads(10));
+        let networks = dialects.into_iter().chain([small()]);
+        let sides = [32, 64, 225, 224];
+        let graph = |(network, side): (Network, usize)| network.graph_with(side, &network.head_names());
+        networks.flat_map(|network| sides.map(|side| (network.clone(), side))).map(graph).collect()
+    }
+
+    #[test]
+    fn every_channel_is_written_once_and_before_it_is_read() {
+        for graph in graphs() {
+            let mut written: Vec<Vec<bool>> = graph.activations.iter().map(|x| vec![false; x.c]).collect();
+            written[0].fill(true);
+            for node in &graph.nodes {
+                let channels = |place: Place| place.channel..place.channel + place.channels;
+                let inputs = &written[node.input.activation][channels(node.input)];
+                assert!(!inputs.is_empty() && inputs.iter().all(|&written| written), "{} reads", node.name);
+                let outputs = &mut written[node.output.activation][channels(node.output)];
+                assert!(!outputs.is_empty() && outputs.iter().all(|&written| !written), "{} writes", node.name);
+                outputs.fill(true);
+            }
+            assert!(written.iter().flatten().all(|&written| written));
+            assert!(graph.activations.iter().all(|activation| !activation.is_empty()));
+        }
+    }
+
+    #[test]
+    fn names_are_of_one_node_each() {
+        for graph in graphs() {
+            let mut names: Vec<&str> = graph.nodes.iter().map(|node| &*node.name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        }
+    }
+
+    #[test]
+    fn the_rows_of_a_layers_nodes_are_those_of_its_tensors() {
+        for (network, side) in [(small(), 32), (Dialect::Bvlc.network_with_heads(7), 224)] {
+            let graph = network.graph_with(side, &network.head_names());
+            let mut parameters = network.parameters();
+            for node in &graph.nodes {
+                let Some(weights) = &node.weights else {
+                    let has_weights = matches!(node.op, Op::Conv(_) | Op::FullyConnected { .. });
+                    assert!(!has_weights, "{}", node.name);
+                    continue;
+                };
+                let (_, shape) = parameters.iter_mut().find(|(name, _)| *name == weights.weight()).expect("a tensor");
+                assert_eq!(weights.rows.len(), node.output.channels);
+                let inputs: usize = shape[1..].iter().product();
+                let expected = match node.op {
+                    Op::Conv(conv) => conv.steps(),
+                    _ => graph.len(node.input),
+                };
+                assert_eq!(inputs, expected, "{}", node.name);
+                // What no node uses is left in the end.
+                shape[0] -= weights.rows.len();
+            }
+            assert!(parameters.iter().all(|(name, shape)| name.ends_with(".bias") || shape[0] == 0));
+        }
+    }
+
+    #[test]
+    fn a_group_reads_and_writes_its_share_of_the_channels() {
+        let graph = small().graph(32);
+        let (norm, conv) = (place(&graph, "norm1"), place(&graph, "conv2"));
+        assert_eq!((graph.shape(norm), graph.shape(conv)), ([16, 8, 8], [24, 8, 8]));
+        for (group, name) in ["conv2/group0", "conv2/group1"].into_iter().enumerate() {
+            let node = node(&graph, name);
+            assert_eq!(node.layer(), "conv2");
+            assert_eq!(node.input, Place { channel: 8 * group, channels: 8, ..norm });
+            assert_eq!(node.output, Place { channel: 12 * group, channels: 12, ..conv });
+            assert_eq!(graph.find(name), Some(node.output));
+            let rows = 12 * group..12 * group + 12;
+            assert_eq!(node.weights, Some(WeightRows { layer: "conv2".into(), rows }));
+            let Op::Conv(shape) = node.op else { panic!("a convolution") };
+            assert_eq!((shape.ic, shape.oc, shape.kh, shape.ow), (8, 12, 3, 8));
+        }
+        // Groups that end a branch lie in its part of the module's channels.
+        let module = place(&graph, "mixed2/output");
+        assert_eq!(graph.shape(module), [50 + 12, 4, 4]);
+        assert_eq!(place(&graph, "mixed2/5x5"), Place { channel: 50, channels: 12, ..module });
+        let last = node(&graph, "mixed2/5x5/group2");
+        assert_eq!((last.input.channel, last.output), (4, Place { channel: 58, channels: 4, ..module }));
+    }
+
+    #[test]
+    fn parameters_and_costs_of_groups_are_those_of_their_sums() {
+        let network = small();
+        let parameters = network.parameters();
+        let shape = |name: &str| parameters.iter().find(|(own, _)| own == name).expect(name).1.clone();
+        assert_eq!((shape("conv2.weight"), shape("conv2.bias")), (vec![24, 8, 3, 3], vec![24]));
+        assert_eq!((shape("mixed2/5x5.weight"), shape("mixed2/5x5.bias")), (vec![12, 2, 5, 5], vec![12]));
+        assert_eq!(shape("hidden/dense.weight"), [20, 7 * 4 * 4]);
+        assert_eq!(shape("plain/classifier.weight"), [5, 24 * 2 * 2]);
+        assert_eq!(parameters.iter().filter(|(name, _)| name.starts_with("conv2")).count(), 2);
+
+        let costs = cost(&network.graph_with(32, &network.head_names()));
+        let sum = |layer: &str| {
+            let own = costs.iter().filter(|cost| cost.name.split("/group").next() == Some(layer));
+            own.fold((0, 0), |sum, cost| (sum.0 + cost.multiply_adds, sum.1 + cost.parameters))
+        };
+        assert_eq!(sum("conv2"), (24 * 8 * 8 * 8 * 9, 24 * 8 * 9 + 24));
+        assert_eq!(sum("mixed2/5x5"), (12 * 4 * 4 * 2 * 25, 12 * 2 * 25 + 12));
+        let total: usize = parameters.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(costs.iter().map(|cost| cost.parameters).sum::<u64>(), total as u64);
+    }
+
+    #[test]
+    fn branches_end_in_layers_of_any_kind() {
+        let graph = small().graph(32);
+        let module = place(&graph, "mixed1/output");
+        assert_eq!(graph.shape(module), [8 + 12 + 24 + 6, 8, 8]);
+        let pool = node(&graph, "mixed1/pool");
+        assert_eq!(pool.input, place(&graph, "conv2"));
+        assert_eq!(pool.output, Place { channel: 20, channels: 24, ..module });
+        assert!(matches!(pool.op, Op::MaxPool(_)) && pool.weights.is_none());
+        assert_eq!(place(&graph, "mixed1/proj"), Place { channel: 44, channels: 6, ..module });
+        // A branch that ends in a module has that module's output in its channels.
+        let mut network = small();
+        let Layer::Inception(inner) = network.layers.remove(5) else { panic!("the second module") };
+        let Layer::Inception(outer) = &mut network.layers[4] else { panic!("the first module") };
+        outer.branches = vec![vec![Layer::Inception(inner.clone())], inner.branches[0].clone()];
+        let Layer::MaxPool(pool) = &mut outer.branches[1][0] else { panic!("a pool") };
+        pool.name = "other".into();
+        let graph = network.graph(32);
+        assert_eq!(graph.shape(place(&graph, "mixed1/output")), [24 + 12 + 24, 4, 4]);
+        assert_eq!(place(&graph, "mixed2/output").channels, 24 + 12);
+        assert_eq!(place(&graph, "other").channel, 24 + 12);
+    }
+
+    #[test]
+    fn roles_and_heads_have_places() {
+        let network = small();
+        let graph = network.graph_with(32, &["hidden"]);
+        assert_eq!(Some(graph.logits()), graph.find("classifier"));
+        assert_eq!(graph.shape(graph.logits()), [5, 1, 1]);
+        assert_eq!(Some(graph.probabilities()), graph.find("probabilities"));
+        assert_eq!(graph.features().map(|features| graph.shape(features)), Some([62, 1, 1]));
+        assert_eq!((graph.head("hidden"), graph.head("plain")), (graph.find("hidden/classifier"), None));
+        assert!(graph.head("hidden").is_some() && graph.find("hidden") == graph.head("hidden"));
+        assert_eq!(graph.find("plain"), None);
+        assert_eq!(node(&graph, "hidden/average").input, place(&graph, "mixed1/output"));
+        let names: Vec<_> = network.classifiers().collect();
+        assert_eq!(names, ["plain/classifier", "hidden/classifier", "classifier"]);
+
+        let fits = |name, sides: [usize; 4]| sides.map(|side| network.head_fits(name, side));
+        assert_eq!(fits("hidden", [32, 33, 34, 224]), [true, true, true, false]);
+        assert_eq!(fits("plain", [32, 33, 40, 224]), [true; 4]);
+        assert_eq!(fits("none", [32, 33, 40, 224]), [false; 4]);
+    }
+
+    #[test]
+    fn a_network_may_lack_features() {
+        let mut network = small();
+        network.roles.features = None;
+        assert_eq!(network.graph(32).features(), None);
+    }
+
+    /// What lowering says of the table that `change` makes.
+    fn refusal(change: fn(&mut Network)) -> String {
+        let mut network = small();
+        change(&mut network);
+        let lowered = std::panic::catch_unwind(|| network.graph_with(32, &["hidden"]));
+        let refused = lowered.expect_err("a table that makes no sense");
+        let text = refused.downcast_ref::<String>().cloned();
+        text.or_else(|| refused.downcast_ref::<&str>().map(|text| (*text).to_owned())).expect("a message")
+    }
+
+    #[test]
+    fn tables_that_make_no_sense_are_refused() {
+        fn module(network: &mut Network) -> &mut Inception {
+            let Some(Layer::Inception(module)) = network.layers.get_mut(4) else { panic!("the first module") };
+            module
+        }
+        let cases: [(fn(&mut Network), &str); 8] = [
+            (|network| network.roles.logits = "hidden/classifier".into(), "no layer hidden/classifier"),
+            (|network| network.roles.features = Some("none".into()), "no layer none"),
+            (|network| network.heads[1].after = "mixed1/pool".into(), "reads no layer of the trunk"),
+            (|network| module(network).branches.clear(), "mixed1 has no branches"),
+            (|network| module(network).branches.push(Vec::new()), "a branch without layers"),
+            (
+                |network| {
+                    let Some(Layer::MaxPool(pool)) = module(network).branches[2].last_mut() else { panic!("a pool") };
+                    pool.padding = Padding::Around(0);
+                },
+                "mixed1: the branches' maps differ in size",
+            ),
+            (
+                |network| {
+                    let Layer::Conv(conv) = &mut network.layers[3] else { panic!("a convolution") };
+                    conv.groups = 3;
+                },
+                "conv2: not 3 groups",
+            ),
+            (
+                |network| {
+                    let again = FullyConnected { name: "classifier".into(), hidden: None };
+                    network.layers.push(Layer::FullyConnected(again));
+                },
+                "two nodes are called classifier",
+            ),
+        ];
+        for (change, expected) in cases {
+            let refusal = refusal(change);
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+    }
 
     #[test]
     fn heads_are_there_when_asked_for_and_change_nothing_else() {
         for dialect in [Dialect::Bvlc, Dialect::Torchvision] {
-            let network = dialect.network(1000).with_heads(&["loss1", "loss2"]);
+            let network = dialect.network_with_heads(1000);
             let plain = dialect.network(1000);
-            assert_eq!((network.heads(), plain.heads().len()), (vec!["loss1", "loss2"], 0));
-            let names =
-                |graph: crate::model::Graph| -> Vec<String> { graph.nodes.into_iter().map(|n| n.name).collect() };
+            assert_eq!((network.head_names(), plain.head_names()), (vec!["loss1", "loss2"], vec![]));
+            assert_eq!(network.clone().with_heads(&["loss2", "loss3"]).head_names(), ["loss2"]);
+            let names = |graph: Graph| -> Vec<String> { graph.nodes.into_iter().map(|n| n.name).collect() };
             assert_eq!(names(network.graph(224)), names(plain.graph(224)));
             let graph = network.graph_with(224, &["loss2"]);
             assert!(graph.find("loss1").is_none());
-            let conv = graph.nodes.iter().find(|node| node.name == "loss2/conv").expect("asked for");
-            assert_eq!(graph.tensors[conv.input].c, 528, "behind 4d");
+            assert_eq!(graph.shape(node(&graph, "loss2/conv").input), [528, 4, 4], "behind 4d");
             let last: Vec<_> = graph.nodes[graph.nodes.len() - 2..].iter().map(|node| node.name.as_str()).collect();
             assert_eq!(last, ["loss3/classifier", "prob"]);
+            assert_eq!(
+                [graph.logits(), graph.probabilities()].map(Some),
+                ["loss3/classifier", "prob"].map(|n| graph.find(n))
+            );
             // The published Caffe model has 13,378,280 values.
             let count: usize = network.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
             let plain: usize = plain.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
@@ -283,7 +652,7 @@ mod tests {
 
     #[test]
     fn a_head_fits_where_its_map_has_four_pixels_a_side() {
-        let fits = |dialect: Dialect, side| dialect.network(10).with_heads(&["loss1"]).head_fits("loss1", side);
+        let fits = |dialect: Dialect, side| dialect.network_with_heads(10).head_fits("loss1", side);
         let sides = [190, 191, 192, 224, 238, 239];
         assert_eq!(sides.map(|side| fits(Dialect::Bvlc, side)), [false, true, true, true, true, false]);
         assert_eq!(sides.map(|side| fits(Dialect::Torchvision, side)), [true; 6]);

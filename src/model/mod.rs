@@ -1,37 +1,75 @@
 //! Networks as data: one typed table of layers, from which shapes, names, costs and the plan all derive.
 //!
-//! Nothing else in the crate states a layer's size. A table is a list of [`Layer`]s ([`googlenet`] makes
-//! GoogLeNet's); [`Network::graph`] lowers it for one input side to nodes and tensors in execution order.
+//! Nothing else in the crate states a layer's size. A table is a [`Network`]: the [`Layer`]s of its trunk, its auxiliary
+//! [`Head`]s, and the [`Roles`] that some of its layers have ([`googlenet`] makes GoogLeNet's). [`Network::graph`] lowers
+//! it for one input side to nodes and activations in execution order. Whoever wants the logits, the features or a head
+//! asks the table for them: no other part of the crate knows a layer by its name, but the importers, whose files have
+//! names of their own.
 
 mod cost;
 mod dialect;
 mod googlenet;
 mod graph;
+mod input;
+#[cfg(test)]
+pub(crate) mod small;
 
 pub use cost::{Cost, cost};
-pub use dialect::{Dialect, Form, Input};
+pub use dialect::{Dialect, Differences};
 pub use googlenet::googlenet;
-pub use graph::{Graph, Node, Op, Place, Tensor};
+pub use graph::{Activation, Graph, Node, Op, Place, WeightRows};
+pub use input::{Channels, Input};
 
-/// A network: what it is called, what it eats, and its layers.
+/// A network: what it is called, what it eats, its layers, and what they are for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// `googlenet`.
+    /// The network's name, `googlenet`.
     pub name: &'static str,
-    /// Which of its published forms the table describes.
+    /// The published version of the network that the table describes.
     pub dialect: Dialect,
     /// Channels of the input image.
     pub channels: usize,
-    /// How many classes it tells apart.
+    /// How many classes the network tells apart.
     pub classes: usize,
-    /// The layers, in order.
+    /// The input side that the shapes of the weights are stated for. Only fully connected layers that see a whole map
+    /// depend on it: a head runs at those sides alone that leave it a map of the same size, [`Network::head_fits`].
+    pub side: usize,
+    /// The layers of the trunk, in order; the heads' layers are not among them.
     pub layers: Vec<Layer>,
+    /// The auxiliary heads that are part of this network, in the order of the layers that they read.
+    pub heads: Vec<Head>,
+    /// Which layers of the trunk give what a user of the network wants.
+    pub roles: Roles,
+    /// Whether class 0 stands for no class at all, as slim's "background" does.
+    pub background: bool,
+}
+
+/// Names of the layers, all of the trunk, that give what a user of the network wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// The classifier: a fully connected layer with an output for each class.
+    pub logits: String,
+    /// The layer that makes probabilities of the logits.
+    pub probabilities: String,
+    /// The layer whose output describes a picture whatever the classes, where the network has one.
+    pub features: Option<String>,
 }
 
 impl Network {
-    /// The same network with those of `heads`, `loss1` and `loss2`, that its dialect has.
-    pub fn with_heads(self, heads: &[&str]) -> Network {
-        googlenet::table(self.dialect, self.classes, heads)
+    /// The same network with those of its heads that are named in `heads`, and no others.
+    pub fn with_heads(mut self, heads: &[&str]) -> Network {
+        self.heads.retain(|head| heads.contains(&head.name));
+        self
+    }
+
+    /// The names of the heads, in order.
+    pub fn head_names(&self) -> Vec<&'static str> {
+        self.heads.iter().map(|head| head.name).collect()
+    }
+
+    /// The names of all layers that have an output for each class: the heads' and the trunk's.
+    pub fn classifiers(&self) -> impl Iterator<Item = &str> {
+        self.heads.iter().map(Head::logits).chain([self.roles.logits.as_str()])
     }
 }
 
@@ -41,7 +79,7 @@ pub const MIN_SIDE: usize = 32;
 /// The largest input side a plan is made for; beyond it buffer sizes stop being reasonable.
 pub const MAX_SIDE: usize = 4096;
 
-/// One layer, with its parameters as fields; names are those of the Caffe model.
+/// One layer, with its parameters as fields. No two layers of a network have one name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
     /// Convolution, bias, ReLU.
@@ -54,8 +92,6 @@ pub enum Layer {
     Inception(Inception),
     /// Means of windows.
     AveragePool(AveragePool),
-    /// An auxiliary classifier over what the layer before it makes; the layer after it has the same input.
-    Head(Head),
     /// The mean of each channel.
     GlobalAverage {
         /// Its name.
@@ -77,6 +113,9 @@ pub struct Conv {
     pub name: String,
     /// Output channels.
     pub oc: usize,
+    /// Into how many groups the channels are divided, at least 1: the first group of output channels sees the first
+    /// group of input channels alone, and so on.
+    pub groups: usize,
     /// Side of the filter.
     pub kernel: usize,
     /// Step between two outputs.
@@ -132,13 +171,41 @@ pub struct FullyConnected {
     pub hidden: Option<usize>,
 }
 
-/// An auxiliary classifier (the paper's section 5), part of a network only where its weights are there.
+/// An auxiliary classifier over what a layer of the trunk makes (Szegedy et al. 2014, arXiv:1409.4842, section 5): part of
+/// a network only where its weights are there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// `loss1` or `loss2`, which as an endpoint is its logits.
+    /// The head's name, which as an endpoint stands for its logits.
     pub name: &'static str,
-    /// Its layers; the last is `<name>/classifier`.
+    /// The layer or the module of the trunk whose output the head reads.
+    pub after: String,
+    /// The head's layers, in order; the last gives its logits.
     pub layers: Vec<Layer>,
+}
+
+impl Head {
+    /// The name of the layer that gives the head's logits.
+    ///
+    /// # Panics
+    /// If the head has no layers.
+    pub fn logits(&self) -> &str {
+        self.layers.last().expect("a head has layers").name()
+    }
+}
+
+impl Layer {
+    /// The layer's name; of an Inception module the module's, whose output is `<name>/output`.
+    pub fn name(&self) -> &str {
+        match self {
+            Layer::Conv(conv) => &conv.name,
+            Layer::MaxPool(pool) => &pool.name,
+            Layer::Lrn(lrn) => lrn.name,
+            Layer::Inception(module) => &module.name,
+            Layer::AveragePool(pool) => &pool.name,
+            Layer::FullyConnected(layer) => &layer.name,
+            Layer::GlobalAverage { name } | Layer::Softmax { name } => name,
+        }
+    }
 }
 
 /// How much is added around an input before windows are laid over it.
@@ -170,7 +237,8 @@ pub struct Lrn {
     pub k: f32,
 }
 
-/// An Inception module: each branch is a chain of layers over the module's input.
+/// An Inception module: each branch is a chain of one layer or more over the module's input, whatever their kinds. The
+/// branches' outputs, which must be maps of one size, lie one after the other in the channels of the module's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inception {
     /// Its name; the output is `<name>/output`.
@@ -254,7 +322,7 @@ mod tests {
         ] {
             let (name, padding) = (String::new(), Padding::Same);
             let pool = MaxPool { name: name.clone(), kernel, stride, padding, rounding: Rounding::Floor };
-            let conv = Conv { name, oc: 1, kernel, stride, padding };
+            let conv = Conv { name, oc: 1, groups: 1, kernel, stride, padding };
             let sides = [pool.output_side(side), conv.output_side(side)];
             assert_eq!((sides, [pool.leading(side), conv.leading(side)]), ([outputs; 2], [before; 2]), "{side}");
         }

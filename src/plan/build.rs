@@ -46,13 +46,13 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
     let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
 
     // Buffers come to life where they are first touched.
-    let lengths = graph.tensors.iter().map(|tensor| tensor.len()).chain(added);
+    let lengths = graph.activations.iter().map(|tensor| tensor.len()).chain(added);
     let mut buffers: Vec<Buffer> = lengths.map(|len| Buffer { len, first: usize::MAX, last: 0 }).collect();
     // The buffer that a tensor shares, or its own: that of the input it was normalised in.
     let mut shared: Vec<usize> = (0..buffers.len()).collect();
     for step in &steps {
         if matches!(step.kind, Kind::Lrn { in_place: true, .. }) {
-            shared[graph.nodes[step.nodes[0]].output.tensor] = shared[step.input];
+            shared[graph.nodes[step.nodes[0]].output.activation] = shared[step.input];
         }
     }
     for step in &steps {
@@ -62,7 +62,7 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
         }
     }
     for place in keep {
-        buffers[shared[place.tensor]].last = phases;
+        buffers[shared[place.activation]].last = phases;
     }
     buffers[0] = Buffer { len: 0, first: 0, last: 0 }; // the input lies outside the arena
     for (buffer, &shared) in shared.iter().enumerate() {
@@ -97,7 +97,7 @@ pub(super) fn layout(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) ->
 /// All steps, and the lengths of the buffers that they add to the graph's.
 fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>, Vec<usize>) {
     // The phase after which each tensor is complete.
-    let mut ready = vec![0; graph.tensors.len()];
+    let mut ready = vec![0; graph.activations.len()];
     let mut steps: Vec<Step> = Vec::new();
     let mut added = Vec::new();
     let mut taken = vec![false; graph.nodes.len()];
@@ -106,13 +106,13 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
             continue;
         }
         let mut nodes = stack(graph, index);
-        let (mut phase, mut input) = (ready[node.input], node.input);
+        let (mut phase, mut input) = (ready[node.input.activation], node.input.activation);
         let mut kind = kind(graph, node, &nodes, isa);
         if let Kind::Winograd(conv) = &kind
             && conv.is_shared_by(threads)
         {
             let conv = conv.clone();
-            let v = graph.tensors.len() + added.len();
+            let v = graph.activations.len() + added.len();
             added.push(conv.form.points() * conv.v_row_len());
             kind = Kind::WinogradOutput(conv.clone());
             steps.push(Step { nodes: nodes.clone(), phase, kind: Kind::WinogradInput { conv, v }, input });
@@ -121,17 +121,17 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
         if let Kind::Winograd(conv) = &mut kind
             && let Some(pool) = fused_pool(graph, index, keep)
         {
-            let windows = &graph.tensors[graph.nodes[pool].output.tensor];
+            let windows = &graph.activations[graph.nodes[pool].output.activation];
             conv.pool = Some([windows.h, windows.w]);
             nodes.push(pool);
         }
         if let Kind::Lrn { in_place, .. } = &mut kind {
-            let readers = graph.nodes.iter().filter(|node| node.input == input).count();
-            *in_place = input != 0 && readers == 1 && keep.iter().all(|place| place.tensor != input);
+            let readers = graph.nodes.iter().filter(|node| node.input.activation == input).count();
+            *in_place = input != 0 && readers == 1 && keep.iter().all(|place| place.activation != input);
         }
         for &node in &nodes {
             taken[node] = true;
-            let output = graph.nodes[node].output.tensor;
+            let output = graph.nodes[node].output.activation;
             ready[output] = ready[output].max(phase + 1);
         }
         steps.push(Step { nodes, phase, kind, input });
@@ -154,11 +154,12 @@ fn stack(graph: &Graph, first: usize) -> Vec<usize> {
 /// The 3x3 max pool of stride 2 without leading padding that alone reads what the convolution `node` makes.
 fn fused_pool(graph: &Graph, node: usize, keep: &[Place]) -> Option<usize> {
     let output = graph.nodes[node].output;
-    let mut readers = (0..graph.nodes.len()).filter(|&reader| graph.nodes[reader].input == output.tensor);
+    let mut readers =
+        (0..graph.nodes.len()).filter(|&reader| graph.nodes[reader].input.activation == output.activation);
     let (Some(reader), None) = (readers.next(), readers.next()) else { return None };
-    let whole = output.channels == graph.tensors[output.tensor].c;
-    let kept = keep.iter().any(|place| place.tensor == output.tensor);
-    let (h, w) = (graph.tensors[output.tensor].h, graph.tensors[output.tensor].w);
+    let whole = output.channels == graph.activations[output.activation].c;
+    let kept = keep.iter().any(|place| place.activation == output.activation);
+    let (h, w) = (graph.activations[output.activation].h, graph.activations[output.activation].w);
     let unpadded = |pool: &MaxPool| (pool.leading(h), pool.leading(w)) == (0, 0);
     match &graph.nodes[reader].op {
         Op::MaxPool(pool) if whole && !kept && (pool.kernel, pool.stride) == (3, 2) && unpadded(pool) => Some(reader),
@@ -167,7 +168,7 @@ fn fused_pool(graph: &Graph, node: usize, keep: &[Place]) -> Option<usize> {
 }
 
 fn kind(graph: &Graph, node: &Node, nodes: &[usize], isa: Isa) -> Kind {
-    let (x, y) = (&graph.tensors[node.input], &graph.tensors[node.output.tensor]);
+    let (x, y) = (&graph.activations[node.input.activation], &graph.activations[node.output.activation]);
     match &node.op {
         Op::Conv(shape) => convolution(graph, *shape, nodes, isa),
         Op::MaxPool(pool) => Kind::MaxPool(pool::PoolShape {

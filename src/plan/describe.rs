@@ -51,7 +51,7 @@ fn layers(step: &Step, graph: &Graph) -> String {
 fn offsets(step: &Step, graph: &Graph, layout: &Layout) -> Vec<usize> {
     let output = |&node: &usize| {
         let place = graph.nodes[node].output;
-        layout.offsets[place.tensor] + place.channel * graph.tensors[place.tensor].plane()
+        layout.offsets[place.activation] + place.channel * graph.activations[place.activation].plane()
     };
     let elements: Vec<usize> = match step.kind {
         Kind::WinogradInput { v, .. } => vec![layout.offsets[v]],
@@ -96,8 +96,8 @@ impl Plan {
             .enumerate()
             .map(|(index, step)| {
                 let (first, written) = (&graph.nodes[step.nodes[0]], step.written());
-                let y = &graph.tensors[graph.nodes[written[0]].output.tensor];
-                let x = &graph.tensors[first.input];
+                let y = &graph.activations[graph.nodes[written[0]].output.activation];
+                let x = &graph.activations[first.input.activation];
                 let channels = written.iter().map(|&node| graph.nodes[node].output.channels).sum();
                 let (kernel, reason) = kernel(step);
                 StepDescription {

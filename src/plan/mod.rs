@@ -160,8 +160,8 @@ impl Plan {
         let source = packed::Source { weights, cache, threads, lent: lent.as_ref() };
         let weights = packed::weights(graph, &layout, isa, &packing, &source)?;
         let tap = |place: &Place| {
-            let plane = graph.tensors[place.tensor].plane();
-            let start = layout.offsets[place.tensor] + place.channel * plane;
+            let plane = graph.activations[place.activation].plane();
+            let start = layout.offsets[place.activation] + place.channel * plane;
             start..start + place.channels * plane
         };
         let taps: Vec<_> = outputs.iter().map(tap).collect();
@@ -172,7 +172,7 @@ impl Plan {
             None => Arena::new(layout.arena_len, layout.accesses.clone(), threads),
         });
         let work = Work {
-            input: vec![0.0; batch * graph.tensors[0].len()],
+            input: vec![0.0; batch * graph.activations[0].len()],
             executor: Executor::new(layout, weights, isa, profile),
             batch,
             shared,

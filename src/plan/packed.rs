@@ -139,7 +139,7 @@ pub(super) fn len(graph: &Graph, step: &Step) -> usize {
         Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.form.packed_len(&conv.shape),
         Kind::FullyConnected { .. } => {
             let oc = graph.nodes[step.nodes[0]].output.channels;
-            oc * (graph.tensors[step.input].len() + 1)
+            oc * (graph.activations[step.input].len() + 1)
         }
         Kind::WinogradInput { .. } | Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::Lrn { .. } => 0,
         Kind::GlobalAverage { .. } | Kind::Softmax => 0,

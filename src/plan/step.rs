@@ -71,7 +71,7 @@ impl Step {
     pub(super) fn touches(&self, graph: &Graph) -> Vec<usize> {
         let written: Vec<usize> = match &self.kind {
             Kind::WinogradInput { v, .. } => vec![*v],
-            _ => self.written().iter().map(|&node| graph.nodes[node].output.tensor).collect(),
+            _ => self.written().iter().map(|&node| graph.nodes[node].output.activation).collect(),
         };
         [self.input].into_iter().chain(written).collect()
     }

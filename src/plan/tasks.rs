@@ -18,7 +18,7 @@ fn split(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
 /// Cuts a step into tasks. Where a cut leaves less than some ten microseconds of work, it is not
 /// made; a convolution with its pool is cut for as many threads as there are, since every cut costs it a row of tiles.
 pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> Vec<Task> {
-    let y = &graph.tensors[graph.nodes[step.written()[0]].output.tensor];
+    let y = &graph.activations[graph.nodes[step.written()[0]].output.activation];
     let by_part = |n: usize, pieces: usize, blocks: usize| -> Vec<Task> {
         split(n, pieces).map(|part| Task { step: index, part, blocks: 0..blocks }).collect()
     };
@@ -46,7 +46,7 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
             .collect(),
         Kind::Lrn { shape, .. } => by_part(shape.plane, light(y.len()), 0),
         Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::GlobalAverage { .. } => by_part(y.c, light(4 * y.len()), 0),
-        Kind::FullyConnected { .. } => by_part(y.c, light(y.c * graph.tensors[step.input].len() / 8), 0),
+        Kind::FullyConnected { .. } => by_part(y.c, light(y.c * graph.activations[step.input].len() / 8), 0),
         Kind::Softmax => by_part(y.c, 1, 0),
     }
 }
@@ -75,13 +75,13 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
     let whole = |len: usize| Some(offsets[step.input]..offsets[step.input] + len);
     let input = match step.input {
         0 => None,
-        input if input < graph.tensors.len() => whole(graph.tensors[input].len()),
+        input if input < graph.activations.len() => whole(graph.activations[input].len()),
         _ => None,
     };
     let output = |node: usize| graph.nodes[step.written()[node]].output;
     let region = |place: Place, channels: Range<usize>, pixels: Range<usize>| {
-        let plane = graph.tensors[place.tensor].plane();
-        let offset = offsets[place.tensor] + (place.channel + channels.start) * plane + pixels.start;
+        let plane = graph.activations[place.activation].plane();
+        let offset = offsets[place.activation] + (place.channel + channels.start) * plane + pixels.start;
         Region { offset, rows: channels.len(), len: pixels.len(), stride: plane }
     };
     let row = |offset: usize, len: usize| Region { offset, rows: 1, len, stride: len };
@@ -124,14 +124,14 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
             Access { read, writes: vec![region(output(0), 0..shape.c, part)] }
         }
         Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::GlobalAverage { .. } => {
-            let (plane, out) = (graph.tensors[step.input].plane(), graph.tensors[output(0).tensor].plane());
+            let (plane, out) = (graph.activations[step.input].plane(), graph.activations[output(0).activation].plane());
             let planes = offsets[step.input] + part.start * plane..offsets[step.input] + part.end * plane;
             let y = region(output(0), part, 0..out);
             // Whole planes are one row: the kernel takes a slice.
             Access { read: input.map(|_| planes), writes: vec![row(y.offset, y.rows * out)] }
         }
         Kind::FullyConnected { .. } | Kind::Softmax => {
-            Access { read: input, writes: vec![row(offsets[output(0).tensor] + part.start, part.len())] }
+            Access { read: input, writes: vec![row(offsets[output(0).activation] + part.start, part.len())] }
         }
     }
 }

@@ -62,7 +62,7 @@ fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
     }
     for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
         let heads = ["loss1", "loss2"];
-        let model = crate::random::random_model(&dialect.network(7).with_heads(&heads), 64);
+        let model = crate::random::random_model(&dialect.network_with_heads(7).with_heads(&heads), 64);
         networks.push((format!("{dialect}-heads"), model, vec![side], heads.to_vec()));
     }
     networks

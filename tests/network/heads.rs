@@ -22,8 +22,8 @@ fn a_head_runs_where_it_is_asked_for_and_changes_nothing_else() {
         return; // too slow where every instruction is emulated
     }
     for dialect in [Dialect::Bvlc, Dialect::Torchvision] {
-        let model = crate::random::random_model(&dialect.network(10).with_heads(&["loss1", "loss2"]), SIDE);
-        assert_eq!(model.network().heads(), ["loss1", "loss2"]);
+        let model = crate::random::random_model(&dialect.network_with_heads(10), SIDE);
+        assert_eq!(model.network().head_names(), ["loss1", "loss2"]);
         let isa = isa::best();
         let (logits, layers) = run(&model, Options::new().isa(isa), "logits");
         assert!(!layers.iter().any(|layers| layers.starts_with("loss1") || layers.starts_with("loss2")));
@@ -40,7 +40,7 @@ fn a_head_runs_where_it_is_asked_for_and_changes_nothing_else() {
 
 #[test]
 fn heads_that_cannot_run_are_refused() {
-    let model = crate::random::random_model(&Dialect::Bvlc.network(10).with_heads(&["loss2"]), SIDE);
+    let model = crate::random::random_model(&Dialect::Bvlc.network_with_heads(10).with_heads(&["loss2"]), SIDE);
     let refused = model.session(Options::new().side(64).endpoint("loss2"));
     assert!(matches!(refused, Err(Error::Session(SessionError::HeadSide { head: "loss2", side: 64 }))));
     assert!(model.session(Options::new().side(64)).is_ok());

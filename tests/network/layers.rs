@@ -14,9 +14,9 @@ use googlenet_kernels::reference::{
 
 /// Runs one layer in f64.
 fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
-    let tensor = &graph.tensors[node.input];
-    let y = &graph.tensors[node.output.tensor];
-    let w = |part: &str| &weights[&format!("{}.{part}", node.name)][..];
+    let tensor = &graph.activations[node.input.activation];
+    let y = &graph.activations[node.output.activation];
+    let w = |part: &str| &weights[&format!("{}.{part}", node.layer())][..];
     match &node.op {
         Op::Conv(shape) => conv2d_ref(shape, x, w("weight"), w("bias")).0.into_iter().map(|v| v.max(0.0)).collect(),
         Op::MaxPool(pool) => {
@@ -80,25 +80,25 @@ const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 /// Each layer alone, on the engine's own input of it, and the whole network up to it, each layer of the reference
 /// on the reference's own input, rounded to f32 once.
 fn every_layer_is_its_definition(network: &Network, side: usize) {
-    let graph = network.graph_with(side, &network.heads());
+    let graph = network.graph_with(side, &network.head_names());
     let weights: HashMap<_, _> =
         crate::random::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
     let model = crate::random::random_model(network, side);
     let input: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.731).sin() * 100.0).collect();
 
-    let mut tensors: Vec<Vec<f32>> = graph.tensors.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
+    let mut tensors: Vec<Vec<f32>> = graph.activations.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
     tensors[0].copy_from_slice(&input);
     let mut network_outputs = Vec::new();
     for node in &graph.nodes {
-        let expected = layer(&graph, node, &tensors[node.input], &weights);
-        let (place, plane) = (node.output, graph.tensors[node.output.tensor].plane());
-        let rounded = tensors[place.tensor][place.channel * plane..].iter_mut();
+        let expected = layer(&graph, node, &tensors[node.input.activation], &weights);
+        let (place, plane) = (node.output, graph.activations[node.output.activation].plane());
+        let rounded = tensors[place.activation][place.channel * plane..].iter_mut();
         rounded.zip(&expected).for_each(|(rounded, &value)| *rounded = value as f32);
         network_outputs.push(expected);
     }
 
     for isa in isa::detected() {
-        let names = graph.tensors[1..].iter().map(|t| &t.name).chain(graph.nodes.iter().map(|n| &n.name));
+        let names = graph.activations[1..].iter().map(|t| &t.name).chain(graph.nodes.iter().map(|n| &n.name));
         let options = names.fold(Options::new().isa(isa), |options, name| options.endpoint(name.clone()));
         let mut session = model.session(options).expect("a session");
         session.input_mut().copy_from_slice(&input);
@@ -106,9 +106,9 @@ fn every_layer_is_its_definition(network: &Network, side: usize) {
         let steps = session.describe();
         let mut worst = (0.0_f64, 0.0_f64);
         for (node, network_output) in graph.nodes.iter().zip(&network_outputs) {
-            let x = match node.input {
+            let x = match node.input.activation {
                 0 => &input[..],
-                tensor => session.endpoint(&graph.tensors[tensor].name).expect("asked for"),
+                tensor => session.endpoint(&graph.activations[tensor].name).expect("asked for"),
             };
             let got = session.endpoint(&node.name).expect("asked for");
             let step = steps.iter().rev().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
@@ -137,7 +137,7 @@ fn every_layer_at_a_small_side_is_its_definition() {
 fn every_layer_of_the_heads_is_its_definition() {
     for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
         if cfg!(target_arch = "x86_64") || side < 100 {
-            every_layer_is_its_definition(&dialect.network(7).with_heads(&["loss1", "loss2"]), side);
+            every_layer_is_its_definition(&dialect.network_with_heads(7), side);
         }
     }
 }

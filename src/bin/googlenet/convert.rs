@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use googlenet::error::WeightsError;
-use googlenet::image::{self, Geometry, Preset};
+use googlenet::image::{self, Geometry, Preset, Rule};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
-use googlenet::model::Dialect;
+use googlenet::model::{Dialect, Input};
 use googlenet::weights::{Dtype, NewTensor, write};
 use googlenet::{Description, Error, file};
 use serde_json::json;
@@ -114,15 +114,16 @@ impl Convert {
             (None, Some(side)) => load::side(side).map_err(|why| {
                 Failure::new(Code::Model, format!("{}: input side {side:?}: {why}", self.input.display()))
             })?,
-            (None, None) => 224,
+            (None, None) => imported.dialect.network(1).side,
         };
         let preset = self.preset.map(|preset| preset.rule(side));
+        let authors = Preset::of(imported.dialect).rule(side);
         let geometry = match (preset, own.get("geometry")) {
             (Some(rule), _) => rule.geometry.name(),
             (None, Some(geometry)) => geometry,
             // A file of ours that does not say.
             (None, None) if own.contains_key("resize") => Geometry::ShortSide.name(),
-            (None, None) => authors_geometry(imported.dialect).name(),
+            (None, None) => authors.geometry.name(),
         };
         let resize = match (self.resize, preset, self.side, own.contains_key("input_side")) {
             (Some(resize), ..) => resize,
@@ -131,16 +132,14 @@ impl Convert {
             (None, ..) if geometry == Geometry::TfSlim.name() => side,
             (None, ..) => side * 256 / 224,
         };
-        let input = imported.input.unwrap_or(imported.dialect.form().input);
+        let Rule { channels, mean, std, .. } = authors;
+        let input = imported.input.unwrap_or(Input { channels, mean, std });
         let list = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
         let channels = self.channels.map(|channels| match channels {
-            Channels::Bgr => "bgr".to_owned(),
-            Channels::Rgb => "rgb".to_owned(),
+            Channels::Bgr => image::Channels::Bgr,
+            Channels::Rgb => image::Channels::Rgb,
         });
-        let channels = channels.or(preset.map(|rule| match rule.channels {
-            image::Channels::Bgr => "bgr".to_owned(),
-            image::Channels::Rgb => "rgb".to_owned(),
-        }));
+        let channels = channels.or(preset.map(|rule| rule.channels)).map(|channels| channels.name().to_owned());
         // What a graph shows it was trained on is so, whatever its authors did with others.
         let scale = preset.filter(|_| imported.input.is_none());
         let mean = self.mean.or(scale.map(|rule| rule.mean)).map(list);
@@ -155,7 +154,7 @@ impl Convert {
         let mut metadata = BTreeMap::from([
             ("dialect".into(), imported.dialect.name().into()),
             ("input_side".into(), side.to_string()),
-            ("channels".into(), own_or("channels", channels, input.channels)),
+            ("channels".into(), own_or("channels", channels, input.channels.name())),
             ("mean".into(), own_or("mean", mean, &list(input.mean))),
             ("std".into(), own_or("std", std, &list(input.std))),
             ("resize".into(), resize),
@@ -192,15 +191,6 @@ impl Convert {
             Err(error) if asked => Err(Failure::new(Code::Usage, error.to_string())),
             checked => checked.or_fail(Code::Model, self.input.display()),
         }
-    }
-}
-
-/// What is known of the weights that were published in that dialect.
-fn authors_geometry(dialect: Dialect) -> Geometry {
-    match dialect {
-        Dialect::Torchvision => Geometry::Torchvision,
-        Dialect::TfSlim => Geometry::TfSlim,
-        _ => Geometry::ShortSide,
     }
 }
 

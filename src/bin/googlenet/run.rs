@@ -62,11 +62,12 @@ impl Run {
         let threads = self.threads.unwrap_or_else(load::all_threads);
         // A batch of as many images as there are threads: each takes whole images.
         let batch = images.min(threads).min(Options::MAX_PIXELS / (side * side));
-        let endpoint = if self.endpoint == "logits" { LOGITS } else { &self.endpoint };
+        let roles = &model.network().roles;
+        let endpoint = if self.endpoint == "logits" { &roles.logits } else { &self.endpoint };
         let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
         let mut session = load::session(&model, options, self.verbose)?;
         let [c, h, w] = session.endpoint_shape(endpoint).expect("it was asked for");
-        let flat = [LOGITS, "prob"].contains(&endpoint);
+        let flat = [&roles.logits, &roles.probabilities].contains(&endpoint);
         let shape = if flat { vec![images, c] } else { vec![images, c, h, w] };
 
         let mut file = NewFile::create(&self.output).or_fail(Code::System, self.output.display())?;
@@ -127,5 +128,3 @@ impl Input {
         Ok(Self { images: images as usize, header, reader })
     }
 }
-
-const LOGITS: &str = "loss3/classifier";

@@ -110,20 +110,20 @@ fn blob(form: Form, name: &str, shape: &[usize]) -> Vec<u8> {
 fn layers() -> Vec<Spec> {
     let mut out = vec![Spec::new(DATA, "data", &[], &["data", "label"])];
     out.push(Spec::new(SPLIT, "label_data_1_split", &["label"], &["label_0", "label_1"]));
-    let network = Dialect::Bvlc.network(CLASSES).with_heads(&["loss1", "loss2"]);
+    let network = Dialect::Bvlc.network_with_heads(CLASSES);
     let shapes = network.parameters().into_iter().collect();
     let mut value = "data".to_owned();
     for layer in &network.layers {
         match layer {
-            Layer::Head(head) => {
-                let end = head.layers.iter().fold(value.clone(), |value, layer| add(&mut out, layer, &value, &shapes));
-                out.push(Spec::new(LOSS, &format!("{}/loss", head.name), &[&end, "label_0"], &[head.name]));
-            }
             Layer::Softmax { .. } => {
                 out.push(Spec::new(LOSS, "loss3/loss3", &[&value, "label_1"], &["loss3/loss3"]));
                 out.push(Spec::new(ACCURACY, "loss3/top-1", &[&value, "label_1"], &["loss3/top-1"]));
             }
             layer => value = add(&mut out, layer, &value, &shapes),
+        }
+        for head in network.heads.iter().filter(|head| head.after == layer.name()) {
+            let end = head.layers.iter().fold(value.clone(), |value, layer| add(&mut out, layer, &value, &shapes));
+            out.push(Spec::new(LOSS, &format!("{}/loss", head.name), &[&end, "label_0"], &[head.name]));
         }
     }
     out
@@ -192,7 +192,7 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
             out.push(Spec::new(CONCAT, &name, &bottoms, &[&name]));
             name
         }
-        Layer::Head(_) | Layer::Softmax { .. } => unreachable!("added by the caller"),
+        Layer::Softmax { .. } => unreachable!("added by the caller"),
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use googlenet::image::{self, Crops};
-use googlenet::model::Dialect;
 use googlenet::{Ensemble, Model, Options};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
@@ -128,8 +127,8 @@ impl Eval {
             return Ok((ensemble.labels().iter().map(label).collect(), 0));
         };
         let (labels, classes) = (labels::read_any(path)?, ensemble.classes());
-        // Slim's class 0 is the background, which no list of labels has and no picture shows.
-        let background = models.iter().all(|model| model.network().dialect == Dialect::TfSlim);
+        // A class 0 that is the background no list of labels has, and no picture shows.
+        let background = models.iter().all(|model| model.network().background);
         match classes - labels.len().min(classes) {
             0 if labels.len() == classes => Ok((labels, 0)),
             1 if background => Ok((labels, 1)),
