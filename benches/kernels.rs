@@ -1,19 +1,28 @@
 //! Every distinct layer shape of GoogLeNet at 224x224, on every kernel of every set this machine has.
 //!
 //! Names are `family/layer/set kernel`; throughput counts multiply-adds of a convolution, elements of the others. One
-//! thread, warm weights; packing weights is not timed, packing panels is.
+//! thread, warm weights; packing weights is not timed, gathering panels is. Convolutions run in the nests that the plan runs.
 
 use std::collections::HashSet;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::model::{self, Op, Place};
-use googlenet_kernels::conv;
+use googlenet_kernels::conv::{self, Direct, Operands};
 use googlenet_kernels::view::RowsMut;
+use googlenet_kernels::winograd::Transformed;
 use googlenet_kernels::{average, dense, isa, lrn, pool, winograd};
 
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
+}
+
+/// What a convolution works on at a time, as in plans for AVX2: its panels, or transformed inputs and products.
+const GROUP_BYTES: usize = 256 * 1024;
+
+fn operands<'a>(x: &'a [f32], packed: &'a [f32], scratch: &'a mut [f32]) -> Operands<'a> {
+    let (packed, scratch) = (bytemuck::cast_slice(packed), bytemuck::cast_slice_mut(scratch));
+    Operands { x, packed, relu: true, scratch }
 }
 
 fn convolutions(c: &mut Criterion) {
@@ -29,24 +38,29 @@ fn convolutions(c: &mut Criterion) {
         let (bias, mut y) = (values(shape.oc), vec![0.0; shape.oc * shape.pixels()]);
         for isa in isa::detected() {
             for kernel in conv::kernels(isa) {
-                let mut packed = vec![0.0; conv::packed_len(kernel, shape.oc, shape.steps())];
-                kernel.pack_weights(&shape, &w, &bias, &mut packed);
-                let mut panel = vec![0.0; kernel.panel_len(&shape)];
                 let in_place = shape.is_pointwise() && kernel.reads_in_place();
+                let conv = Direct::new(*kernel, shape, &[shape.oc], in_place, GROUP_BYTES);
+                let mut packed = vec![0.0; conv.packed_bytes() / 4];
+                conv.pack(0, &w, &bias, bytemuck::cast_slice_mut(&mut packed));
+                let mut scratch = vec![0.0; conv.scratch_bytes() / 4];
                 group.bench_function(format!("{isa} {}", kernel.name()), |b| {
-                    b.iter(|| kernel.convolve(&shape, black_box(&x), &packed, true, in_place, &mut panel, &mut y));
+                    b.iter(|| {
+                        let y = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
+                        let operands = operands(black_box(&x), &packed, &mut scratch);
+                        conv.run(operands, 0..conv.tiles(), 0..conv.blocks(), &mut [Some(y)]);
+                    });
                 });
             }
-            for form in winograd::algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-                let mut packed = vec![0.0; form.packed_len(&shape)];
-                form.pack_weights(&shape, &w, &bias, &mut packed);
-                let rows = form.grid(&shape).rows.min(2);
-                let mut scratch = vec![0.0; form.scratch_len(&shape, rows)];
-                group.bench_function(format!("{isa} {}", form.name()), |b| {
+            for algorithm in winograd::algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
+                let conv = Transformed::new(*algorithm, shape, GROUP_BYTES);
+                let mut packed = vec![0.0; conv.packed_bytes() / 4];
+                conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
+                let mut scratch = vec![0.0; conv.scratch_bytes() / 4];
+                group.bench_function(format!("{isa} {}", algorithm.name()), |b| {
                     b.iter(|| {
-                        let (tiles, plane) = (0..form.grid(&shape).rows, shape.pixels());
-                        let mut y = RowsMut::new(&mut y, shape.oc, plane, plane);
-                        form.convolve(&shape, black_box(&x), &packed, true, tiles, rows, &mut y, &mut scratch);
+                        let mut y = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
+                        let operands = operands(black_box(&x), &packed, &mut scratch);
+                        conv.run(operands, 0..conv.tile_rows(), &mut y);
                     });
                 });
             }
@@ -92,7 +106,7 @@ fn others(c: &mut Criterion) {
                     group.bench_function(name, |b| {
                         b.iter(|| {
                             let y = RowsMut::new(black_box(&mut y), c, plane, plane);
-                            lrn::select(isa)(lrn::Lrn { shape: &shape, y });
+                            lrn::select(isa)(lrn::Lrn { shape: &shape, x: None, y });
                         });
                     });
                 }
@@ -103,9 +117,13 @@ fn others(c: &mut Criterion) {
                     });
                 }
                 _ => {
+                    let dense = dense::Dense::new(isa, input.len(), output.c);
+                    let mut packed = vec![0.0; dense.packed_bytes() / 4];
                     let (w, bias) = (values(input.len() * output.c), values(output.c));
+                    dense.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
+                    let packed = bytemuck::cast_slice(&packed);
                     group.bench_function(name, |b| {
-                        b.iter(|| dense::select(isa)(dense::Dense { x: black_box(&x), w: &w, bias: &bias, y: &mut y }))
+                        b.iter(|| dense.run(black_box(&x), packed, false, 0..dense.outputs(), &mut y))
                     });
                 }
             }

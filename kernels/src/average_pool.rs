@@ -12,6 +12,8 @@
 
 use core::ops::Range;
 
+use crate::buffer::elements;
+
 /// The shape of one average pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the field's own, see the file's text")]
@@ -45,7 +47,8 @@ impl Windows {
     fn window(self, o: usize, outputs: usize, side: usize) -> (Range<usize>, usize) {
         match self {
             Windows::Sliding { kernel, stride, pad } => {
-                let (first, end) = (o * stride, (o * stride + kernel).min(side + 2 * pad));
+                let first = o.saturating_mul(stride);
+                let end = first.saturating_add(kernel).min(side.saturating_add(pad).saturating_add(pad));
                 (first.saturating_sub(pad)..end.saturating_sub(pad).min(side), end.saturating_sub(first))
             }
             Windows::Adaptive => {
@@ -59,9 +62,11 @@ impl Windows {
 /// Averages `x`, `[c, ih, iw]`, into `y`, `[c, oh, ow]`.
 ///
 /// # Panics
-/// If a side or a stride is 0, the lengths disagree about `c`, or a window lies wholly behind the padded input.
+/// If a side or a stride is 0, planes are larger than memory, the lengths disagree about `c`, or a window lies wholly behind the padded input.
 pub fn average_pool(shape: &AveragePoolShape, x: &[f32], y: &mut [f32]) {
-    let (in_plane, out_plane) = (shape.ih * shape.iw, shape.oh * shape.ow);
+    let (in_plane, out_plane) = (elements(&[shape.ih, shape.iw]), elements(&[shape.oh, shape.ow]));
+    // Products of adaptive windows are less than these.
+    let _ = (elements(&[shape.oh, shape.ih]), elements(&[shape.ow, shape.iw]));
     assert!(in_plane > 0 && out_plane > 0, "empty {shape:?}");
     assert!(x.len().is_multiple_of(in_plane) && y.len().is_multiple_of(out_plane), "lengths for {shape:?}");
     assert_eq!(x.len() / in_plane, y.len() / out_plane, "channels of input and output");

@@ -8,56 +8,111 @@
 //!     y[o] = (acc[o] across the lanes) + bias[o]
 //! ```
 //!
-//! A row's sum has the same order wherever the row stands, so `w` may be cut between rows without changing a bit.
+//! A row's sum has the same order wherever the row stands, so the outputs may be split anywhere without changing a bit.
 
+use core::ops::Range;
+
+use crate::buffer::{bytes_of, cast, cast_mut, elements};
 use crate::isa::Isa;
 use crate::op::{self, Op};
 use crate::simd::Simd;
 
-/// One variant. Panics if the lengths disagree.
-pub type DenseFn = fn(Dense<'_>);
-
-/// The operands of a fully connected layer.
-#[derive(Debug)]
-pub struct Dense<'a> {
-    /// The input, `[ic]`.
-    pub x: &'a [f32],
-    /// The weights, `[oc, ic]`.
-    pub w: &'a [f32],
-    /// The biases, `[oc]`.
-    pub bias: &'a [f32],
-    /// The output, `[oc]`.
-    pub y: &'a mut [f32],
+/// A fully connected layer on one instruction set.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    ic: usize,
+    oc: usize,
+    run: fn(Operands<'_>),
 }
 
-/// The variant for `isa`.
-#[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
-pub fn select(isa: Isa) -> DenseFn {
-    op::select::<Kernel>(isa)
+/// What some rows of the weights are multiplied with.
+struct Operands<'a> {
+    x: &'a [f32],
+    /// `[rows][ic]`.
+    w: &'a [f32],
+    bias: &'a [f32],
+    relu: bool,
+    y: &'a mut [f32],
+}
+
+impl Dense {
+    /// The layer from `ic` inputs to `oc` outputs for `isa`.
+    ///
+    /// # Panics
+    /// If its weights would be larger than memory.
+    #[inline(never)] // or the kernel would be compiled with the caller's optimisation, not this crate's
+    pub fn new(isa: Isa, ic: usize, oc: usize) -> Self {
+        assert!(ic < usize::MAX, "{ic} inputs");
+        let _ = elements(&[oc, ic + 1]);
+        Self { ic, oc, run: op::select::<Kernel>(isa) }
+    }
+
+    /// Inputs.
+    pub fn inputs(&self) -> usize {
+        self.ic
+    }
+
+    /// Outputs, which [`Self::run`] can be split by.
+    pub fn outputs(&self) -> usize {
+        self.oc
+    }
+
+    /// Bytes of the packed weights: the weights `[oc, ic]`, then the biases `[oc]`.
+    pub fn packed_bytes(&self) -> usize {
+        bytes_of(elements(&[self.oc, self.ic + 1]))
+    }
+
+    /// Packs weights `[oc, ic]` and biases `[oc]`.
+    ///
+    /// # Panics
+    /// If a length does not fit, or `packed` is not aligned as f32 are.
+    pub fn pack(&self, w: &[f32], bias: &[f32], packed: &mut [u8]) {
+        assert_eq!(packed.len(), self.packed_bytes(), "bytes of packed weights");
+        let (packed_w, packed_bias) = cast_mut(packed).split_at_mut(self.oc * self.ic);
+        assert_eq!((w.len(), bias.len()), (packed_w.len(), packed_bias.len()), "weights and biases");
+        packed_w.copy_from_slice(w);
+        packed_bias.copy_from_slice(bias);
+    }
+
+    /// Computes `outputs` into `y` from `x`, `[ic]`, negative ones becoming 0 if `relu`.
+    ///
+    /// # Panics
+    /// If there are no such outputs, a length does not fit, or `packed` is not aligned as f32 are.
+    pub fn run(&self, x: &[f32], packed: &[u8], relu: bool, outputs: Range<usize>, y: &mut [f32]) {
+        assert_eq!(x.len(), self.ic, "inputs");
+        assert_eq!(packed.len(), self.packed_bytes(), "bytes of packed weights");
+        let (w, bias) = cast(packed).split_at(self.oc * self.ic);
+        let bias = &bias[outputs.clone()];
+        assert_eq!(y.len(), bias.len(), "outputs {outputs:?}");
+        let w = &w[outputs.start * self.ic..outputs.end * self.ic];
+        (self.run)(Operands { x, w, bias, relu, y });
+    }
 }
 
 struct Kernel;
 
 impl Op for Kernel {
-    type Args<'a> = Dense<'a>;
+    type Args<'a> = Operands<'a>;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(s: S, Dense { x, w, bias, y }: Dense<'_>) {
+    fn run<S: Simd>(s: S, Operands { x, w, bias, relu, y }: Operands<'_>) {
         let (ic, oc) = (x.len(), y.len());
-        let fits = ic.checked_mul(oc) == Some(w.len()) && bias.len() == oc;
-        assert!(fits, "{} weights for {ic} to {oc}", w.len());
+        let store = {
+            #[inline(always)]
+            |y: &mut f32, v: f32| *y = if relu { v.max(0.0) } else { v }
+        };
         let whole = oc / 4 * 4;
         let mut o = 0;
         while o < oc {
             if o < whole {
                 let sums = rows::<S, 4>(s, x, &w[o * ic..(o + 4) * ic]);
                 for r in 0..4 {
-                    y[o + r] = sums[r] + bias[o + r];
+                    store(&mut y[o + r], sums[r] + bias[o + r]);
                 }
                 o += 4;
             } else {
-                y[o] = rows::<S, 1>(s, x, &w[o * ic..(o + 1) * ic])[0] + bias[o];
+                store(&mut y[o], rows::<S, 1>(s, x, &w[o * ic..(o + 1) * ic])[0] + bias[o]);
                 o += 1;
             }
         }
@@ -68,7 +123,7 @@ impl Op for Kernel {
 #[inline(always)]
 fn rows<S: Simd, const R: usize>(s: S, x: &[f32], w: &[f32]) -> [f32; R] {
     let ic = x.len();
-    debug_assert_eq!(w.len(), R * ic);
+    assert_eq!(w.len(), R * ic);
     let mut acc = [s.splat(0.0); R];
     let mut i = 0;
     while i + S::LANES <= ic {
@@ -107,23 +162,34 @@ mod tests {
 
     const GUARD: f32 = 7777.0;
 
+    fn packed(dense: &Dense, w: &[f32], bias: &[f32]) -> Vec<f32> {
+        let mut packed = vec![f32::NAN; dense.packed_bytes() / 4];
+        dense.pack(w, bias, bytemuck::cast_slice_mut(&mut packed));
+        packed
+    }
+
     fn check(ic: usize, oc: usize, at: usize, value: impl Fn(usize) -> f32, exact: bool) {
         let x: Vec<f32> = (0..at + ic).map(|i| value(3 * i)).collect();
-        let w: Vec<f32> = (0..at + ic * oc).map(|i| value(5 * i + 1)).collect();
+        let w: Vec<f32> = (0..ic * oc).map(|i| value(5 * i + 1)).collect();
         let bias: Vec<f32> = (0..oc).map(|i| i as f32 - 2.0).collect();
-        let (x, w) = (&x[at..], &w[at..]);
-        let (expected, magnitude) = dense_ref(x, w, &bias);
-        for isa in isa::detected() {
+        let x = &x[at..];
+        let (expected, magnitude) = dense_ref(x, &w, &bias);
+        for (isa, relu) in isa::detected().flat_map(|isa| [(isa, false), (isa, true)]) {
+            let dense = Dense::new(isa, ic, oc);
+            // The weights begin anywhere but at an address that suits a vector.
+            let mut weights = vec![GUARD; at];
+            weights.extend(packed(&dense, &w, &bias));
             let mut y = vec![GUARD; oc + 2];
             y[1..=oc].fill(f32::NAN);
-            select(isa)(Dense { x, w, bias: &bias, y: &mut y[1..=oc] });
+            dense.run(x, bytemuck::cast_slice(&weights[at..]), relu, 0..oc, &mut y[1..=oc]);
             assert_eq!((y[0], y[oc + 1]), (GUARD, GUARD), "{isa} wrote outside");
             for o in 0..oc {
                 // ic products and as many additions, the bias's among them.
                 let bound = (ic + 1) as f64 * f64::from(f32::EPSILON) * magnitude[o];
-                let err = (f64::from(y[o + 1]) - expected[o]).abs();
+                let expected = if relu { expected[o].max(0.0) } else { expected[o] };
+                let err = (f64::from(y[o + 1]) - expected).abs();
                 let bound = if exact { 0.0 } else { bound };
-                assert!(err <= bound, "{isa} {ic}x{oc} at {o}: {} for {}", y[o + 1], expected[o]);
+                assert!(err <= bound, "{isa} {ic}x{oc} at {o}: {} for {expected}", y[o + 1]);
             }
         }
     }
@@ -164,12 +230,21 @@ mod tests {
         let x: Vec<f32> = (0..ic).map(wave).collect();
         let w: Vec<f32> = (0..ic * oc).map(|i| wave(i * i % 1000)).collect();
         let bias = vec![0.1; oc];
-        for (isa, cut) in isa::detected().flat_map(|isa| (0..=oc).map(move |cut| (isa, cut))) {
+        for (isa, end) in isa::detected().flat_map(|isa| (0..=oc).map(move |end| (isa, end))) {
+            let dense = Dense::new(isa, ic, oc);
+            let weights = packed(&dense, &w, &bias);
+            let weights = bytemuck::cast_slice(&weights);
             let (mut whole, mut parts) = (vec![f32::NAN; oc], vec![f32::NAN; oc]);
-            select(isa)(Dense { x: &x, w: &w, bias: &bias, y: &mut whole });
-            select(isa)(Dense { x: &x, w: &w[..cut * ic], bias: &bias[..cut], y: &mut parts[..cut] });
-            select(isa)(Dense { x: &x, w: &w[cut * ic..], bias: &bias[cut..], y: &mut parts[cut..] });
-            assert_eq!(whole, parts, "{isa} cut at {cut}");
+            dense.run(&x, weights, true, 0..oc, &mut whole);
+            dense.run(&x, weights, true, 0..end, &mut parts[..end]);
+            dense.run(&x, weights, true, end..oc, &mut parts[end..]);
+            assert_eq!(whole, parts, "{isa} split at {end}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "larger than memory")]
+    fn more_weights_than_memory_are_refused() {
+        Dense::new(Isa::Portable, usize::MAX / 2, 8);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod average;
 pub mod average_pool;
+mod buffer;
 pub mod conv;
 pub mod dense;
 pub mod isa;

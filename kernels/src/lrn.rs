@@ -5,7 +5,7 @@
 //! section 3.3, with Caffe's division of alpha by size.
 //!
 //! ```text
-//! in place; for two vectors of pixels: for c:  square[c+2] = x[c+2]^2, the four before it are still in registers
+//! in place or not; for two vectors of pixels: for c:  square[c+2] = x[c+2]^2, the four before it are still in registers
 //!     sum = square[c-2] + ... + square[c+2];  y[c] = x[c] / (k + alpha / size * sum)^beta
 //! ```
 //!
@@ -29,14 +29,18 @@ pub struct LrnShape {
     pub k: f32,
 }
 
-/// One variant. Panics if `y` does not have `c` rows, or the window is even or of more than [`MAX_SIZE`] channels.
+/// One variant. Panics if `y` does not have `c` rows, `x` is not `[c, plane]` or lacks the pixels, or the window is even
+/// or of more than [`MAX_SIZE`] channels.
 pub type LrnFn = fn(Lrn<'_>);
 
 /// The operands of a normalisation.
 pub struct Lrn<'a> {
     /// Shape and constants.
     pub shape: &'a LrnShape,
-    /// What is normalised where it lies: a row a channel, a column for each of some pixels.
+    /// The input, `[c, plane]`, and which of its pixels is the first to be normalised; without it, `y` is normalised
+    /// where it lies.
+    pub x: Option<(&'a [f32], usize)>,
+    /// The output: a row a channel, a column for each of some pixels.
     pub y: RowsMut<'a>,
 }
 
@@ -56,11 +60,20 @@ impl Op for Kernel {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(s: S, Lrn { shape, mut y }: Lrn<'_>) {
+    fn run<S: Simd>(s: S, Lrn { shape, x, mut y }: Lrn<'_>) {
         assert_eq!(y.rows(), shape.c, "channels");
         assert!(shape.size % 2 == 1, "a window of {} channels has no middle", shape.size);
         assert!(shape.size <= MAX_SIZE, "a window of {} channels", shape.size);
         let pixels = y.row_len();
+        let to = Rows { first: y.as_mut_ptr(), stride: y.stride() };
+        let from = x.map_or(to, |(x, first_px)| {
+            assert_eq!(shape.c.checked_mul(shape.plane), Some(x.len()), "input length");
+            let inside = pixels <= shape.plane && first_px <= shape.plane - pixels;
+            assert!(inside, "pixels {first_px}+{pixels} of {}", shape.plane);
+            // Only read from.
+            Rows { first: x.as_ptr().wrapping_add(first_px).cast_mut(), stride: shape.plane }
+        });
+        let rows = [from, to];
         let mut px = 0;
         while px < pixels {
             let n = if pixels - px < S::LANES { pixels - px } else { S::LANES };
@@ -68,12 +81,12 @@ impl Op for Kernel {
             // shape.c.
             unsafe {
                 if shape.size != 5 || shape.beta != 0.75 {
-                    any(s, shape, &mut y, px, n);
+                    any(s, shape, rows, px, n);
                 } else if pixels - px >= 2 * S::LANES {
-                    five_channels::<S, 2>(s, shape, &mut y, px, S::LANES);
+                    five_channels::<S, 2>(s, shape, rows, px, S::LANES);
                     px += S::LANES;
                 } else {
-                    five_channels::<S, 1>(s, shape, &mut y, px, n);
+                    five_channels::<S, 1>(s, shape, rows, px, n);
                 }
             }
             px += n;
@@ -81,14 +94,28 @@ impl Op for Kernel {
     }
 }
 
+/// Where the rows of channels lie.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: *mut f32,
+    stride: usize,
+}
+
+impl Rows {
+    /// Pixel `px` of channel `c`.
+    #[inline(always)]
+    fn at(self, c: usize, px: usize) -> *mut f32 {
+        self.first.wrapping_add(c * self.stride + px)
+    }
+}
+
 /// Windows of 5 channels and beta = 3/4, for P vectors of `n` pixels each, from `px` on.
 ///
 /// # Safety
-/// `n` is `LANES` or P is 1; the `P * n` pixels lie in `y`, which has `shape.c` rows.
+/// `n` is `LANES` or P is 1; the `P * n` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint.
 #[inline(always)]
-unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n: usize) {
+unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, [x, y]: [Rows; 2], px: usize, n: usize) {
     let (scale, k) = (s.splat(shape.alpha / 5.0), s.splat(shape.k));
-    let (first, stride) = (y.as_mut_ptr().wrapping_add(px), y.stride());
     // square[p][j] belongs to channel c - 2 + j, 0 outside: for two sets, 2 x 5 squares + 2 constants + 3 = 15 of 16.
     let mut square = [[s.splat(0.0); 5]; P];
     let load = {
@@ -96,7 +123,7 @@ unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, y: &mut
         |c: usize, p: usize| {
             // SAFETY: the caller vouches for channel c < shape.c and the n pixels of vector p.
             unsafe {
-                let at = first.wrapping_add(c * stride + p * S::LANES).cast_const();
+                let at = x.at(c, px + p * S::LANES).cast_const();
                 if n == S::LANES { s.load(at) } else { s.load_window(at, 0, n) }
             }
         }
@@ -123,7 +150,7 @@ unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, y: &mut
             let v = s.div(load(c, p), s.mul(root, s.sqrt(root)));
             // SAFETY: the caller vouches for row c and the n columns of vector p.
             unsafe {
-                let at = first.wrapping_add(c * stride + p * S::LANES);
+                let at = y.at(c, px + p * S::LANES);
                 if n == S::LANES { s.store(at, v) } else { s.store_first(at, v, n) }
             }
         }
@@ -133,12 +160,11 @@ unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, y: &mut
 /// Any window and beta, for the `n` pixels from `px` on.
 ///
 /// # Safety
-/// The `n <= LANES` pixels lie in `y`, which has `shape.c` rows.
+/// The `n <= LANES` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint.
 #[inline(always)]
-unsafe fn any<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n: usize) {
+unsafe fn any<S: Simd>(s: S, shape: &LrnShape, [x, y]: [Rows; 2], px: usize, n: usize) {
     let reach = shape.size / 2;
     let (scale, k) = (s.splat(shape.alpha / shape.size as f32), s.splat(shape.k));
-    let (first, stride) = (y.as_mut_ptr().wrapping_add(px), y.stride());
     // Squares by channel: those of channels already normalised are nowhere else.
     let mut square = [s.splat(0.0); MAX_SIZE + 1];
     let mut squared = 0;
@@ -146,7 +172,7 @@ unsafe fn any<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n
         let to = if reach < shape.c - c { c + reach + 1 } else { shape.c };
         while squared < to {
             // SAFETY: the caller vouches for these pixels of channel squared < shape.c.
-            let v = unsafe { s.load_window(first.wrapping_add(squared * stride), 0, n) };
+            let v = unsafe { s.load_window(x.at(squared, px), 0, n) };
             square[squared % (MAX_SIZE + 1)] = s.mul(v, v);
             squared += 1;
         }
@@ -157,14 +183,14 @@ unsafe fn any<S: Simd>(s: S, shape: &LrnShape, y: &mut RowsMut<'_>, px: usize, n
         let base = s.mul_add(scale, sum, k);
         // SAFETY: the caller vouches for row c and its n columns from px on.
         unsafe {
-            let v = s.load_window(first.wrapping_add(c * stride), 0, n);
+            let v = s.load_window(x.at(c, px), 0, n);
             let v = if shape.beta == 0.75 {
                 let root = s.sqrt(base);
                 s.div(v, s.mul(root, s.sqrt(root)))
             } else {
                 power(s, v, base, shape.beta)
             };
-            s.store_first(first.wrapping_add(c * stride), v, n);
+            s.store_first(y.at(c, px), v, n);
         }
     }
 }
@@ -200,12 +226,17 @@ mod tests {
         let x = &x[1..];
         let expected = lrn_ref(&shape, x);
         let stride = pixels + gap;
-        for isa in isa::detected() {
+        for (isa, in_place) in isa::detected().flat_map(|isa| [(isa, true), (isa, false)]) {
             let mut buffer = vec![GUARD; 3 + shape.c * stride];
             for c in 0..shape.c {
-                buffer[3 + c * stride..][..pixels].copy_from_slice(&x[c * shape.plane + first_px..][..pixels]);
+                let row = &mut buffer[3 + c * stride..][..pixels];
+                row.fill(f32::NAN);
+                if in_place {
+                    row.copy_from_slice(&x[c * shape.plane + first_px..][..pixels]);
+                }
             }
-            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut buffer[3..], shape.c, pixels, stride) });
+            let y = RowsMut::new(&mut buffer[3..], shape.c, pixels, stride);
+            select(isa)(Lrn { shape: &shape, x: (!in_place).then_some((x, first_px)), y });
             assert_eq!(buffer[..3], [GUARD; 3], "{isa} {shape:?} wrote before its rows");
             for (c, row) in buffer[3..].chunks_exact(stride.max(1)).enumerate() {
                 assert!(row[pixels..].iter().all(|&v| v == GUARD), "{isa} {shape:?} wrote outside of row {c}");
@@ -259,14 +290,14 @@ mod tests {
 
     #[test]
     fn a_split_changes_no_bit() {
-        let (shape, cut) = (five(7, 100), 37);
+        let (shape, end) = (five(7, 100), 37);
         let x: Vec<f32> = (0..700).map(|i| (i as f32 * 0.71).sin() * 90.0).collect();
         for isa in isa::detected() {
             let (mut whole, mut parts) = (x.clone(), x.clone());
-            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut whole, 7, 100, 100) });
+            select(isa)(Lrn { shape: &shape, x: None, y: RowsMut::new(&mut whole, 7, 100, 100) });
             let mut rows = RowsMut::new(&mut parts, 7, 100, 100);
-            select(isa)(Lrn { shape: &shape, y: rows.window(0..7, 0..cut) });
-            select(isa)(Lrn { shape: &shape, y: rows.window(0..7, cut..100) });
+            select(isa)(Lrn { shape: &shape, x: None, y: rows.window(0..7, 0..end) });
+            select(isa)(Lrn { shape: &shape, x: None, y: rows.window(0..7, end..100) });
             assert_eq!(whole, parts, "{isa}");
         }
     }
@@ -280,7 +311,7 @@ mod tests {
         let expected = lrn_ref(&shape, &x);
         for isa in isa::detected() {
             let mut y = x;
-            select(isa)(Lrn { shape: &shape, y: RowsMut::new(&mut y, 12, 1, 1) });
+            select(isa)(Lrn { shape: &shape, x: None, y: RowsMut::new(&mut y, 12, 1, 1) });
             for c in 4..12 {
                 // Six roundings of a value below 0.5, as in `check`; what is looked for is a thousand times larger.
                 assert!((f64::from(y[c]) - expected[c]).abs() < 1e-6, "{isa}: {} for {}", y[c], expected[c]);
@@ -292,12 +323,20 @@ mod tests {
     #[should_panic(expected = "a window of 17 channels")]
     fn windows_wider_than_the_buffer_of_squares_are_refused() {
         let shape = LrnShape { size: 17, ..five(1, 1) };
-        select(isa::best())(Lrn { shape: &shape, y: RowsMut::new(&mut [0.0], 1, 1, 1) });
+        select(isa::best())(Lrn { shape: &shape, x: None, y: RowsMut::new(&mut [0.0], 1, 1, 1) });
+    }
+
+    #[test]
+    #[should_panic(expected = "pixels 2+3 of 4")]
+    fn pixels_behind_the_input_are_refused() {
+        let mut y = [0.0; 3];
+        let y = RowsMut::new(&mut y, 1, 3, 3);
+        select(isa::best())(Lrn { shape: &five(1, 4), x: Some((&[0.0; 4], 2)), y });
     }
 
     #[test]
     #[should_panic(expected = "channels")]
     fn rows_that_are_not_the_channels_are_refused() {
-        select(isa::best())(Lrn { shape: &five(2, 1), y: RowsMut::new(&mut [0.0], 1, 1, 1) });
+        select(isa::best())(Lrn { shape: &five(2, 1), x: None, y: RowsMut::new(&mut [0.0], 1, 1, 1) });
     }
 }

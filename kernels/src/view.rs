@@ -2,29 +2,31 @@
 //!
 //! In NCHW a channel is a contiguous plane, so the same pixels of several channels are rows of equal length that
 //! lie one plane apart. Two threads that fill different pixels of one buffer hold windows whose rows interleave;
-//! no slice can say that, [`RowsMut`] can.
+//! no slice can say that, [`RowsMut`] can. A window onto bytes becomes one onto what they hold ([`RowsMut::cast`]).
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// `rows` rows of `len` contiguous f32 whose starts lie `stride` elements apart, borrowed mutably.
-pub struct RowsMut<'a> {
-    first: *mut f32,
+use bytemuck::{AnyBitPattern, NoUninit};
+
+/// `rows` rows of `len` contiguous elements whose starts lie `stride` elements apart, borrowed mutably.
+pub struct RowsMut<'a, T = f32> {
+    first: *mut T,
     rows: usize,
     len: usize,
     stride: usize,
-    borrow: PhantomData<&'a mut f32>,
+    borrow: PhantomData<&'a mut T>,
 }
 
-// SAFETY: a `RowsMut` is the only path to its elements, as a `&mut [f32]` would be, and f32 is Send.
-unsafe impl Send for RowsMut<'_> {}
+// SAFETY: a `RowsMut` is the only path to its elements, as a `&mut [T]` would be.
+unsafe impl<T: Send> Send for RowsMut<'_, T> {}
 
-impl<'a> RowsMut<'a> {
+impl<'a, T> RowsMut<'a, T> {
     /// The window of `rows` rows of `len` elements at the start of `buffer`, row starts `stride` apart.
     ///
     /// # Panics
     /// If rows overlap (`len > stride` with more than one row) or reach past the end of `buffer`.
-    pub fn new(buffer: &'a mut [f32], rows: usize, len: usize, stride: usize) -> Self {
+    pub fn new(buffer: &'a mut [T], rows: usize, len: usize, stride: usize) -> Self {
         if rows > 0 {
             assert!(rows == 1 || len <= stride, "rows of {len} at stride {stride} overlap");
             let end = (rows - 1).checked_mul(stride).and_then(|last| last.checked_add(len));
@@ -43,7 +45,7 @@ impl<'a> RowsMut<'a> {
     /// # Safety
     /// For the whole of `'a` each of the `rows` rows, `len` elements from `first + row * stride`, must be valid
     /// for reads and writes, rows must not overlap, and nothing else may touch their elements.
-    pub unsafe fn from_raw(first: *mut f32, rows: usize, len: usize, stride: usize) -> Self {
+    pub unsafe fn from_raw(first: *mut T, rows: usize, len: usize, stride: usize) -> Self {
         Self { first, rows, len, stride, borrow: PhantomData }
     }
 
@@ -63,7 +65,7 @@ impl<'a> RowsMut<'a> {
     }
 
     /// The address of the first row's first element.
-    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+    pub fn as_mut_ptr(&mut self) -> *mut T {
         self.first
     }
 
@@ -71,7 +73,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If there is no such row.
-    pub fn row(&mut self, row: usize) -> &mut [f32] {
+    pub fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: `row` is one of the rows, which this window alone may touch while it is borrowed.
         unsafe { core::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.len) }
@@ -81,18 +83,61 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If either range reaches outside the window.
-    pub fn window(&mut self, rows: Range<usize>, cols: Range<usize>) -> RowsMut<'_> {
+    pub fn window(&mut self, rows: Range<usize>, cols: Range<usize>) -> RowsMut<'_, T> {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
         assert!(cols.start <= cols.end && cols.end <= self.len, "columns {cols:?} of {}", self.len);
-        let first = self.first.wrapping_add(rows.start * self.stride + cols.start);
+        // Of a window without rows or columns this may point anywhere, so nothing here may overflow.
+        let first = self.first.wrapping_add(rows.start.wrapping_mul(self.stride).wrapping_add(cols.start));
         // SAFETY: asserted above: a part of this window, which is borrowed as long as the part lives.
         unsafe { RowsMut::from_raw(first, rows.len(), cols.len(), self.stride) }
+    }
+}
+
+impl<'a> RowsMut<'a, u8> {
+    /// The same window as one of the elements that its bytes hold.
+    ///
+    /// # Panics
+    /// If the first row is not aligned as they are, or rows end or, where there are several, begin inside an element.
+    pub fn cast<T: AnyBitPattern + NoUninit>(self) -> RowsMut<'a, T> {
+        let size = size_of::<T>();
+        assert!(self.first.cast::<T>().is_aligned(), "a window of bytes is not aligned for elements of {size}");
+        let whole = self.len.is_multiple_of(size) && (self.rows <= 1 || self.stride.is_multiple_of(size));
+        assert!(whole, "rows of {} bytes at stride {} for elements of {size}", self.len, self.stride);
+        // SAFETY: asserted above: the same bytes, every row at an aligned address and of whole elements, since all
+        // begin a multiple of `size` after the first. Any bytes are a `T`, and a `T` leaves no byte uninitialised.
+        unsafe { RowsMut::from_raw(self.first.cast(), self.rows, self.len / size, self.stride / size) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_of_bytes_is_one_of_what_they_hold() {
+        let mut buffer = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let bytes = bytemuck::cast_slice_mut(&mut buffer);
+        let mut floats = RowsMut::new(&mut bytes[4..], 2, 8, 12).cast::<f32>();
+        assert_eq!((floats.rows(), floats.row_len(), floats.stride()), (2, 2, 3));
+        assert_eq!(floats.row(1), [5.0, 6.0]);
+        floats.row(0)[1] = -1.0;
+        assert_eq!(buffer, [1.0, 2.0, -1.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_rows_of_elements_are_refused() {
+        // The first byte, a row's length and the distance of rows, wrong in turn; one row may have any distance.
+        for (at, len, stride, rows, fits) in
+            [(4, 8, 12, 2, true), (3, 8, 12, 2, false), (4, 7, 12, 2, false), (4, 8, 11, 2, false), (4, 8, 11, 1, true)]
+        {
+            let mut buffer = [0.0_f32; 6];
+            let cast = std::panic::catch_unwind(move || {
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);
+                RowsMut::new(&mut bytes[at..], rows, len, stride).cast::<f32>().row(0).len()
+            });
+            assert_eq!(cast.is_ok(), fits, "{rows} rows of {len} bytes at {at}, {stride} apart");
+        }
+    }
 
     #[test]
     fn a_window_of_a_window_is_the_elements_it_names() {

@@ -113,7 +113,7 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
         {
             let conv = conv.clone();
             let v = graph.activations.len() + added.len();
-            added.push(conv.form.points() * conv.v_row_len());
+            added.push(conv.algorithm().points() * conv.v_row_len());
             kind = Kind::WinogradOutput(conv.clone());
             steps.push(Step { nodes: nodes.clone(), phase, kind: Kind::WinogradInput { conv, v }, input });
             (phase, input) = (phase + 1, v);
@@ -122,7 +122,7 @@ fn steps(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> (Vec<Step>,
             && let Some(pool) = fused_pool(graph, index, keep)
         {
             let windows = &graph.activations[graph.nodes[pool].output.activation];
-            conv.pool = Some([windows.h, windows.w]);
+            conv.fuse([windows.h, windows.w]);
             nodes.push(pool);
         }
         if let Kind::Lrn { in_place, .. } = &mut kind {

@@ -77,10 +77,9 @@ pub(super) fn choose(isa: Isa, shape: &ConvShape, widths: &[usize]) -> Choice {
 fn direct_cost(isa: Isa, kernel: &ConvKernel, in_place: bool, shape: &ConvShape, widths: &[usize]) -> f64 {
     let lanes = lanes(isa) as f64;
     let tiles = shape.pixels().div_ceil(kernel.px());
-    let padded: usize =
-        widths.iter().flat_map(|&oc| conv::blocks(kernel, oc, shape.steps())).map(|block| block.width).sum();
+    let padded: usize = widths.iter().map(|&oc| kernel.padded(oc)).sum();
     let outputs = (tiles * kernel.px() * padded) as f64 / lanes;
-    let groups = tiles.div_ceil(super::direct::group(kernel, shape)) as f64;
+    let groups = tiles.div_ceil(kernel.tiles_at_once(shape, super::direct::GROUP_BYTES)) as f64;
     let multiply = outputs * shape.steps() as f64 / 2.0;
     let weights = (padded * shape.steps() * size_of::<f32>()) as f64 * groups / MEMORY;
     let vectors = (tiles * shape.steps() * kernel.px().div_ceil(lanes as usize)) as f64;
@@ -97,10 +96,11 @@ fn winograd_cost(form: &Winograd, shape: &ConvShape) -> f64 {
     let grid = form.grid(shape);
     let tiles = (form.points() * grid.rows * grid.columns) as f64;
     let padded = shape.oc.next_multiple_of(form.lanes()) as f64 / form.lanes() as f64;
-    let groups = grid.rows.div_ceil(super::winograd::rows_at_once(form, shape)) as f64;
+    let group_bytes = super::winograd::group_bytes(form.lanes());
+    let groups = grid.rows.div_ceil(form.rows_at_once(shape, group_bytes)) as f64;
     let channels = form.channels(shape) as f64;
     let multiply = tiles * channels * padded / 2.0;
-    let weights = (form.packed_len(shape) * size_of::<f32>()) as f64 * groups / MEMORY;
+    let weights = form.packed_bytes(shape) as f64 * groups / MEMORY;
     multiply.max(weights) + tiles * (form.channel_blocks(shape) as f64 * INPUT + padded * OUTPUT)
 }
 

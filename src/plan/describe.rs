@@ -71,10 +71,10 @@ fn multiply_adds(step: &Step, costs: &[Cost]) -> u64 {
 /// Kernel and tile, and why.
 pub(super) fn kernel(step: &Step) -> (String, String) {
     let (name, reason) = match &step.kind {
-        Kind::Direct(conv) => return (conv.kernel.name().into(), conv.reason.clone()),
-        Kind::Winograd(conv) => return (conv.form.name().into(), conv.reason.clone()),
-        Kind::WinogradInput { conv, .. } => return (format!("{} input", conv.form.name()), String::new()),
-        Kind::WinogradOutput(conv) => return (conv.form.name().into(), conv.reason.clone()),
+        Kind::Direct(conv) => return (conv.kernel().name().into(), conv.reason.clone()),
+        Kind::Winograd(conv) => return (conv.algorithm().name().into(), conv.reason.clone()),
+        Kind::WinogradInput { conv, .. } => return (format!("{} input", conv.algorithm().name()), String::new()),
+        Kind::WinogradOutput(conv) => return (conv.algorithm().name().into(), conv.reason.clone()),
         Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
         Kind::Lrn { shape, .. } => ("local response normalisation", format!("{} channels", shape.size)),
         Kind::AveragePool(shape) => ("average pool", format!("{:?}", shape.windows)),

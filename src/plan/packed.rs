@@ -8,14 +8,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use googlenet_kernels::conv::{self, ConvShape};
 use googlenet_kernels::isa::Isa;
 
 use super::aligned::Aligned;
 use super::build::Layout;
 use super::cache::Cache;
 use super::describe;
-use super::direct::DirectStep;
 use super::lent::Lent;
 use super::parallel;
 use super::step::{Kind, Step};
@@ -65,8 +63,8 @@ fn key(graph: &Graph, step: &Step, isa: Isa) -> String {
     let nodes = if let Kind::Direct(_) = step.kind { &step.nodes[..] } else { &step.nodes[..1] };
     let layers: Vec<&str> = nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect();
     let widths: Vec<usize> = match &step.kind {
-        Kind::Direct(conv) => conv.blocks.iter().map(|block| block.block.width).collect(),
-        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.blocks.iter().map(|block| block.width).collect(),
+        Kind::Direct(conv) => conv.block_widths(),
+        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.block_widths(),
         _ => Vec::new(),
     };
     format!("{isa} {} {widths:?} {}: {}\n", describe::kernel(step).0, len(graph, step), layers.join(" + "))
@@ -135,8 +133,8 @@ fn layer<'a>(graph: &'a Graph, step: &Step) -> &'a str {
 /// Elements of a step's packed weights; 0 if it has none.
 pub(super) fn len(graph: &Graph, step: &Step) -> usize {
     match &step.kind {
-        Kind::Direct(conv) => step.nodes.iter().map(|&node| part_len(conv, &part_shape(graph, conv, node))).sum(),
-        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.form.packed_len(&conv.shape),
+        Kind::Direct(conv) => conv.packed_bytes() / size_of::<f32>(),
+        Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.packed_bytes() / size_of::<f32>(),
         Kind::FullyConnected { .. } => {
             let oc = graph.nodes[step.nodes[0]].output.channels;
             oc * (graph.activations[step.input].len() + 1)
@@ -144,15 +142,6 @@ pub(super) fn len(graph: &Graph, step: &Step) -> usize {
         Kind::WinogradInput { .. } | Kind::MaxPool(_) | Kind::AveragePool(_) | Kind::Lrn { .. } => 0,
         Kind::GlobalAverage { .. } | Kind::Softmax => 0,
     }
-}
-
-/// The convolution of one node of a stack.
-fn part_shape(graph: &Graph, conv: &DirectStep, node: usize) -> ConvShape {
-    ConvShape { oc: graph.nodes[node].output.channels, ..conv.shape }
-}
-
-fn part_len(conv: &DirectStep, shape: &ConvShape) -> usize {
-    conv::packed_len(&conv.kernel, shape.oc, shape.steps())
 }
 
 fn pack(graph: &Graph, step: &Step, source: &Weights) -> Result<Aligned> {
@@ -167,18 +156,14 @@ fn pack(graph: &Graph, step: &Step, source: &Weights) -> Result<Aligned> {
     };
     match &step.kind {
         Kind::Direct(conv) => {
-            let mut rest = &mut packed[..];
-            for &node in &step.nodes {
+            for (part, &node) in step.nodes.iter().enumerate() {
                 let (w, bias) = tensors(node)?;
-                let shape = part_shape(graph, conv, node);
-                let (own, after) = rest.split_at_mut(part_len(conv, &shape));
-                conv.kernel.pack_weights(&shape, &w, &bias, own);
-                rest = after;
+                conv.pack(part, &w, &bias, bytemuck::cast_slice_mut(&mut packed));
             }
         }
         Kind::Winograd(conv) | Kind::WinogradOutput(conv) => {
             let (w, bias) = tensors(step.nodes[0])?;
-            conv.form.pack_weights(&conv.shape, &w, &bias, &mut packed);
+            conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
         }
         _ => {
             let (w, bias) = tensors(step.nodes[0])?;

@@ -21,7 +21,7 @@ pub(super) struct Executor {
     max_pool: pool::MaxPoolFn,
     lrn: lrn::LrnFn,
     average: average::AverageFn,
-    dense: dense::DenseFn,
+    isa: Isa,
     /// Nanoseconds by step, summed over threads and runs; only when asked for.
     pub profile: Option<Vec<AtomicU64>>,
 }
@@ -35,7 +35,7 @@ impl Executor {
             max_pool: pool::select(isa),
             lrn: lrn::select(isa),
             average: average::select(isa),
-            dense: dense::select(isa),
+            isa,
             profile,
         }
     }
@@ -80,27 +80,18 @@ impl Executor {
             }
             Kind::Lrn { shape, in_place } => {
                 let y = first(&mut operands);
-                if !in_place {
-                    for c in 0..shape.c {
-                        y.row(c).copy_from_slice(&x[c * shape.plane..][task.part.clone()]);
-                    }
-                }
-                (self.lrn)(lrn::Lrn { shape, y: y.window(0..y.rows(), 0..y.row_len()) });
+                let y = y.window(0..shape.c, 0..task.part.len());
+                (self.lrn)(lrn::Lrn { shape, x: (!in_place).then_some((x, task.part.start)), y });
             }
             Kind::AveragePool(shape) => average_pool::average_pool(shape, x, first(&mut operands).row(0)),
             Kind::GlobalAverage { plane } => {
                 (self.average)(average::GlobalAverage { x, plane: *plane, y: first(&mut operands).row(0) });
             }
             Kind::FullyConnected { relu } => {
-                let (ic, part) = (x.len(), &task.part);
                 let weights = &self.weights[task.step];
-                let oc = weights.len() / (ic + 1);
-                let rows = &weights[part.start * ic..part.end * ic];
+                let dense = dense::Dense::new(self.isa, x.len(), weights.len() / (x.len() + 1));
                 let y = first(&mut operands).row(0);
-                (self.dense)(dense::Dense { x, w: rows, bias: &weights[oc * ic..][part.clone()], y });
-                if *relu {
-                    y.iter_mut().for_each(|y| *y = y.max(0.0));
-                }
+                dense.run(x, bytemuck::cast_slice(weights), *relu, task.part.clone(), y);
             }
             Kind::Softmax => softmax::softmax(x, first(&mut operands).row(0)),
         }

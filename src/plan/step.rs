@@ -79,7 +79,7 @@ impl Step {
     /// Multiply-adds, as a measure of its work; 0 for what is not a convolution.
     pub(super) fn multiply_adds(&self) -> u64 {
         match &self.kind {
-            Kind::Direct(conv) => conv.shape.multiply_adds(),
+            Kind::Direct(conv) => conv.shape().multiply_adds(),
             Kind::Winograd(conv) | Kind::WinogradOutput(conv) => conv.multiply_adds(),
             _ => 0,
         }
@@ -88,9 +88,11 @@ impl Step {
     /// Elements of scratch that a thread needs for it.
     pub(super) fn scratch_len(&self) -> usize {
         match &self.kind {
-            Kind::Direct(conv) => conv.scratch_len(),
-            Kind::Winograd(conv) => conv.scratch_len(),
-            Kind::WinogradInput { conv, .. } | Kind::WinogradOutput(conv) => conv.shared_scratch_len(),
+            Kind::Direct(conv) => conv.scratch_bytes() / size_of::<f32>(),
+            Kind::Winograd(conv) => conv.scratch_bytes() / size_of::<f32>(),
+            Kind::WinogradInput { conv, .. } | Kind::WinogradOutput(conv) => {
+                conv.shared_scratch_bytes() / size_of::<f32>()
+            }
             _ => 0,
         }
     }

@@ -29,19 +29,21 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
         if threads == 1 { 1 } else { (multiply_adds / 500_000).clamp(1, 6 * threads as u64) as usize }
     };
     match &step.kind {
-        Kind::Direct(conv) => cut_direct(index, conv, if threads == 1 { 1 } else { heavy(conv.shape.multiply_adds()) }),
+        Kind::Direct(conv) => {
+            cut_direct(index, conv, if threads == 1 { 1 } else { heavy(conv.shape().multiply_adds()) })
+        }
         // Windows take a row from the tiles after theirs, so that every cut computes some tiles twice.
         Kind::Winograd(WinogradStep { pool: Some([rows, _]), .. }) => by_part(*rows, threads, 0),
         Kind::Winograd(conv) => {
             // No more than groups of rows or what the threads need: every part reads all weights.
-            let parts = conv.tile_rows().div_ceil(conv.rows).max(2 * threads);
-            by_part(conv.tile_rows(), heavy(conv.multiply_adds()).min(parts), conv.blocks.len())
+            let parts = conv.tile_rows().div_ceil(conv.rows_at_once()).max(2 * threads);
+            by_part(conv.tile_rows(), heavy(conv.multiply_adds()).min(parts), conv.blocks())
         }
         Kind::WinogradInput { conv, .. } => {
-            let blocks = conv.form.channel_blocks(&conv.shape);
-            by_part(blocks, light(4 * conv.form.points() * conv.v_row_len()), conv.blocks.len())
+            let blocks = conv.channel_blocks();
+            by_part(blocks, light(4 * conv.algorithm().points() * conv.v_row_len()), conv.blocks())
         }
-        Kind::WinogradOutput(conv) => split(conv.blocks.len(), heavy(conv.multiply_adds()))
+        Kind::WinogradOutput(conv) => split(conv.blocks(), heavy(conv.multiply_adds()))
             .map(|blocks| Task { step: index, part: 0..conv.tile_rows(), blocks })
             .collect(),
         Kind::Lrn { shape, .. } => by_part(shape.plane, light(y.len()), 0),
@@ -52,10 +54,10 @@ pub(super) fn cut(graph: &Graph, index: usize, step: &Step, threads: usize) -> V
 }
 
 fn cut_direct(index: usize, conv: &DirectStep, most: usize) -> Vec<Task> {
-    let (tiles, blocks) = (conv.tiles(), conv.blocks.len());
+    let (tiles, blocks) = (conv.tiles(), conv.blocks());
     // Each piece streams all weights if pixels are cut, packs or reads all inputs if channels are.
-    let weights = conv.shape.steps() * conv.shape.oc;
-    let inputs = conv.shape.steps() * conv.shape.pixels();
+    let weights = conv.shape().steps() * conv.shape().oc;
+    let inputs = conv.shape().steps() * conv.shape().pixels();
     let (by_tiles, by_blocks) = if most == 1 {
         (1, 1)
     } else if weights > 3 * inputs {
@@ -88,36 +90,23 @@ pub(super) fn access(graph: &Graph, offsets: &[usize], step: &Step, task: &Task)
     let part = task.part.clone();
     match &step.kind {
         Kind::Direct(conv) => {
-            let pixels = part.start * conv.kernel.px()..(part.end * conv.kernel.px()).min(conv.shape.pixels());
-            let blocks = &conv.blocks[task.blocks.clone()];
-            let write = |node: usize| {
-                let own = || blocks.iter().filter(|b| b.node == node).map(|b| b.block);
-                let start = own().map(|b| b.first).min().unwrap_or(0);
-                let end = own().map(|b| b.first + b.live).max().unwrap_or(0);
-                region(output(node), start..end, pixels.clone())
-            };
+            let pixels = conv.pixels(part);
+            let write = |node: usize| region(output(node), conv.channels(node, task.blocks.clone()), pixels.clone());
             Access { read: input, writes: (0..step.nodes.len()).map(write).collect() }
         }
         Kind::Winograd(conv) => {
-            let (rows, columns) = match conv.pool {
-                Some([_, columns]) => (part, columns),
-                None => (conv.form.output_rows(&conv.shape, &part), conv.shape.ow),
-            };
-            let pixels = rows.start * columns..rows.end * columns;
-            Access { read: input, writes: vec![region(output(0), 0..conv.shape.oc, pixels)] }
+            Access { read: input, writes: vec![region(output(0), 0..conv.shape().oc, conv.pixels(&part))] }
         }
         Kind::WinogradInput { conv, v } => {
             let (stride, block) = (conv.v_row_len(), conv.block_len());
             let offset = offsets[*v] + part.start * block;
-            let write = Region { offset, rows: conv.form.points(), len: part.len() * block, stride };
+            let write = Region { offset, rows: conv.algorithm().points(), len: part.len() * block, stride };
             Access { read: input, writes: vec![write] }
         }
         Kind::WinogradOutput(conv) => {
-            let blocks = &conv.blocks[task.blocks.clone()];
-            let end = blocks.last().map_or(0, |b| b.first + b.live);
-            let channels = blocks.first().map_or(0, |b| b.first)..end;
-            let read = whole(conv.form.points() * conv.v_row_len());
-            Access { read, writes: vec![region(output(0), channels, 0..conv.shape.pixels())] }
+            let channels = conv.channels(task.blocks.clone());
+            let read = whole(conv.algorithm().points() * conv.v_row_len());
+            Access { read, writes: vec![region(output(0), channels, 0..conv.shape().pixels())] }
         }
         Kind::Lrn { shape, in_place } => {
             let read = if *in_place { None } else { input };

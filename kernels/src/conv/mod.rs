@@ -6,37 +6,41 @@
 //!
 //! ```text
 //! for tile of px pixels
-//!   pack panel [step][px]              (or read a 1x1 convolution's input where it lies)
+//!   gather panel [step][px]            (or read a 1x1 convolution's input where it lies)
 //!   for block of oc channels           weights packed [block][step][oc]
 //!     acc[px][oc] = bias
 //!     for step: acc += panel[step] x weights[step]
 //!     store relu(acc), transposed to NCHW
 //! ```
 //!
-//! The panel takes care of kernel size, stride and padding, so the microkernels know none of them. Two forms exist:
+//! The panel takes care of kernel size, stride and padding, so the microkernels know none of them. Two kinds exist:
 //! *channel lanes* (`channel_lane.rs`: output channels in the vector, pixels broadcast; no waste on small maps) and
-//! *pixel lanes* (`pixel_lane.rs`: pixels in the vector, weights broadcast; no transpose, for large maps).
+//! *pixel lanes* (`pixel_lane.rs`: pixels in the vector, weights broadcast; no transpose, for large maps). The loops
+//! around them are [`Direct`]'s (`nest.rs`).
 //!
 //! Source of the blocking: Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3),
 //! 2008, doi:10.1145/1356052.1356053, without its loop over K: GoogLeNet's longest sum (1,728 steps) fits the cache.
 
 mod channel_lane;
+mod gather;
+mod nest;
 mod pack;
 mod pixel_lane;
 mod reference;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use pack::blocks_of;
-pub use pack::{Block, blocks, packed_len};
+pub use nest::{Direct, Operands};
+pub(crate) use pack::{Block, blocks_of, padded};
 pub use reference::conv2d_ref;
 
+use crate::buffer::{self, elements};
 use crate::isa::Isa;
 use crate::op::Set;
 use crate::tiles;
 use crate::view::RowsMut;
 use channel_lane::ChannelLanes;
-use pack::{Gather, Panel};
+use gather::{Gather, Panel};
 use pixel_lane::PixelLanes;
 
 /// The shape of one convolution on one image: input `[ic, ih, iw]`, weights `[oc, ic, kh, kw]`, output
@@ -59,12 +63,24 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// Panics if a size is above [`MAX_SIZE`]: below it no product of sizes wraps, which bounds checks rely on.
+    /// Asserts that addresses can be computed: no size is above [`MAX_SIZE`], and input, output and weights are no
+    /// larger than memory. Bounds checks rely on it.
+    ///
+    /// # Panics
+    /// If one is, or a stride is 0.
     pub(crate) fn assert_sizes(&self) {
         let sizes = [self.ic, self.ih, self.iw, self.oc, self.oh, self.ow, self.kh, self.kw];
         let moves = [self.stride_h, self.stride_w, self.pad_t, self.pad_l];
         assert!(sizes.iter().chain(&moves).all(|&size| size <= MAX_SIZE), "a size above {MAX_SIZE}: {self:?}");
         assert!(self.stride_h > 0 && self.stride_w > 0, "a stride of 0: {self:?}");
+        assert!(self.fits(buffer::MOST), "larger than memory: {self:?}");
+    }
+
+    /// Whether input, output and weights have at most `most` elements each.
+    fn fits(&self, most: u64) -> bool {
+        buffer::fits(most, &[self.ic, self.ih, self.iw])
+            && buffer::fits(most, &[self.oc, self.oh, self.ow])
+            && buffer::fits(most, &[self.oc, self.ic, self.kh, self.kw])
     }
 
     /// Steps of the sum: `kh * kw * ic`.
@@ -79,7 +95,7 @@ impl ConvShape {
 
     /// Multiply-adds of the whole convolution, by its definition.
     pub fn multiply_adds(&self) -> u64 {
-        (self.steps() * self.pixels()) as u64 * self.oc as u64
+        self.steps() as u64 * self.pixels() as u64 * self.oc as u64
     }
 
     /// Whether an output pixel depends on just the input pixel at its place.
@@ -90,24 +106,24 @@ impl ConvShape {
 }
 
 /// What a microkernel works on: one tile of pixels, one block of channels.
-pub struct Tile<'a> {
+struct Tile<'a> {
     /// The tile's inputs: pixel `p` of step `s` is `x[s * x_step + p]`, for every pixel of a whole tile.
-    pub x: &'a [f32],
+    x: &'a [f32],
     /// Distance between two steps in `x`, in elements: `px` in a panel, `ih * iw` in place.
-    pub x_step: usize,
+    x_step: usize,
     /// The block's packed weights, `[step][width]`.
-    pub w: &'a [f32],
+    w: &'a [f32],
     /// The block's biases, `[width]`.
-    pub bias: &'a [f32],
+    bias: &'a [f32],
     /// Whether negative sums become 0.
-    pub relu: bool,
+    relu: bool,
     /// The outputs: a row a channel (at most `width`), a column a pixel (at most `px`).
-    pub y: RowsMut<'a>,
+    y: RowsMut<'a>,
     /// Weights that will be read next, to be asked for meanwhile; may be empty.
-    pub ahead: &'a [f32],
+    ahead: &'a [f32],
 }
 
-/// The largest size of a [`ConvShape`]: the product of any four is below 2^60.
+/// The largest size of a [`ConvShape`]: the product of any two, and of any four in 64 bits, is far from wrapping.
 pub const MAX_SIZE: usize = 1 << 15;
 
 /// One microkernel of one instruction set. What it is made of is fixed here: the bounds checks rely on it. Its entries
@@ -158,7 +174,7 @@ impl ConvKernel {
         Self { reads_in_place: true, ..self }
     }
 
-    /// Its name in plans and benches: form and tile.
+    /// Its name in plans and benches: kind and tile.
     pub const fn name(&self) -> &'static str {
         self.name
     }
@@ -188,19 +204,30 @@ impl ConvKernel {
         self.transposes
     }
 
+    /// Output channels computed for `oc`: whole granules of the last block.
+    pub fn padded(&self, oc: usize) -> usize {
+        padded(self.oc, self.granule, oc)
+    }
+
+    /// How many tiles of `shape` have their inputs in `group_bytes`: at least one and at most all.
+    pub fn tiles_at_once(&self, shape: &ConvShape, group_bytes: usize) -> usize {
+        let panel = elements(&[size_of::<f32>(), self.px, shape.steps()]);
+        (group_bytes / panel.max(1)).clamp(1, shape.pixels().div_ceil(self.px).max(1))
+    }
+
     /// Elements of a panel buffer for one tile of `shape`: `[step][px]` and the last vector's overhang.
-    pub fn panel_len(&self, shape: &ConvShape) -> usize {
+    fn panel_len(&self, shape: &ConvShape) -> usize {
         shape.steps() * self.px + OVERHANG
     }
 
-    /// Packs the inputs of the `live` (at most `px`) output pixels from `first_px` on into `panel`, `[step][px]`;
+    /// Gathers the inputs of the `live` (at most `px`) output pixels from `first_px` on into `panel`, `[step][px]`;
     /// what lies in the padding is 0, and so are pixels past `live`.
     ///
     /// # Panics
-    /// If a size of `shape` is above [`MAX_SIZE`], `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is
-    /// shorter than [`Self::panel_len`].
-    pub fn pack_panel(&self, shape: &ConvShape, x: &[f32], first_px: usize, live: usize, panel: &mut [f32]) {
-        shape.assert_sizes();
+    /// If `x` is not `[ic, ih, iw]`, the pixels do not exist, or `panel` is shorter than [`Self::panel_len`]. That
+    /// `shape` is [`ConvShape::assert_sizes`]'s, the caller has made sure of.
+    fn gather(&self, shape: &ConvShape, x: &[f32], first_px: usize, live: usize, panel: &mut [f32]) {
+        debug_assert!(shape.fits(buffer::MOST));
         assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
         let pixels = shape.pixels();
         assert!(
@@ -216,7 +243,7 @@ impl ConvKernel {
     ///
     /// # Panics
     /// If the operands' lengths do not fit each other or the tile.
-    pub fn run(&self, tile: Tile<'_>) {
+    fn run(&self, tile: Tile<'_>) {
         let width = tile.bias.len();
         assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.granule), "block width {width}");
         assert_eq!(tile.w.len() % width, 0, "weights of {} for a width of {width}", tile.w.len());
@@ -228,44 +255,9 @@ impl ConvKernel {
         // SAFETY: kernels are handed out for a set that the CPU has.
         unsafe { (self.tile)(tile) };
     }
-
-    /// A whole convolution, tile by tile: `y`, `[oc, oh, ow]`, from `x`, `[ic, ih, iw]`, and [`Self::pack_weights`]'s
-    /// `packed`. Whole tiles of a pointwise convolution are read in place, if `in_place`; `panel` is scratch.
-    ///
-    /// # Panics
-    /// If a size of `shape` is above [`MAX_SIZE`], or a length does not fit; `panel` has [`Self::panel_len`] elements.
-    #[expect(clippy::too_many_arguments, reason = "the operands of a convolution, and scratch")]
-    pub fn convolve(
-        &self,
-        shape: &ConvShape,
-        x: &[f32],
-        packed: &[f32],
-        relu: bool,
-        in_place: bool,
-        panel: &mut [f32],
-        y: &mut [f32],
-    ) {
-        let (steps, pixels, plane) = (shape.steps(), shape.pixels(), shape.ih * shape.iw);
-        assert!(shape.is_pointwise() || !in_place, "{shape:?} cannot be read in place");
-        assert_eq!(y.len(), shape.oc * pixels, "output length");
-        let mut out = RowsMut::new(y, shape.oc, pixels, pixels);
-        for first_px in (0..pixels).step_by(self.px) {
-            let live = self.px.min(pixels - first_px);
-            let direct = in_place && live == self.px;
-            if !direct {
-                self.pack_panel(shape, x, first_px, live, panel);
-            }
-            for block in blocks(self, shape.oc, steps) {
-                let (w, bias) = packed[block.offset..][..block.width * (steps + 1)].split_at(block.width * steps);
-                let (x, x_step) = if direct { (&x[first_px..], plane) } else { (&panel[..], self.px) };
-                let y = out.window(block.first..block.first + block.live, first_px..first_px + live);
-                self.run(Tile { x, x_step, w, bias, relu, y, ahead: &[] });
-            }
-        }
-    }
 }
 
-/// The most elements that packing writes past a panel's end.
+/// The most elements that gathering writes past a panel's end.
 const OVERHANG: usize = 16;
 
 /// The kernels of `isa`. Which one suits a layer is the caller's choice: every one computes every convolution.

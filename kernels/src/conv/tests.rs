@@ -5,7 +5,34 @@ use proptest::prelude::*;
 use super::*;
 use crate::isa;
 
-/// Runs `shape` through `kernel`, tile by tile, from panels and, where it can be, in place.
+const GUARD: f32 = 7777.0;
+
+/// How a convolution is run, which changes no bit of its result.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    in_place: bool,
+    /// Tiles of a group.
+    group: usize,
+    /// Outputs that the channels are dealt to.
+    outputs: usize,
+    /// Tiles and blocks of a task.
+    tiles: usize,
+    blocks: usize,
+}
+
+const ALL: usize = 1 << 20;
+
+const WHOLE: How = How { in_place: false, group: ALL, outputs: 1, tiles: ALL, blocks: ALL };
+
+const WAYS: [How; 4] = [
+    WHOLE,
+    How { group: 1, ..WHOLE },
+    How { group: 2, outputs: 3, tiles: 3, blocks: 1, ..WHOLE },
+    How { group: ALL, outputs: 2, tiles: 2, blocks: 2, ..WHOLE },
+];
+
+/// Runs `shape` through `kernel` in that way, every output apart, and returns all channels. Outputs and scratch are NaN
+/// before, lie between guards and begin at addresses that suit no vector.
 fn convolve(
     kernel: &ConvKernel,
     shape: &ConvShape,
@@ -13,17 +40,51 @@ fn convolve(
     w: &[f32],
     bias: &[f32],
     relu: bool,
-    in_place: bool,
+    how: How,
 ) -> Vec<f32> {
-    const GUARD: f32 = 7777.0;
-    let (steps, pixels) = (shape.steps(), shape.pixels());
-    let mut packed = vec![f32::NAN; packed_len(kernel, shape.oc, steps)];
-    kernel.pack_weights(shape, w, bias, &mut packed);
-    let mut panel = vec![f32::NAN; kernel.panel_len(shape)];
-    let mut y = vec![GUARD; 1 + shape.oc * pixels + 3];
-    kernel.convolve(shape, x, &packed, relu, in_place, &mut panel, &mut y[1..1 + shape.oc * pixels]);
-    assert!(y[..1].iter().chain(&y[1 + shape.oc * pixels..]).all(|&v| v == GUARD), "{} wrote outside", kernel.name);
-    y[1..1 + shape.oc * pixels].to_vec()
+    let (pixels, steps) = (shape.pixels(), shape.steps());
+    let widths: Vec<usize> =
+        (0..how.outputs).map(|i| (i + 1) * shape.oc / how.outputs - i * shape.oc / how.outputs).collect();
+    let conv = Direct::new(*kernel, *shape, &widths, how.in_place, (4 * kernel.px * steps).saturating_mul(how.group));
+    let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
+    let mut first = 0;
+    for (part, &oc) in widths.iter().enumerate() {
+        let w = &w[first * steps..(first + oc) * steps];
+        conv.pack(part, w, &bias[first..first + oc], bytemuck::cast_slice_mut(&mut packed));
+        first += oc;
+    }
+    assert!(packed.iter().all(|v| !v.is_nan()) || w.iter().chain(bias).any(|v| v.is_nan()), "holes in the weights");
+    let len = conv.scratch_bytes() / 4;
+    let mut scratch = vec![GUARD; 1 + len + 3];
+    let mut buffers: Vec<Vec<f32>> = widths.iter().map(|oc| vec![GUARD; 1 + oc * pixels + 3]).collect();
+    for (buffer, oc) in buffers.iter_mut().zip(&widths) {
+        buffer[1..][..oc * pixels].fill(f32::NAN);
+    }
+    for tile in (0..conv.tiles()).step_by(how.tiles) {
+        for block in (0..conv.blocks()).step_by(how.blocks) {
+            let tiles = tile..(tile + how.tiles).min(conv.tiles());
+            let blocks = block..(block + how.blocks).min(conv.blocks());
+            let outputs = buffers.iter_mut().zip(&widths);
+            let mut outputs: Vec<_> =
+                outputs.map(|(buffer, &oc)| RowsMut::new(&mut buffer[1..], oc, pixels, pixels)).collect();
+            let mut y: Vec<_> = outputs
+                .iter_mut()
+                .enumerate()
+                .map(|(part, y)| {
+                    let channels = conv.channels(part, blocks.clone());
+                    (!channels.is_empty()).then(|| y.window(channels, conv.pixels(tiles.clone())))
+                })
+                .collect();
+            scratch[1..=len].fill(f32::NAN);
+            let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch[1..=len]));
+            conv.run(Operands { x, packed, relu, scratch }, tiles, blocks, &mut y);
+        }
+    }
+    let guards =
+        buffers.iter().zip(&widths).flat_map(|(buffer, oc)| buffer[..1].iter().chain(&buffer[1 + oc * pixels..]));
+    let mut guards = guards.chain(&scratch[..1]).chain(&scratch[1 + len..]);
+    assert!(guards.all(|&v| v == GUARD), "{} {how:?} wrote outside", kernel.name);
+    buffers.iter().zip(&widths).flat_map(|(buffer, oc)| buffer[1..][..oc * pixels].to_vec()).collect()
 }
 
 fn check(shape: ConvShape, relu: bool, exact: bool, seed: u64) {
@@ -43,8 +104,9 @@ fn check(shape: ConvShape, relu: bool, exact: bool, seed: u64) {
     let (sums, magnitudes) = conv2d_ref(&shape, x, &w, &bias);
     for isa in isa::detected() {
         for kernel in kernels(isa) {
-            for in_place in if shape.is_pointwise() { &[false, true][..] } else { &[false] } {
-                let got = convolve(kernel, &shape, x, &w, &bias, relu, *in_place);
+            let ways = WAYS.iter().flat_map(|&how| [how, How { in_place: true, ..how }]);
+            for how in ways.filter(|how| shape.is_pointwise() || !how.in_place) {
+                let got = convolve(kernel, &shape, x, &w, &bias, relu, how);
                 for (i, &got) in got.iter().enumerate() {
                     let expected = if relu { sums[i].max(0.0) } else { sums[i] };
                     // A sequential sum of n products: n - 1 additions and, where the set does not fuse, n products,
@@ -52,7 +114,7 @@ fn check(shape: ConvShape, relu: bool, exact: bool, seed: u64) {
                     let bound = (shape.steps() + 1) as f64 * f64::from(f32::EPSILON) * magnitudes[i];
                     let bound = if exact { 0.0 } else { bound };
                     let err = (f64::from(got) - expected).abs();
-                    assert!(err <= bound, "{isa} {} {shape:?} at {i}: {got} for {expected}", kernel.name);
+                    assert!(err <= bound, "{isa} {} {shape:?} {how:?} at {i}: {got} for {expected}", kernel.name);
                 }
             }
         }
@@ -100,10 +162,71 @@ fn strides_kernels_and_paddings_are_exact() {
 }
 
 #[test]
+fn no_way_changes_a_bit() {
+    let shape = shape(7, 9, 11, 70, 3, 1, 1);
+    let pointwise = ConvShape { kh: 1, kw: 1, pad_t: 0, pad_l: 0, ..shape };
+    for (shape, in_place) in [(shape, false), (pointwise, false), (pointwise, true)] {
+        let value = |i: usize| (i as f32 * 0.37).sin();
+        let x: Vec<f32> = (0..shape.ic * shape.ih * shape.iw).map(value).collect();
+        let w: Vec<f32> = (0..shape.oc * shape.steps()).map(|i| value(3 * i + 1)).collect();
+        let bias: Vec<f32> = (0..shape.oc).map(value).collect();
+        for kernel in isa::detected().flat_map(kernels) {
+            let whole = convolve(kernel, &shape, &x, &w, &bias, true, How { in_place, ..WHOLE });
+            for (group, tiles, blocks) in [(1, 1, 1), (2, 3, 1), (2, ALL, 2), (3, 4, ALL), (ALL, 2, 3), (ALL, 5, 1)] {
+                for outputs in [1, 2, 3, 5] {
+                    let how = How { in_place, group, outputs, tiles, blocks };
+                    let got = convolve(kernel, &shape, &x, &w, &bias, true, how);
+                    assert!(got == whole, "{} {shape:?} {how:?}", kernel.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_say_the_tile() {
+    for kernel in isa::detected().flat_map(kernels) {
+        let lanes = kernel.granule;
+        let name = if kernel.transposes {
+            format!("channel-lane {}x{}", kernel.px, kernel.oc / lanes)
+        } else {
+            format!("pixel-lane {}x{}", kernel.oc, kernel.name.rsplit('x').next().unwrap_or_default())
+        };
+        assert_eq!(kernel.name, name);
+    }
+}
+
+/// What wraps around in 32 bits must be refused there, which is shown here with what memory has there.
+#[test]
+fn shapes_whose_sizes_wrap_in_32_bits_are_refused_there() {
+    let most = i32::MAX as u64 / 4;
+    let largest = 1 << 15;
+    let one = shape(1, 1, 1, 1, 1, 1, 0);
+    for (larger, what) in [
+        (ConvShape { ic: largest, ih: largest, iw: 4, ..one }, "inputs"), // 2^32: 0
+        (ConvShape { ic: 0, ih: largest, iw: largest, ..one }, "a plane of no channels"),
+        (ConvShape { oc: 4, oh: largest, ow: largest, ..one }, "outputs"),
+        (ConvShape { oc: largest, ic: 512, kh: 16, kw: 16, ..one }, "weights"),
+    ] {
+        assert!(!larger.fits(most), "{what}");
+        larger.assert_sizes(); // as many as memory has in 64 bits
+    }
+    assert!(shape(64, 224, 224, 64, 3, 1, 1).fits(most));
+}
+
+#[test]
 #[should_panic(expected = "a size above")]
 fn sizes_whose_product_wraps_are_refused() {
-    let shape = ConvShape { ic: 1 << 32, ih: 1 << 32, ..shape(1, 1, 1, 1, 1, 1, 0) };
-    kernels(Isa::Portable)[0].pack_panel(&shape, &[], 0, 0, &mut [0.0; 99]);
+    let shape = ConvShape { ic: 1 << 16, ..shape(1, 1, 1, 1, 1, 1, 0) };
+    Direct::new(kernels(Isa::Portable)[0], shape, &[1], false, 0);
+}
+
+#[test]
+#[should_panic(expected = "larger than memory")]
+fn panels_larger_than_memory_are_refused() {
+    let side = 1 << 15;
+    let shape = ConvShape { ic: side, kh: side, kw: side / 2, oh: 1 << 10, ow: 1 << 10, ..shape(1, 1, 1, 1, 1, 1, 0) };
+    Direct::new(kernels(Isa::Portable)[0], shape, &[1], false, usize::MAX);
 }
 
 #[test]
@@ -116,11 +239,23 @@ fn a_step_that_wraps_is_refused() {
 }
 
 #[test]
+#[should_panic(expected = "of convolution 1, for 3 channels")]
+fn a_window_that_is_missing_is_refused() {
+    let shape = shape(1, 1, 1, 5, 1, 1, 0);
+    let conv = Direct::new(kernels(Isa::Portable)[0], shape, &[2, 3], true, 0);
+    let packed = vec![0.0_f32; conv.packed_bytes() / 4];
+    let mut scratch = vec![0.0_f32; conv.scratch_bytes() / 4];
+    let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+    let operands = Operands { x: &[1.0], packed, relu: true, scratch };
+    conv.run(operands, 0..1, 0..2, &mut [Some(RowsMut::new(&mut [0.0; 2], 2, 1, 1)), None]);
+}
+
+#[test]
 fn nan_reaches_the_output() {
     for isa in isa::detected() {
         for kernel in kernels(isa) {
             let s = shape(1, 1, 1, 1, 1, 1, 0);
-            let y = convolve(kernel, &s, &[f32::NAN], &[1.0], &[0.0], true, false);
+            let y = convolve(kernel, &s, &[f32::NAN], &[1.0], &[0.0], true, WHOLE);
             assert!(y[0].is_nan(), "{isa} {} hid a NaN behind the ReLU", kernel.name);
         }
     }

@@ -4,7 +4,7 @@ use super::points::{MAX_N, Points, filter_matrix};
 use crate::conv::ConvShape;
 
 /// Transforms the filters of output channel `o` of `w`, `[oc, ic, k, k]`: `u` becomes `[point][channel]`, the channels
-/// those of the polyphase form. The contract and the asserts are `Winograd::pack_weights`'s.
+/// those of the polyphase form. The contract and the asserts are `Transformed::pack`'s.
 pub(super) fn filter<F: Points>(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]) {
     let (k, stride) = (shape.kh, shape.stride_h);
     let channels = shape.ic * stride * stride;

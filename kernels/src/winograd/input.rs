@@ -19,7 +19,7 @@ use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
 
-/// The operands of `Winograd::transform_input`, which asserts their lengths.
+/// The operands of the input transform; `Transformed::inputs` asserts their lengths.
 pub(super) struct Operands<'a> {
     pub shape: &'a ConvShape,
     pub grid: Grid,
@@ -137,8 +137,8 @@ unsafe fn gather<S: Simd>(
             // One window for all lanes, whose channels follow each other.
             let (iy, ix) = (y as isize + lanes[0].iy, column as isize + lanes[0].ix);
             let (from, to) = (clamp(-ix, n), clamp(iw - ix, n));
-            let at = iy * iw + ix;
             let inside = 0 <= iy && iy < ih && from < to;
+            let at = if inside { iy * iw + ix } else { 0 }; // outside it could be more than any offset
             if inside && live == S::LANES && to - from == S::LANES {
                 for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
                     // SAFETY: LANES columns of row iy of the channel, which lie one plane apart.

@@ -20,7 +20,7 @@ use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
 
-/// The operands of `Winograd::transform_output`, which asserts their lengths.
+/// The operands of the output transform; `Transformed::block` asserts their lengths.
 pub(super) struct Operands<'a> {
     pub shape: &'a ConvShape,
     pub grid: Grid,
@@ -97,7 +97,7 @@ impl<F: Points> Op for Output<F> {
                         let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
                         let (wanted, columns) = (pool.rows.clone(), pool.columns);
                         let out = y.wrapping_add(first * y_stride);
-                        // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `convolve_pooled`),
+                        // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `Transformed::with_pool`),
                         // `pending` was cut to whole vectors above; `live` rows of wanted * columns pixels lie in `y`.
                         unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
                     } else {

@@ -13,7 +13,7 @@
 use crate::op::Op;
 use crate::simd::Simd;
 
-/// The operands of `Winograd::multiply`, which asserts their lengths.
+/// The operands of the products; `Transformed::block` asserts their lengths.
 pub(super) struct Operands<'a> {
     pub points: usize,
     pub channels: usize,
@@ -62,7 +62,7 @@ impl<const P: usize, const R: usize> Op for Product<P, R> {
             for g in 0..groups {
                 let p = least + usize::from(g < larger);
                 let group = Group { v: v_group, v_step, channels, u, m, ahead, ahead_step };
-                // SAFETY: `Winograd::multiply` asserted the operands: this group's p <= P tiles are among them.
+                // SAFETY: `Transformed::block` asserted the operands: this group's p <= P tiles are among them.
                 unsafe { by_width::<S, P, R>(s, p, width / S::LANES, group) };
                 ahead = ahead.wrapping_add(channels * ahead_step);
                 (v_group, m) = (v_group.wrapping_add(p * S::LANES), m.wrapping_add(p * width));

@@ -2,13 +2,16 @@
 
 use proptest::prelude::*;
 
+use core::ops::Range;
+
 use super::points::{MAX_N, filter_matrix, input, output};
 use super::*;
-use crate::conv::conv2d_ref;
+use crate::conv::{Operands, conv2d_ref};
 use crate::isa;
 use crate::pool::PoolShape;
 use crate::reference::max_pool_ref;
 use crate::simd::{Portable, Simd};
+use crate::view::RowsMut;
 
 const GUARD: f32 = 7777.0;
 
@@ -97,44 +100,89 @@ fn transforms_are_their_plain_matrices() {
     matrices_are_those_of_the_definition::<F44>();
 }
 
-/// The whole convolution, in parts of `rows` rows of tiles and `channel_blocks` channel blocks.
+/// How a convolution is run, which changes no bit of its result.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    /// Rows of tiles that are transformed at a time.
+    rows: usize,
+    /// Rows of a task.
+    part: usize,
+    /// Instead of those, blocks of input channels and of output channels of a task, if the transformed inputs are shared.
+    shared: Option<[usize; 2]>,
+}
+
+const ALL: usize = 1 << 20;
+
+const WHOLE: How = How { rows: ALL, part: ALL, shared: None };
+
+fn pack(conv: &Transformed, w: &[f32], bias: &[f32]) -> Vec<f32> {
+    let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
+    conv.pack(w, bias, bytemuck::cast_slice_mut(&mut packed));
+    packed
+}
+
+fn pieces(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(step).map(move |first| first..(first + step).min(n))
+}
+
+/// Runs `conv` in that way. Output, transformed inputs and scratch are NaN before, lie between guards and begin at
+/// addresses that suit no vector.
+fn run(conv: &Transformed, x: &[f32], packed: &[f32], relu: bool, how: How) -> Vec<f32> {
+    let mut conv = conv.clone();
+    conv.rows = how.rows.min(conv.tile_rows());
+    let (oc, pixels) = (conv.shape().oc, conv.pixels(&(0..conv.parts())).end);
+    let mut y = vec![GUARD; 1 + oc * pixels + 3];
+    y[1..=oc * pixels].fill(f32::NAN);
+    let mut out = RowsMut::new(&mut y[1..], oc, pixels, pixels);
+    let bytes = if how.shared.is_some() { conv.shared_scratch_bytes() } else { conv.scratch_bytes() };
+    let mut buffer = vec![GUARD; 1 + bytes / 4 + 3];
+    let mut v = vec![GUARD; 1 + conv.v_bytes() / 4 + 3];
+    let (row, block) = (conv.v_row_bytes() / 4, conv.v_block_bytes() / 4);
+    let points = conv.algorithm().points();
+    let packed = bytemuck::cast_slice(packed);
+    match how.shared {
+        None => {
+            for part in pieces(conv.parts(), how.part) {
+                buffer[1..=bytes / 4].fill(f32::NAN);
+                let scratch = bytemuck::cast_slice_mut(&mut buffer[1..=bytes / 4]);
+                let y = &mut out.window(0..oc, conv.pixels(&part));
+                conv.run(Operands { x, packed, relu, scratch }, part, y);
+            }
+        }
+        Some([inputs, outputs]) => {
+            v[1..=points * row].fill(f32::NAN);
+            let mut v_rows = RowsMut::new(&mut v[1..], points, row, row);
+            for blocks in pieces(conv.channel_blocks(), inputs) {
+                buffer[1..=bytes / 4].fill(f32::NAN);
+                let window = v_rows.window(0..points, blocks.start * block..blocks.end * block);
+                conv.transform(x, blocks, window, bytemuck::cast_slice_mut(&mut buffer[1..=bytes / 4]));
+            }
+            for blocks in pieces(conv.blocks(), outputs) {
+                buffer[1..=bytes / 4].fill(f32::NAN);
+                let scratch = bytemuck::cast_slice_mut(&mut buffer[1..=bytes / 4]);
+                let y = &mut out.window(conv.channels(blocks.clone()), 0..pixels);
+                conv.multiply(Operands { x: &v[1..=points * row], packed, relu, scratch }, blocks, y);
+            }
+        }
+    }
+    for (buffer, len) in [(&y, oc * pixels), (&buffer, bytes / 4), (&v, points * row)] {
+        let mut guards = buffer[..1].iter().chain(&buffer[1 + len..]);
+        assert!(guards.all(|&v| v == GUARD), "{} {how:?} wrote outside", conv.algorithm().name);
+    }
+    y[1..=oc * pixels].to_vec()
+}
+
 fn convolve(
-    form: &Winograd,
+    algorithm: &Winograd,
     shape: &ConvShape,
     x: &[f32],
     w: &[f32],
     bias: &[f32],
     relu: bool,
-    (rows, channel_blocks): (usize, usize),
+    how: How,
 ) -> Vec<f32> {
-    let (grid, pixels) = (form.grid(shape), shape.pixels());
-    let mut packed = vec![f32::NAN; form.packed_len(shape)];
-    form.pack_weights(shape, w, bias, &mut packed);
-    let mut scratch = vec![f32::NAN; form.block_scratch_len(shape, rows.min(grid.rows))];
-    let mut y = vec![GUARD; 1 + shape.oc * pixels + 3];
-    y[1..1 + shape.oc * pixels].fill(f32::NAN);
-    let mut out = RowsMut::new(&mut y[1..], shape.oc, pixels, pixels);
-    for first in (0..grid.rows).step_by(rows) {
-        let tile_rows = first..(first + rows).min(grid.rows);
-        let tiles = tile_rows.len() * grid.columns;
-        let mut v = vec![f32::NAN; form.v_len(shape, tile_rows.len())];
-        let row = v.len() / form.points();
-        let mut v_rows = RowsMut::new(&mut v, form.points(), row, row);
-        for block in (0..form.channel_blocks(shape)).step_by(channel_blocks) {
-            let blocks = block..(block + channel_blocks).min(form.channel_blocks(shape));
-            let part = blocks.start * tiles * form.lanes..blocks.end * tiles * form.lanes;
-            let window = v_rows.window(0..form.points(), part);
-            form.transform_input(shape, x, tile_rows.clone(), blocks, window, &mut scratch);
-        }
-        for block in form.blocks(shape) {
-            let output_rows = form.output_rows(shape, &tile_rows);
-            let pixels = output_rows.start * shape.ow..output_rows.end * shape.ow;
-            let window = out.window(block.first..block.first + block.live, pixels);
-            form.multiply_block(shape, &block, &v, &packed, relu, tile_rows.clone(), window, &mut scratch);
-        }
-    }
-    assert!(y[..1].iter().chain(&y[1 + shape.oc * pixels..]).all(|&v| v == GUARD), "{} wrote outside", form.name);
-    y[1..1 + shape.oc * pixels].to_vec()
+    let conv = Transformed::new(*algorithm, *shape, 0);
+    run(&conv, x, &pack(&conv, w, bias), relu, how)
 }
 
 /// What the roundings of a tile may amount to, by output: `|A'| (|U| . |V|) |A|` with every sum over absolute values.
@@ -200,14 +248,14 @@ fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
     sums
 }
 
-fn magnitudes_of(form: &Winograd, shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
-    match (form.m, form.r) {
+fn magnitudes_of(algorithm: &Winograd, shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
+    match (algorithm.m, algorithm.r) {
         (2, 3) => magnitudes::<F23>(shape, x, w),
         (4, 3) => magnitudes::<F43>(shape, x, w),
         (2, 5) => magnitudes::<F25>(shape, x, w),
         (4, 5) => magnitudes::<F45>(shape, x, w),
         (4, 4) => magnitudes::<F44>(shape, x, w),
-        other => unreachable!("no form {other:?}"),
+        other => unreachable!("no algorithm {other:?}"),
     }
 }
 
@@ -222,26 +270,26 @@ fn numbers(seed: u64, n: usize, integers: bool) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-fn check(shape: ConvShape, relu: bool, rows: usize, channel_blocks: usize, seed: u64) {
+fn check(shape: ConvShape, relu: bool, how: How, seed: u64) {
     let x = numbers(seed, shape.ic * shape.ih * shape.iw, false);
     let w = numbers(seed ^ 0xABCD, shape.oc * shape.steps(), false);
     let bias = numbers(seed ^ 0x1234, shape.oc, false);
     let (sums, _) = conv2d_ref(&shape, &x, &w, &bias);
     for isa in isa::detected() {
-        for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-            let got = convolve(form, &shape, &x, &w, &bias, relu, (rows, channel_blocks));
-            let magnitudes = magnitudes_of(form, &shape, &x, &w);
+        for algorithm in algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
+            let got = convolve(algorithm, &shape, &x, &w, &bias, relu, how);
+            let magnitudes = magnitudes_of(algorithm, &shape, &x, &w);
             for (i, &got) in got.iter().enumerate() {
                 let expected = if relu { sums[i].max(0.0) } else { sums[i] };
                 // Each value passes at most 2 n additions and n products in each of the two transforms, one rounding
                 // of U, the sum over the channels and the bias, each half an ulp of what the absolute values make
                 // (Barabasz et al., arXiv:1803.10986, section 4).
-                let n = form.m + form.r - 1;
-                let roundings = (form.channels(&shape) + 6 * n + 2) as f64;
+                let n = algorithm.m + algorithm.r - 1;
+                let roundings = (algorithm.channels(&shape) + 6 * n + 2) as f64;
                 let bound =
                     roundings * f64::from(f32::EPSILON) * (magnitudes[i] + f64::from(bias[i / shape.pixels()]).abs());
                 let err = (f64::from(got) - expected).abs();
-                assert!(err <= bound, "{isa} {} {shape:?} at {i}: {got} for {expected}", form.name);
+                assert!(err <= bound, "{isa} {} {shape:?} at {i}: {got} for {expected}", algorithm.name);
             }
         }
     }
@@ -265,8 +313,8 @@ fn f23_is_exact_on_small_integers() {
         let bias = numbers(7, oc, true);
         let (expected, _) = conv2d_ref(&shape, &x, &w, &bias);
         for isa in isa::detected() {
-            for form in algorithms(isa).iter().filter(|form| (form.m, form.r) == (2, 3)) {
-                let got = convolve(form, &shape, &x, &w, &bias, false, (2, 1));
+            for algorithm in algorithms(isa).iter().filter(|algorithm| (algorithm.m, algorithm.r) == (2, 3)) {
+                let got = convolve(algorithm, &shape, &x, &w, &bias, false, How { rows: 2, ..WHOLE });
                 assert!(got.iter().zip(&expected).all(|(&g, &e)| f64::from(g) == e), "{isa} {shape:?}");
             }
         }
@@ -289,15 +337,16 @@ fn every_tile_edge_is_within_the_bound() {
             (10, 2, 0),
         ] {
             if side + 2 * pad >= kernel {
-                check(shape(3, side, side + 2, 9, kernel, stride, pad), true, 1, 1, side as u64);
+                let shape = shape(3, side, side + 2, 9, kernel, stride, pad);
+                check(shape, true, How { rows: 1, part: 3, shared: None }, side as u64);
             }
         }
     }
     for oc in [1, 8, 15, 16, 17, 31, 32, 33, 63, 65] {
-        check(shape(2, 6, 5, oc, 3, 1, 1), false, 9, 9, 77);
+        check(shape(2, 6, 5, oc, 3, 1, 1), false, WHOLE, 77);
     }
     for ic in [1, 4, 5, 7, 8, 9, 15, 16, 17, 24, 33] {
-        check(shape(ic, 9, 4, 5, 5, 1, 2), false, 2, 2, 78);
+        check(shape(ic, 9, 4, 5, 5, 1, 2), false, How { shared: Some([2, 1]), ..WHOLE }, 78);
     }
 }
 
@@ -306,17 +355,23 @@ fn parts_change_no_bit() {
     let shape = shape(19, 15, 13, 21, 3, 1, 1);
     let (x, w, bias) = (numbers(1, 19 * 15 * 13, false), numbers(2, 21 * 19 * 9, false), numbers(3, 21, false));
     for isa in isa::detected() {
-        for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-            let whole = convolve(form, &shape, &x, &w, &bias, true, (99, 99));
-            let mut packed = vec![f32::NAN; form.packed_len(&shape)];
-            form.pack_weights(&shape, &w, &bias, &mut packed);
-            let mut y = vec![f32::NAN; whole.len()];
-            let mut scratch = vec![f32::NAN; form.scratch_len(&shape, 2)];
-            let mut out = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
-            form.convolve(&shape, &x, &packed, true, 0..form.grid(&shape).rows, 2, &mut out, &mut scratch);
-            assert_eq!(y, whole, "{isa} {}", form.name);
-            for (rows, blocks) in [(1, 1), (2, 1), (3, 2)] {
-                assert_eq!(convolve(form, &shape, &x, &w, &bias, true, (rows, blocks)), whole, "{isa} {}", form.name);
+        for algorithm in algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
+            let whole = convolve(algorithm, &shape, &x, &w, &bias, true, WHOLE);
+            for (rows, part) in [(1, 1), (1, 3), (2, 3), (2, ALL), (3, 4)] {
+                let how = How { rows, part, shared: None };
+                assert!(
+                    convolve(algorithm, &shape, &x, &w, &bias, true, how) == whole,
+                    "{isa} {} {how:?}",
+                    algorithm.name
+                );
+            }
+            for shared in [[1, 1], [1, ALL], [ALL, 1], [2, 2], [ALL, ALL]] {
+                let how = How { shared: Some(shared), ..WHOLE };
+                assert!(
+                    convolve(algorithm, &shape, &x, &w, &bias, true, how) == whole,
+                    "{isa} {} {how:?}",
+                    algorithm.name
+                );
             }
         }
     }
@@ -337,32 +392,14 @@ fn a_fused_pool_changes_no_bit() {
             let pool =
                 PoolShape { ih: shape.oh, iw: shape.ow, oh: ph, ow: pw, kernel: 3, stride: 2, pad_t: 0, pad_l: 0 };
             for isa in isa::detected() {
-                for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-                    let whole = convolve(form, &shape, &x, &w, &bias, true, (2, 99));
-                    let expected = max_pool_ref(&pool, &whole);
-                    let mut packed = vec![f32::NAN; form.packed_len(&shape)];
-                    form.pack_weights(&shape, &w, &bias, &mut packed);
-                    for (step, rows) in [(99, 1), (1, 2), (3, 1)] {
-                        let mut scratch = vec![f32::NAN; form.pooled_scratch_len(&shape, pw, rows)];
-                        let mut y = vec![f32::NAN; oc * ph * pw];
-                        for first in (0..ph).step_by(step) {
-                            let window_rows = first..(first + step).min(ph);
-                            let pixels = window_rows.start * pw..window_rows.end * pw;
-                            let mut all = RowsMut::new(&mut y, oc, ph * pw, ph * pw);
-                            let mut y = all.window(0..oc, pixels);
-                            form.convolve_pooled(
-                                &shape,
-                                pw,
-                                &x,
-                                &packed,
-                                true,
-                                window_rows,
-                                rows,
-                                &mut y,
-                                &mut scratch,
-                            );
-                        }
-                        assert_eq!(y, expected, "{isa} {} {shape:?} in steps of {step}", form.name);
+                for algorithm in algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
+                    let conv = Transformed::new(*algorithm, shape, 0);
+                    let packed = pack(&conv, &w, &bias);
+                    let expected = max_pool_ref(&pool, &run(&conv, &x, &packed, true, WHOLE));
+                    let pooled = conv.with_pool([ph, pw]);
+                    for (part, rows) in [(ALL, 1), (1, 2), (3, 1)] {
+                        let got = run(&pooled, &x, &packed, true, How { rows, part, shared: None });
+                        assert_eq!(got, expected, "{isa} {} {shape:?} in steps of {part}", algorithm.name);
                     }
                 }
             }
@@ -371,7 +408,7 @@ fn a_fused_pool_changes_no_bit() {
 }
 
 /// One layer of 64 channels against f64: the largest and the RMS error relative to the output's, as the numerics of
-/// the design allow each form. Bounds are a little above what the forms' points give on any set.
+/// the design allow each algorithm. Bounds are a little above what the points give on any set.
 #[test]
 fn a_layer_of_64_channels_is_as_accurate_as_its_points_allow() {
     // As it is, and with one channel 10,000 times the others: errors may grow with the largest output, not beyond.
@@ -387,18 +424,18 @@ fn a_layer_of_64_channels_is_as_accurate_as_its_points_allow() {
         let largest = expected.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
         let square: f64 = expected.iter().map(|v| v * v).sum();
         for isa in isa::detected() {
-            for form in algorithms(isa).iter().filter(|form| form.fits(&shape)) {
-                let got = convolve(form, &shape, &x, &w, &bias, false, (9, 9));
+            for algorithm in algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
+                let got = convolve(algorithm, &shape, &x, &w, &bias, false, WHOLE);
                 let errors = || got.iter().zip(&expected).map(|(&g, &e)| (f64::from(g) - e).abs());
                 let (max, rms) =
                     (errors().fold(0.0, f64::max) / largest, (errors().map(|e| e * e).sum::<f64>() / square).sqrt());
-                let (max_bound, rms_bound) = match (form.m, form.r) {
+                let (max_bound, rms_bound) = match (algorithm.m, algorithm.r) {
                     (2, 3) => (3e-6, 1e-6),
                     (4, 3) | (2, 5) => (1e-5, 2e-6),
                     _ => (3e-5, 6e-6),
                 };
-                println!("{isa} {} {kernel}x{kernel}/{stride}: max {max:.1e}, rms {rms:.1e}", form.name);
-                assert!(max <= max_bound && rms <= rms_bound, "{isa} {}: max {max:.1e}, rms {rms:.1e}", form.name);
+                println!("{isa} {} {kernel}x{kernel}/{stride}: max {max:.1e}, rms {rms:.1e}", algorithm.name);
+                assert!(max <= max_bound && rms <= rms_bound, "{isa} {}: max {max:.1e}, rms {rms:.1e}", algorithm.name);
             }
         }
     }
@@ -407,15 +444,30 @@ fn a_layer_of_64_channels_is_as_accurate_as_its_points_allow() {
 #[test]
 #[should_panic(expected = "does not compute")]
 fn a_shape_of_another_filter_is_refused() {
-    let form = &algorithms(Isa::Portable)[0];
-    form.pack_weights(&shape(1, 9, 9, 1, 4, 1, 0), &[0.0; 16], &[0.0], &mut []);
+    Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 4, 1, 0), 0);
 }
 
 #[test]
 #[should_panic(expected = "transformed inputs")]
 fn inputs_of_another_length_are_refused() {
-    let form = &algorithms(Isa::Portable)[0];
-    form.multiply(usize::MAX / 4, 8, &[0.0; 64], &[0.0; 64], form.lanes, &mut [0.0; 64]);
+    let conv = Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 3, 1, 0), 0);
+    let packed = vec![0.0_f32; conv.packed_bytes() / 4];
+    let mut scratch = vec![0.0_f32; conv.shared_scratch_bytes() / 4];
+    let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+    let mut y = [0.0; 49];
+    let y = &mut RowsMut::new(&mut y, 1, 49, 49);
+    conv.multiply(Operands { x: &[0.0; 64], packed, relu: true, scratch }, 0..1, y);
+}
+
+#[test]
+fn transformed_inputs_larger_than_memory_are_refused() {
+    // Input and output fit into 32 bits; 36 points of 2^24 tiles and channels, 4 bytes each, do not.
+    let shape = shape(1 << 8, 1 << 10, 1 << 10, 1, 3, 1, 1);
+    for algorithm in isa::detected().flat_map(algorithms).filter(|algorithm| algorithm.name == "F(4,3)") {
+        let made = std::panic::catch_unwind(|| Transformed::new(*algorithm, shape, 0).v_bytes());
+        let expected = if cfg!(target_pointer_width = "32") { None } else { Some(36 << 26) };
+        assert_eq!(made.ok(), expected);
+    }
 }
 
 proptest! {
@@ -429,10 +481,11 @@ proptest! {
     #[test]
     fn any_shape_is_within_the_bound(
         ic in 1_usize..20, ih in 1_usize..20, iw in 1_usize..30, oc in 1_usize..40, kernel in 0_usize..4,
-        pad in 0_usize..4, relu: bool, rows in 1_usize..4, blocks in 1_usize..3, seed: u64,
+        pad in 0_usize..4, relu: bool, rows in 1_usize..4, part in 1_usize..5, shared: bool, seed: u64,
     ) {
         let (kernel, stride) = [(3, 1), (5, 1), (7, 2), (8, 2)][kernel];
         let (pad, ih, iw) = (pad.min(kernel - 1), ih.max(kernel), iw.max(kernel));
-        check(shape(ic, ih, iw, oc, kernel, stride, pad), relu, rows, blocks, seed);
+        let how = How { rows, part, shared: shared.then_some([rows, part]) };
+        check(shape(ic, ih, iw, oc, kernel, stride, pad), relu, how, seed);
     }
 }
