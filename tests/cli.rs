@@ -613,7 +613,31 @@ fn packed_weights_are_used_in_place_and_said_to_be() {
 #[test]
 fn plan_names_every_layer() {
     let text = succeed(&["plan", "--threads", "2"]);
-    for layer in ["conv1/7x7_s2", "inception_4e/3x3", "loss3/classifier", "prob", "phase 0"] {
-        assert!(text.contains(layer), "{layer}");
+    let cost = succeed(&["cost", "--side", "64", "--classes", "10", "--json"]);
+    let cost: Value = serde_json::from_str(&cost).expect("JSON");
+    let mut planned: Vec<&str> = Vec::new();
+    let mut phases = Vec::new();
+    let mut lines = text.lines().skip(2);
+    while let Some(line) = lines.next() {
+        if let Some(phase) = line.strip_prefix("phase ") {
+            phases.push(phase.parse::<usize>().expect("a number"));
+            continue;
+        }
+        planned.extend(line.trim().split(" + "));
+        let step = lines.next().expect("a step has a second line");
+        assert!(step.contains(" -> ") && step.contains(" tasks, at byte "), "{step}");
+    }
+    assert!(phases.iter().copied().eq(0..phases.len()), "{phases:?}");
+    let layers = cost["layers"].as_array().expect("layers");
+    for layer in layers {
+        let name = layer["name"].as_str().expect("a name");
+        // Twice where threads share the transformed inputs.
+        let count = planned.iter().filter(|&&planned| planned == name).count();
+        assert!((1..=2).contains(&count), "{name} is planned {count} times");
+    }
+    assert!(planned.len() < 2 * layers.len());
+    // The shapes of Caffe's model at this side.
+    for shapes in ["3x64x64 -> 64x16x16", "64x16x16 -> 192x16x16", "480x4x4 -> 304x4x4", "1024x1x1 -> 10x1x1"] {
+        assert!(text.contains(shapes), "{shapes}");
     }
 }

@@ -61,10 +61,8 @@ fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
 /// At the networks' own size two threads cut the large maps instead of sharing what is transformed, and conv1 and its
 /// pool are one step; too slow where every instruction is emulated.
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn threads_at_224_give_the_same_bits() {
-    if !cfg!(target_arch = "x86_64") {
-        return;
-    }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
     for isa in isa::detected() {
         let logits = |options: Options| -> Vec<u32> {
@@ -88,10 +86,8 @@ fn threads_at_224_give_the_same_bits() {
 
 /// Threads that the caller lends: all at once, one after the other, one index again and again, or none.
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn lent_threads_give_the_same_bits() {
-    if !cfg!(target_arch = "x86_64") {
-        return; // nothing here is an instruction set's own, and emulated it takes minutes
-    }
     type Lender = fn(usize, &(dyn Fn(usize) + Sync));
     let at_once: Lender = |n, body| std::thread::scope(|s| (0..n).for_each(|i| drop(s.spawn(move || body(i)))));
     let more: Lender = |n, body| std::thread::scope(|s| (0..2 * n).for_each(|_| drop(s.spawn(|| body(0)))));
@@ -130,10 +126,8 @@ fn lent_threads_give_the_same_bits() {
 /// A barrier would wait for ever here: several runs at once on a pool that has fewer threads than each is planned for.
 #[cfg(feature = "rayon")]
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn sessions_that_share_a_pool_do_not_block_each_other() {
-    if !cfg!(target_arch = "x86_64") {
-        return; // nothing here is an instruction set's own, and emulated it takes minutes
-    }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
     let pool = std::sync::Arc::new(pool);
@@ -161,10 +155,8 @@ fn sessions_that_share_a_pool_do_not_block_each_other() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn thirty_two_sessions_on_eight_threads_give_the_same_bits() {
-    if !cfg!(target_arch = "x86_64") {
-        return; // nothing here is an instruction set's own, and emulated it takes minutes
-    }
     let model = crate::random::random_model(&model::googlenet(10), SIDE);
     let mut alone = model.session(Options::new()).expect("a session");
     let expected: Vec<Vec<u32>> = (0..4).map(|index| bits_of(&mut alone, index)).collect();

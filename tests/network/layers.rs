@@ -132,22 +132,24 @@ fn every_layer_at_a_small_side_is_its_definition() {
     every_layer_is_its_definition(&model::googlenet(10), 64);
 }
 
-/// Both kinds of heads, at sides where their maps are 4x4.
+/// Heads over windows of a fixed size, at a side where their map is 4x4.
 #[test]
-fn every_layer_of_the_heads_is_its_definition() {
-    for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
-        if cfg!(target_arch = "x86_64") || side < 100 {
-            every_layer_is_its_definition(&dialect.network_with_heads(7), side);
-        }
-    }
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
+fn every_layer_of_heads_with_fixed_windows_is_its_definition() {
+    every_layer_is_its_definition(&Dialect::Bvlc.network_with_heads(7), 192);
 }
 
-/// The networks' own size, where the plan chooses other forms; too slow where every instruction is emulated.
+/// Heads over parts of the map, which make it 4x4 at any side.
 #[test]
+fn every_layer_of_heads_with_adaptive_windows_is_its_definition() {
+    every_layer_is_its_definition(&Dialect::Torchvision.network_with_heads(7), 96);
+}
+
+/// The networks' own size, where the plan chooses other algorithms.
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn every_layer_at_224_is_its_definition() {
-    if cfg!(target_arch = "x86_64") {
-        every_layer_is_its_definition(&model::googlenet(10), 224);
-    }
+    every_layer_is_its_definition(&model::googlenet(10), 224);
 }
 
 /// Sides that are odd here and there on the way down, where dialects differ most.

@@ -2,14 +2,14 @@
 //!
 //! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being xxh3-64
 //! of the bits of all outputs, little endian, image by image. Threads, batch and place in a batch are no part of a line,
-//! since they change no bit. Where bits are meant to change, `GOOGLENET_RECORD=1 cargo test --test network hashes` writes
-//! the lines of this machine's sets anew; the commit says why.
+//! since they change no bit. Where bits are meant to change, `GOOGLENET_RECORD=1 cargo test --test promised hashes --
+//! --test-threads 1` writes the lines of this machine's sets anew; the commit says why.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use googlenet::model::Dialect;
-use googlenet::{Isa, Model, Options, isa};
+use googlenet::{Isa, Model, Options};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// Images of the largest batch.
@@ -68,18 +68,16 @@ fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
     networks
 }
 
-#[test]
-fn logits_have_the_bits_that_were_recorded() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/network/hashes.txt");
+pub fn are_those_recorded(isa: Isa) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/promised/hashes.txt");
     let text = std::fs::read_to_string(&path).expect("the recorded hashes");
     let mut recorded: BTreeMap<String, String> =
         text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(key, hash)| (key.into(), hash.into())).collect();
     // Emulated, a run takes half a minute at 224: one thread and one image are then enough.
     let emulated = !cfg!(any(target_arch = "x86_64", target_arch = "x86"));
-    let record = std::env::var_os("GOOGLENET_RECORD").is_some();
     let mut changed = Vec::new();
     for (name, model, sides, heads) in networks() {
-        for (isa, &side) in isa::detected().flat_map(|isa| sides.iter().map(move |side| (isa, side))) {
+        for side in sides {
             let options = || Options::new().isa(isa).side(side);
             let batch = if emulated && side > 100 { 1 } else { IMAGES };
             let alone = hashes(&model, options().batch(batch), &heads);
@@ -96,7 +94,7 @@ fn logits_have_the_bits_that_were_recorded() {
             }
         }
     }
-    if record {
+    if std::env::var_os("GOOGLENET_RECORD").is_some() {
         let lines: Vec<String> = recorded.iter().map(|(key, hash)| format!("{key} {hash}\n")).collect();
         std::fs::write(&path, lines.concat()).expect("written");
     } else {

@@ -1,4 +1,4 @@
-//! The real weights and their reference outputs, if they are there.
+//! The real weights and their reference outputs.
 
 use std::path::PathBuf;
 
@@ -8,25 +8,20 @@ use googlenet::{Model, import};
 
 use crate::random::model_of;
 
-/// The folder of the real weights; none, with a printed line, where it is missing.
-pub fn real_folder() -> Option<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no ../shared/googlenet with the real weights");
-    None
+/// The folder of the real weights, which may be missing.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet")
 }
 
 /// The real BVLC weights.
-pub fn real_model() -> Option<Model> {
-    let imported = import::import(real_folder()?.join("bvlc_googlenet.safetensors")).expect("imports");
+pub fn model() -> Model {
+    let imported = import::import(folder().join("bvlc_googlenet.safetensors")).expect("imports");
     let tensors: Vec<NewTensor<'_>> = imported
         .tensors
         .iter()
         .map(|t| NewTensor { name: &t.name, shape: &t.shape, dtype: Dtype::F32, values: (&t.values).into() })
         .collect();
-    Some(model_of(Dialect::Bvlc, &tensors, 224, "real"))
+    model_of(Dialect::Bvlc, &tensors, 224, "real")
 }
 
 /// The reference inputs and outputs: 16 images as i16, logits and probabilities of ONNX Runtime.
@@ -36,8 +31,8 @@ pub struct Reference {
     pub probabilities: Vec<Vec<f32>>,
 }
 
-pub fn reference() -> Option<Reference> {
-    let bytes = std::fs::read(real_folder()?.join("reference.safetensors")).expect("readable");
+pub fn reference() -> Reference {
+    let bytes = std::fs::read(folder().join("reference.safetensors")).expect("readable");
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
     let data = |name: &str| {
@@ -50,9 +45,9 @@ pub fn reference() -> Option<Reference> {
         values.chunks_exact(n).map(<[f32]>::to_vec).collect()
     };
     let inputs: Vec<f32> = data("input").chunks_exact(2).map(|b| f32::from(i16::from_le_bytes([b[0], b[1]]))).collect();
-    Some(Reference {
+    Reference {
         inputs: inputs.chunks_exact(3 * 224 * 224).map(<[f32]>::to_vec).collect(),
         logits: f32s("logits", 1000),
         probabilities: f32s("prob", 1000),
-    })
+    }
 }
