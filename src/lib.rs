@@ -20,6 +20,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs, unsafe_code)]
 
+mod aligned;
 mod engine;
 pub mod error;
 pub mod file;

@@ -72,7 +72,7 @@ impl Session {
 
     /// Rows and columns of a map; none if they were not asked for.
     pub fn class_map_shape(&self) -> Option<[usize; 2]> {
-        let [_, h, w] = self.map_output()?.shape;
+        let ([_, h, w], _) = self.map_output()?;
         Some([h, w])
     }
 
@@ -98,7 +98,7 @@ impl Session {
             true => Ok(()),
             false => Err(SessionError::OutOfRange { option, value, least: 0, most: count - 1 }),
         };
-        let (output, end) = self.map_output().zip(self.linear_end.as_ref()).ok_or(SessionError::NoClassMaps)?;
+        let (([c, h, w], x), end) = self.map_output().zip(self.linear_end.as_ref()).ok_or(SessionError::NoClassMaps)?;
         below("image", image, self.batch())?;
         below("class", class, self.model.network.classes)?;
         let tensor = |kind: &str| {
@@ -107,12 +107,11 @@ impl Session {
             tensor.map(|tensor| tensor.to_f32()).ok_or(TensorError::Missing { tensor: name })
         };
         let (weights, biases) = (tensor("weight")?, tensor("bias")?);
-        let [c, h, w] = output.shape;
         if values.len() != h * w {
             return Err(SessionError::MapLength { expected: h * w, found: values.len() }.into());
         }
         values.fill(0.0);
-        let x = &output.values[image * c * h * w..][..c * h * w];
+        let x = &x[image * c * h * w..][..c * h * w];
         for (x, &weight) in x.chunks_exact(h * w).zip(&weights[class * c..][..c]) {
             values.iter_mut().zip(x).for_each(|(value, x)| *value += weight * x);
         }

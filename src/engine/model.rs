@@ -99,6 +99,27 @@ impl Model {
         // A head is part of the network where the file has its last tensor; then the whole of it, or tensors are missing.
         let is_there = |head: &Head| weights.tensor(&format!("{}.bias", head.logits())).is_some();
         network.heads.retain(is_there);
+        Self::with_network(weights, network)
+    }
+
+    /// Weights of a network that the caller has a table of. The file's metadata describe the input as for any other; the
+    /// dialect that they name must be the table's.
+    ///
+    /// # Panics
+    /// If the table makes no sense, as [`Network::graph`] says.
+    ///
+    /// # Errors
+    /// As [`Model::open`]: the tensors must be exactly those of [`Network::parameters`].
+    ///
+    /// ```
+    /// use googlenet::{Model, model::googlenet, weights::Weights};
+    ///
+    /// let weights = Weights::open("weights/demo.safetensors")?;
+    /// assert_eq!(Model::with_network(weights, googlenet(10))?.network().roles.logits, "loss3/classifier");
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn with_network(weights: Weights, network: Network) -> Result<Self> {
+        let description = Description::read(weights.metadata())?;
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
         let (weights, cache) = (Arc::new(weights), Cache::default());

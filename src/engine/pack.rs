@@ -42,13 +42,14 @@ impl Model {
         // A mapped packed file was not read for its hash, and the new file gets one of its own.
         self.weights().verify()?;
         let graph = self.network().graph(side);
-        let (packing, packed) = plan::pack(&graph, options.resolve_isa()?, self.weights(), options.threads)?;
-        let shapes: Vec<[usize; 1]> = packed.iter().map(|(_, values)| [values.len()]).collect();
+        let (packing, packed) = plan::pack(graph, options.resolve_isa()?, self.weights(), options.threads)?;
+        let values = packed.iter().map(|(name, bytes)| (name, bytemuck::cast_slice::<u8, f32>(bytes)));
+        let packed: Vec<_> = values.map(|(name, values)| (name, values, [values.len()])).collect();
         let own = self.weights().tensors().filter(|tensor| !tensor.name().starts_with(PACKED)).map(|tensor| {
             NewTensor { name: tensor.name(), shape: tensor.shape(), dtype: tensor.dtype(), values: tensor.to_f32() }
         });
-        let packed = packed.iter().zip(&shapes).map(|((name, values), shape)| {
-            let values = Cow::Borrowed(&values[..]);
+        let packed = packed.iter().map(|(name, values, shape)| {
+            let values = Cow::Borrowed(*values);
             NewTensor { name, shape, dtype: Dtype::F32, values }
         });
         let mut metadata = self.weights().metadata().clone();
@@ -69,6 +70,6 @@ impl Model {
     pub fn is_packed_for(&self, options: &Options) -> Result<bool> {
         let side = options.side.unwrap_or(self.side());
         check_side(side)?;
-        Ok(plan::is_packed(&self.network().graph(side), options.resolve_isa()?, &self.inner.weights))
+        Ok(plan::is_packed(self.network().graph(side), options.resolve_isa()?, &self.inner.weights))
     }
 }

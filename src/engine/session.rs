@@ -11,7 +11,7 @@ use super::names;
 use crate::Result;
 use crate::error::SessionError;
 use crate::image::{self, Rgb8, Rule};
-use crate::model::{Graph, Head, Network, Place};
+use crate::model::{Head, Network};
 use crate::plan::{LayerTime, Plan, Request, StepDescription};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
@@ -34,12 +34,11 @@ use crate::plan::{LayerTime, Plan, Request, StepDescription};
 /// ```
 pub struct Session {
     pub(super) model: Arc<Inner>,
-    graph: Graph,
     plan: Plan,
     isa: Isa,
     threads: usize,
     batch: usize,
-    /// Endpoints in the order of the plan's outputs: logits, probabilities, then those asked for.
+    /// What the plan keeps, in its order: logits, probabilities, then the endpoints that were asked for.
     outputs: Vec<Output>,
     /// What class maps are made of, if they were asked for and the network has any.
     pub(super) linear_end: Option<LinearEnd>,
@@ -47,13 +46,12 @@ pub struct Session {
     map: Option<usize>,
 }
 
-/// One tensor that is copied out after each run.
-pub(super) struct Output {
+/// One activation, or channels of it, that the plan keeps after each run.
+struct Output {
     /// As the caller names it; none if it is kept for class maps only.
     name: Option<String>,
-    pub shape: [usize; 3],
-    /// `[batch, c, h, w]`.
-    pub values: Vec<f32>,
+    /// `[c, h, w]`.
+    shape: [usize; 3],
 }
 
 /// One class and how likely it is.
@@ -121,23 +119,20 @@ impl Session {
             outputs.len() - 1
         });
         let request = Request {
-            graph: &graph,
+            graph,
             isa,
             weights: &model.weights,
             cache: &model.cache,
             threads: options.threads,
             lent: options.lent,
             batch: options.batch,
-            outputs: outputs.iter().map(|&(_, place)| place).collect(),
+            keep: outputs.iter().map(|&(_, place)| place).collect(),
             profile: options.profile,
         };
         let plan = Plan::build(request)?;
-        let output = |(name, place): (Option<String>, Place)| {
-            let shape = graph.shape(place);
-            Output { name, shape, values: vec![0.0; options.batch * shape.iter().product::<usize>()] }
-        };
+        let output = |(name, place)| Output { name, shape: plan.graph().shape(place) };
         let outputs = outputs.into_iter().map(output).collect();
-        Ok(Self { model, graph, plan, isa, threads: options.threads, batch: options.batch, outputs, linear_end, map })
+        Ok(Self { model, plan, isa, threads: options.threads, batch: options.batch, outputs, linear_end, map })
     }
 
     /// The input of the next run, `[batch, 3, side, side]`, preprocessed; it keeps its values between runs.
@@ -169,20 +164,16 @@ impl Session {
     /// ```
     pub fn run(&mut self) {
         self.plan.run();
-        let outputs = &mut self.outputs;
-        self.plan.read_outputs(|image, index, values| {
-            outputs[index].values[image * values.len()..][..values.len()].copy_from_slice(values);
-        });
     }
 
     /// The last run's logits, `[batch, classes]`.
     pub fn logits(&self) -> &[f32] {
-        &self.outputs[0].values
+        self.plan.output(0)
     }
 
     /// The last run's probabilities, `[batch, classes]`.
     pub fn probabilities(&self) -> &[f32] {
-        &self.outputs[1].values
+        self.plan.output(1)
     }
 
     /// The last run's output of the layer `name`, `[batch, c, h, w]`, if it was asked for when the session was made.
@@ -198,17 +189,22 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn endpoint(&self, name: &str) -> Option<&[f32]> {
-        self.outputs.iter().find(|output| output.name.as_deref() == Some(name)).map(|output| output.values.as_slice())
+        self.index(name).map(|index| self.plan.output(index))
     }
 
     /// The shape of that output for one image, `[c, h, w]`.
     pub fn endpoint_shape(&self, name: &str) -> Option<[usize; 3]> {
-        self.outputs.iter().find(|output| output.name.as_deref() == Some(name)).map(|output| output.shape)
+        self.index(name).map(|index| self.outputs[index].shape)
     }
 
-    /// The output that class maps are made of.
-    pub(super) fn map_output(&self) -> Option<&Output> {
-        self.map.map(|index| &self.outputs[index])
+    /// Which output the caller calls `name`.
+    fn index(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|output| output.name.as_deref() == Some(name))
+    }
+
+    /// The map that class maps are made of: its shape for one image, `[c, h, w]`, and its values in the last run.
+    pub(super) fn map_output(&self) -> Option<([usize; 3], &[f32])> {
+        self.map.map(|index| (self.outputs[index].shape, self.plan.output(index)))
     }
 
     /// The `top` most likely classes of a picture, most likely first; uses the first place of the batch.
@@ -237,7 +233,7 @@ impl Session {
 
     /// The side of its input, in pixels.
     pub fn side(&self) -> usize {
-        self.graph.activations[0].h
+        self.plan.graph().activations[0].h
     }
 
     /// How pictures become its input.
@@ -286,8 +282,7 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn memory_bytes(&self) -> usize {
-        let outputs: usize = self.outputs.iter().map(|output| output.values.len()).sum();
-        self.plan.memory_bytes(self.threads) + outputs * size_of::<f32>()
+        self.plan.memory_bytes(self.threads)
     }
 
     /// The plan's steps, phase by phase.
@@ -301,7 +296,7 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn describe(&self) -> Vec<StepDescription> {
-        self.plan.describe(&self.graph)
+        self.plan.describe()
     }
 
     /// Each step's time since the last reset; empty unless [`Options::profile`] was set.
@@ -317,7 +312,7 @@ impl Session {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn profile(&self) -> Vec<LayerTime> {
-        self.plan.profile(&self.graph)
+        self.plan.profile()
     }
 
     /// Sets the profile back to zero.

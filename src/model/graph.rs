@@ -57,7 +57,7 @@ impl Activation {
 
 /// A range of channels of an activation, which a node reads or writes. The planes of its channels lie one after the
 /// other, without a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index of the activation.
     pub activation: usize,
@@ -237,6 +237,11 @@ impl Graph {
     /// Where the features are, if the network has any.
     pub fn features(&self) -> Option<Place> {
         self.features
+    }
+
+    /// The heads that were lowered with the trunk, and where the logits of each are.
+    pub fn heads(&self) -> &[(&'static str, Place)] {
+        &self.heads
     }
 
     /// Where the logits of the head `name` are, if it was lowered with the trunk.

@@ -3,9 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::Plan;
-use super::build::Layout;
-use super::step::{Kind, Step};
-use crate::model::{Cost, Graph, cost};
+use super::schedule::{PlannedStep, Schedule};
+use crate::model::{Cost, Graph, Place, cost};
 
 /// One step of a plan.
 #[derive(Clone, Debug)]
@@ -43,103 +42,71 @@ pub struct LayerTime {
     pub computed: u64,
 }
 
-fn layers(step: &Step, graph: &Graph) -> String {
+fn layers(step: &PlannedStep, graph: &Graph) -> String {
     step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
-/// Where each of its outputs begins in the arena, in bytes.
-fn offsets(step: &Step, graph: &Graph, layout: &Layout) -> Vec<usize> {
-    let output = |&node: &usize| {
-        let place = graph.nodes[node].output;
-        layout.offsets[place.activation] + place.channel * graph.activations[place.activation].plane()
-    };
-    let elements: Vec<usize> = match step.kind {
-        Kind::WinogradInput { v, .. } => vec![layout.offsets[v]],
-        _ => step.written().iter().map(output).collect(),
-    };
-    elements.into_iter().map(|offset| offset * size_of::<f32>()).collect()
-}
-
-/// Those of its layers, by their definition; an input transform's are counted where its products are.
-fn multiply_adds(step: &Step, costs: &[Cost]) -> u64 {
-    match step.kind {
-        Kind::WinogradInput { .. } => 0,
+/// Those of its layers, by their definition; those of a step that only prepares are counted where the products are.
+fn multiply_adds(step: &PlannedStep, costs: &[Cost]) -> u64 {
+    match step.step.multiply_adds() {
+        0 => 0,
         _ => step.nodes.iter().map(|&node| costs[node].multiply_adds).sum(),
     }
 }
 
-/// Kernel and tile, and why.
-pub(super) fn kernel(step: &Step) -> (String, String) {
-    let (name, reason) = match &step.kind {
-        Kind::Direct(conv) => return (conv.kernel().name().into(), conv.reason.clone()),
-        Kind::Winograd(conv) => return (conv.algorithm().name().into(), conv.reason.clone()),
-        Kind::WinogradInput { conv, .. } => return (format!("{} input", conv.algorithm().name()), String::new()),
-        Kind::WinogradOutput(conv) => return (conv.algorithm().name().into(), conv.reason.clone()),
-        Kind::MaxPool(shape) => ("max pool", format!("{0}x{0}/{1}", shape.kernel, shape.stride)),
-        Kind::Lrn { shape, .. } => ("local response normalisation", format!("{} channels", shape.size)),
-        Kind::AveragePool(shape) => ("average pool", format!("{:?}", shape.windows)),
-        Kind::GlobalAverage { plane } => ("average", format!("{plane} pixels")),
-        Kind::FullyConnected { .. } => ("dot products", String::new()),
-        Kind::Softmax => ("softmax", String::new()),
-    };
-    (name.into(), reason)
-}
-
 impl Plan {
     /// Every step, phase by phase.
-    pub(crate) fn describe(&self, graph: &Graph) -> Vec<StepDescription> {
-        let layout = &self.team.job().executor.layout;
-        let costs = cost(graph);
-        let mut steps: Vec<_> = layout
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| {
-                let (first, written) = (&graph.nodes[step.nodes[0]], step.written());
-                let y = &graph.activations[graph.nodes[written[0]].output.activation];
-                let x = &graph.activations[first.input.activation];
-                let channels = written.iter().map(|&node| graph.nodes[node].output.channels).sum();
-                let (kernel, reason) = kernel(step);
-                StepDescription {
-                    layers: layers(step, graph),
-                    phase: step.phase,
-                    shapes: [[x.c, x.h, x.w], [channels, y.h, y.w]],
-                    kernel,
-                    reason,
-                    tasks: layout.tasks[step.phase].iter().filter(|task| task.step == index).count(),
-                    offsets: offsets(step, graph, layout),
-                    multiply_adds: multiply_adds(step, &costs),
-                }
-            })
-            .collect();
-        steps.sort_by_key(|step| step.phase);
-        steps
+    pub(crate) fn describe(&self) -> Vec<StepDescription> {
+        self.schedule().describe()
     }
 
     /// What each step took, in the graph's order; empty unless the plan was built to profile.
-    pub(crate) fn profile(&self, graph: &Graph) -> Vec<LayerTime> {
-        let executor = &self.team.job().executor;
-        let costs = cost(graph);
-        let times = executor.profile.iter().flatten();
+    pub(crate) fn profile(&self) -> Vec<LayerTime> {
+        let (work, schedule) = (self.team.job(), self.schedule());
+        let costs = cost(&schedule.graph);
+        let times = work.profile.iter().flatten();
         times
-            .zip(&executor.layout.steps)
+            .zip(&schedule.steps)
             .map(|(time, step)| LayerTime {
-                layers: layers(step, graph),
-                kernel: kernel(step).0,
+                layers: layers(step, &schedule.graph),
+                kernel: step.step.kernel(),
                 nanoseconds: time.load(Ordering::Relaxed),
                 multiply_adds: multiply_adds(step, &costs),
-                computed: match step.kind {
-                    Kind::Direct(_) | Kind::Winograd(_) | Kind::WinogradOutput(_) => step.multiply_adds(),
-                    _ => multiply_adds(step, &costs),
-                },
+                computed: step.step.multiply_adds(),
             })
             .collect()
     }
 
     /// Sets all times back to zero.
     pub(crate) fn reset_profile(&self) {
-        for time in self.team.job().executor.profile.iter().flatten() {
+        for time in self.team.job().profile.iter().flatten() {
             time.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+impl Schedule {
+    /// Every step, phase by phase.
+    pub(super) fn describe(&self) -> Vec<StepDescription> {
+        let (graph, costs) = (&self.graph, cost(&self.graph));
+        let describe = |(index, step): (usize, &PlannedStep)| {
+            let results: Vec<Place> = step.results(graph).map(|node| graph.nodes[node].output).collect();
+            let x = &graph.activations[graph.nodes[step.nodes[0]].input.activation];
+            let y = &graph.activations[results[0].activation];
+            let channels = results.iter().map(|place| place.channels).sum();
+            StepDescription {
+                layers: layers(step, graph),
+                phase: step.phase,
+                shapes: [[graph.nodes[step.nodes[0]].input.channels, x.h, x.w], [channels, y.h, y.w]],
+                kernel: step.step.kernel(),
+                reason: step.reason.clone(),
+                tasks: self.tasks[step.phase].iter().filter(|task| task.step == index).count(),
+                offsets: self.output_offsets[index].clone(),
+                multiply_adds: multiply_adds(step, &costs),
+            }
+        };
+        let mut steps: Vec<_> = self.steps.iter().enumerate().map(describe).collect();
+        steps.sort_by_key(|step| step.phase);
+        steps
     }
 }

@@ -3,8 +3,9 @@
 //! Whichever way the bytes come (read, mapped, static, made), they begin at a multiple of 64 in memory. A strict file
 //! has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
-use super::format::{ALIGNMENT, Dtype, Entry, Header, PACKED, PACKING, Profile, parse};
+use super::format::{Dtype, Entry, Header, PACKED, PACKING, Profile, parse};
 use crate::Result;
+use crate::aligned::{AlignedBytes, is_aligned};
 use crate::error::{FileError, WeightsError};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,8 +55,7 @@ impl Weights {
     /// ```
     pub fn open_as(path: impl AsRef<Path>, profile: Profile) -> Result<Weights> {
         let path = path.as_ref();
-        let bytes = AlignedBytes::read(path);
-        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
+        let bytes = read(path).map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
         Weights::new(Storage::Owned(bytes), profile)
     }
 
@@ -123,11 +123,7 @@ impl Weights {
     ///
     /// What is wrong with the file.
     pub fn from_vec_as(bytes: Vec<u8>, profile: Profile) -> Result<Weights> {
-        let bytes = match is_aligned(&bytes) {
-            true => AlignedBytes { buf: bytes, start: 0 },
-            false => AlignedBytes::copy(&bytes),
-        };
-        Weights::new(Storage::Owned(bytes), profile)
+        Weights::new(Storage::Owned(AlignedBytes::from_vec(bytes)), profile)
     }
 
     pub(super) fn new(storage: Storage, profile: Profile) -> Result<Weights> {
@@ -299,7 +295,7 @@ fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Where the bytes are. They begin at a multiple of `ALIGNMENT`.
+/// Where the bytes are. They begin at a multiple of a cache line, which is `ALIGNMENT`.
 pub(super) enum Storage {
     Owned(AlignedBytes),
     Static(&'static [u8]),
@@ -310,7 +306,7 @@ pub(super) enum Storage {
 impl Storage {
     fn bytes(&self) -> &[u8] {
         match self {
-            Storage::Owned(bytes) => bytes.as_slice(),
+            Storage::Owned(bytes) => bytes,
             Storage::Static(bytes) => bytes,
             #[cfg(feature = "mmap")]
             Storage::Mapped(map) => map,
@@ -336,44 +332,14 @@ impl Storage {
     }
 }
 
-/// Bytes on the heap, from the first multiple of `ALIGNMENT` in `buf` on. `buf` never grows, so it never moves.
-pub(super) struct AlignedBytes {
-    buf: Vec<u8>,
-    start: usize,
-}
-
-impl AlignedBytes {
-    fn zeroed(len: usize) -> io::Result<AlignedBytes> {
-        let mut buf: Vec<u8> = Vec::new();
-        let padded = len.checked_add(ALIGNMENT - 1).ok_or(io::ErrorKind::OutOfMemory)?;
-        buf.try_reserve_exact(padded).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let start = buf.as_ptr().addr().wrapping_neg() % ALIGNMENT;
-        buf.resize(start + len, 0);
-        Ok(AlignedBytes { buf, start })
-    }
-
-    fn copy(bytes: &[u8]) -> AlignedBytes {
-        let mut copy = AlignedBytes::zeroed(bytes.len()).expect("what is in memory once fits twice");
-        copy.buf[copy.start..].copy_from_slice(bytes);
-        copy
-    }
-
-    fn read(path: &Path) -> io::Result<AlignedBytes> {
-        let mut file = File::open(path)?;
-        let len = file.metadata()?.len();
-        let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
-        let mut bytes = AlignedBytes::zeroed(len)?;
-        file.read_exact(&mut bytes.buf[bytes.start..])?;
-        Ok(bytes)
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.buf[self.start..]
-    }
-}
-
-fn is_aligned(bytes: &[u8]) -> bool {
-    bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+/// The whole file at `path`.
+fn read(path: &Path) -> io::Result<AlignedBytes> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
+    let mut bytes = AlignedBytes::try_zeroed(len)?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The data section must be the one that the metadata describe.

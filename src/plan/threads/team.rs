@@ -1,9 +1,9 @@
 //! The threads of a session: they live as long as it does, and are released once per run.
 //!
-//! They are not those of a rayon pool, though [`Options::pool`](crate::Options::pool) takes one: `broadcast` allocates on
-//! every call, and a run must not allocate; and a pool's threads end some time after it is dropped, while a program that
-//! unloads this library, or counts its threads, wants them gone. So each is in [`serve`] from its start to its end.
-//! Between runs they spin for a moment, in case the next run follows at once, and then sleep on a condition variable.
+//! They are not those of a rayon pool, though a session can be made to run on one: `broadcast` allocates on every call,
+//! and a run must not allocate; and a pool's threads end some time after it is dropped, while a program that unloads this
+//! library, or counts its threads, wants them gone. So each thread is in [`serve`] from its start to its end. Between runs
+//! the threads wait: they spin for a moment, in case the next run follows at once, and then sleep.
 //!
 //! The job travels as an [`Arc`], which every worker drops before it reports that it is done: between runs the
 //! session holds the only reference, and `Arc::get_mut` gives it back its inputs and outputs without any unsafe.
@@ -13,17 +13,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::barrier::spin_then_yield;
 use super::lent::Lent;
+use super::waiting::Waiting;
 use crate::error::SessionError;
 use crate::{Error, Result};
 
 /// What a team works on: each thread calls `work` once per run; threads that are lent perhaps never, or one after the
 /// other, and the session's own then once more.
-pub(super) trait Job: Send + Sync + 'static {
+pub(in crate::plan) trait Job: Send + Sync + 'static {
     /// What a thread keeps between runs.
     type Worker: Send;
 
@@ -34,8 +34,8 @@ pub(super) trait Job: Send + Sync + 'static {
     fn work(&self, worker: &mut Self::Worker);
 }
 
-/// A session's threads: the caller's own and those of a pool.
-pub(super) struct Team<J: Job> {
+/// A session's threads: the caller's own and those that help it.
+pub(in crate::plan) struct Team<J: Job> {
     job: Arc<J>,
     /// The session's own thread's first, then those of threads that are lent.
     workers: Vec<Mutex<J::Worker>>,
@@ -48,38 +48,33 @@ enum Helpers<J> {
     Lent(Lent),
 }
 
-/// Why there are no `threads` threads.
+/// The error of `threads` threads that the system refused.
 pub(super) fn refused(threads: usize, source: impl Into<crate::error::Cause>) -> Error {
     SessionError::Threads { threads, source: source.into() }.into()
 }
 
-/// Where runs are announced.
+/// Where runs are announced to a session's own threads.
 struct Board<J> {
     /// Whether a worker panicked.
     failed: AtomicBool,
-    /// Counts runs; what spinning workers watch.
+    /// Counts runs; workers wait for it to change.
     run: AtomicU64,
-    /// Workers that have not finished the current run.
+    /// Workers that have not finished the current run; the session's own thread waits for zero.
     busy: AtomicUsize,
     notice: Mutex<Notice<J>>,
-    /// A run was announced: for workers that sleep.
-    changed: Condvar,
-    /// The last worker has finished: for the session's own thread.
-    finished: Condvar,
+    posted: Waiting,
+    finished: Waiting,
 }
 
+/// What a run is: the job, until it is done, or the end of the team.
 struct Notice<J> {
-    run: u64,
     job: Option<Arc<J>>,
     quit: bool,
-    /// Workers that sleep, and whether the session's own thread does: waking nobody would be a system call, too.
-    asleep: usize,
-    owner_asleep: bool,
 }
 
 impl<J: Job> Team<J> {
-    /// A team of `threads`, the caller included; one means no pool at all. If threads are lent, they come from there.
-    pub(super) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
+    /// A team of `threads`, the caller included; one thread needs no helpers. If threads are lent, they come from there.
+    pub(in crate::plan) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
         let job = Arc::new(job);
         let workers = |count: usize| (0..count).map(|_| Mutex::new(job.worker())).collect();
         if threads == 1 {
@@ -93,9 +88,9 @@ impl<J: Job> Team<J> {
             failed: AtomicBool::new(false),
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),
-            notice: Mutex::new(Notice { run: 0, job: Some(job.clone()), quit: false, asleep: 0, owner_asleep: false }),
-            changed: Condvar::new(),
-            finished: Condvar::new(),
+            notice: Mutex::new(Notice { job: Some(job.clone()), quit: false }),
+            posted: Waiting::default(),
+            finished: Waiting::default(),
         });
         // A team from the start, so that those who did start are told to quit if one does not.
         let mut team = Self { job, workers, helpers: Helpers::Own(board.clone(), Vec::with_capacity(threads - 1)) };
@@ -110,12 +105,12 @@ impl<J: Job> Team<J> {
     }
 
     /// The job, between runs.
-    pub(super) fn job(&self) -> &J {
+    pub(in crate::plan) fn job(&self) -> &J {
         &self.job
     }
 
     /// The job, to change it between runs.
-    pub(super) fn job_mut(&mut self) -> &mut J {
+    pub(in crate::plan) fn job_mut(&mut self) -> &mut J {
         Arc::get_mut(&mut self.job).expect("workers let go of the job before a run ends")
     }
 
@@ -123,26 +118,21 @@ impl<J: Job> Team<J> {
     ///
     /// # Panics
     /// If the job does, on whichever thread.
-    pub(super) fn run(&mut self) {
-        if let Helpers::Lent(lent) = &self.helpers {
-            // By order of arrival: an index that is called twice must not share a worker's memory.
-            let arrived = AtomicUsize::new(0);
-            lent.run(self.workers.len(), &|_| {
-                if let Some(worker) = self.workers.get(arrived.fetch_add(1, Ordering::Relaxed)) {
-                    self.job.work(&mut worker.lock().unwrap_or_else(PoisonError::into_inner));
-                }
-            });
-        }
-        if let Helpers::Own(board, handles) = &self.helpers {
-            board.busy.store(handles.len(), Ordering::Relaxed);
-            let mut notice = board.lock();
-            notice.run += 1;
-            notice.job = Some(self.job.clone());
-            board.run.store(notice.run, Ordering::Release);
-            let asleep = notice.asleep > 0;
-            drop(notice);
-            if asleep {
-                board.changed.notify_all();
+    pub(in crate::plan) fn run(&mut self) {
+        match &self.helpers {
+            Helpers::None => {}
+            Helpers::Lent(lent) => {
+                // By order of arrival: an index that is called twice must not share a worker's memory.
+                let arrived = AtomicUsize::new(0);
+                lent.run(self.workers.len(), &|_| {
+                    if let Some(worker) = self.workers.get(arrived.fetch_add(1, Ordering::Relaxed)) {
+                        self.job.work(&mut worker.lock().unwrap_or_else(PoisonError::into_inner));
+                    }
+                });
+            }
+            Helpers::Own(board, handles) => {
+                board.busy.store(handles.len(), Ordering::Relaxed);
+                board.post(|notice| notice.job = Some(self.job.clone()));
             }
         }
         self.job.work(self.workers[0].get_mut().unwrap_or_else(PoisonError::into_inner));
@@ -152,31 +142,28 @@ impl<J: Job> Team<J> {
     /// Waits until every worker has finished and let go of the job.
     fn wait(&mut self) {
         let Helpers::Own(board, _) = &self.helpers else { return };
-        let done = || board.busy.load(Ordering::Acquire) == 0;
-        let spun = spin_then_yield(done);
-        let mut notice = board.lock();
-        if !spun {
-            notice.owner_asleep = true;
-            while !done() {
-                notice = board.finished.wait(notice).unwrap_or_else(PoisonError::into_inner);
-            }
-            notice.owner_asleep = false;
-        }
-        notice.job = None;
-        drop(notice);
+        board.finished.until(|| board.busy.load(Ordering::Acquire) == 0);
+        board.notice().job = None;
         assert!(!board.failed.load(Ordering::Relaxed), "a thread of this session panicked");
     }
 }
 
 impl<J> Board<J> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Notice<J>> {
+    fn notice(&self) -> MutexGuard<'_, Notice<J>> {
         self.notice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Announces the next run, or the end.
+    fn post(&self, write: impl FnOnce(&mut Notice<J>)) {
+        write(&mut self.notice());
+        self.run.fetch_add(1, Ordering::Release);
+        self.posted.wake();
     }
 
     /// A worker has done its part, and holds the job no more.
     fn leave(&self) {
-        if self.busy.fetch_sub(1, Ordering::Release) == 1 && self.lock().owner_asleep {
-            self.finished.notify_one();
+        if self.busy.fetch_sub(1, Ordering::Release) == 1 {
+            self.finished.wake();
         }
     }
 }
@@ -184,12 +171,7 @@ impl<J> Board<J> {
 impl<J: Job> Drop for Team<J> {
     fn drop(&mut self) {
         if let Helpers::Own(board, handles) = &mut self.helpers {
-            let mut notice = board.lock();
-            notice.quit = true;
-            notice.run += 1;
-            board.run.store(notice.run, Ordering::Release);
-            drop(notice);
-            board.changed.notify_all();
+            board.post(|notice| notice.quit = true);
             // A worker catches what its job does; if it had panicked itself, there would be nothing left to do about it.
             handles.drain(..).for_each(|handle| drop(handle.join()));
         }
@@ -198,26 +180,18 @@ impl<J: Job> Drop for Team<J> {
 
 /// A worker's life.
 fn serve<J: Job>(board: &Board<J>) {
-    let job = board.lock().job.clone().expect("the first notice carries the job");
+    let job = board.notice().job.clone().expect("the first notice carries the job");
     let mut own = job.worker();
     drop(job);
     let mut seen = 0;
     board.leave();
     loop {
-        let posted = || board.run.load(Ordering::Acquire) != seen;
-        let spun = spin_then_yield(posted);
-        let mut notice = board.lock();
-        if !spun {
-            notice.asleep += 1;
-            while notice.run == seen {
-                notice = board.changed.wait(notice).unwrap_or_else(PoisonError::into_inner);
-            }
-            notice.asleep -= 1;
-        }
+        board.posted.until(|| board.run.load(Ordering::Acquire) != seen);
+        seen += 1; // the next run is posted only when this one has ended
+        let notice = board.notice();
         if notice.quit {
             return;
         }
-        seen = notice.run;
         let job = notice.job.clone().expect("a run's notice carries the job");
         drop(notice);
         if catch_unwind(AssertUnwindSafe(|| job.work(&mut own))).is_err() {
@@ -231,13 +205,17 @@ fn serve<J: Job>(board: &Board<J>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::barrier::Barrier;
 
     /// Everybody adds one; the last worker to come panics in the run that it is told to.
     struct Count {
-        barrier: Barrier,
         count: AtomicUsize,
         panic_at: usize,
+    }
+
+    impl Count {
+        fn team(threads: usize, panic_at: usize) -> Team<Self> {
+            Team::new(Self { count: AtomicUsize::new(0), panic_at }, threads, None).expect("threads")
+        }
     }
 
     impl Job for Count {
@@ -246,20 +224,15 @@ mod tests {
         fn worker(&self) {}
 
         fn work(&self, (): &mut ()) {
-            let guard = self.barrier.guard();
             let arrival = self.count.fetch_add(1, Ordering::Relaxed);
             assert_ne!(arrival, self.panic_at, "a test's panic");
-            self.barrier.wait(|| ());
-            guard.defuse();
         }
     }
 
     #[test]
     fn every_thread_works_once_a_run() {
-        let barrier = Barrier::new(4);
-        let mut team =
-            Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at: usize::MAX }, 4, None).expect("threads");
-        for run in 1..100 {
+        let mut team = Count::team(4, usize::MAX);
+        for run in 1..if cfg!(miri) { 4 } else { 100 } {
             team.run();
             assert_eq!(*team.job_mut().count.get_mut(), 4 * run);
         }
@@ -268,9 +241,7 @@ mod tests {
     #[test]
     fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
         for panic_at in 4..8 {
-            let barrier = Barrier::new(4);
-            let mut team =
-                Team::new(Count { barrier, count: AtomicUsize::new(0), panic_at }, 4, None).expect("threads");
+            let mut team = Count::team(4, panic_at);
             team.run();
             assert!(catch_unwind(AssertUnwindSafe(|| team.run())).is_err());
             drop(team); // joins them

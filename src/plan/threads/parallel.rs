@@ -8,7 +8,7 @@ use super::team::refused;
 use crate::Result;
 
 /// `f(0)`, ... `f(n - 1)`, computed by `threads` threads: those lent, or some that have ended when this returns.
-pub(super) fn map<T: Send>(
+pub(in crate::plan) fn map<T: Send>(
     n: usize,
     threads: usize,
     lent: Option<&Lent>,

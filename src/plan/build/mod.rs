@@ -1,0 +1,150 @@
+//! From a graph to a schedule: makes every choice once.
+//!
+//! ```text
+//! nodes -> steps      for each node the cheapest offer (choice.rs); an offer may cover several nodes, or be several steps
+//! steps -> phases     a step's phase is one more than that of whatever writes its input
+//! phases -> lifetimes -> offsets in the arena (placement.rs)
+//! steps -> tasks      each step splits itself for the threads there are
+//! ```
+
+mod choice;
+mod machine;
+mod placement;
+mod site;
+
+pub(super) use machine::Machine;
+pub(super) use site::Site;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::memory::{Access, Accesses, Buffer, Element, INPUT, Region, Window};
+use super::schedule::{PlannedStep, Schedule, Task};
+use crate::model::{Graph, Place};
+
+/// Schedules `graph` for `threads` threads that share each image; `keep` are the places that are read after the run.
+pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[Place]) -> Schedule {
+    let (steps, mut buffers) = steps(&graph, machine, threads, keep);
+    let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
+    let (offsets, arena_bytes) = place(&mut buffers, &steps, keep, phases);
+
+    let mut tasks = vec![Vec::new(); phases];
+    let mut accesses = vec![Vec::new(); phases];
+    // Expensive steps first, so that the last tasks of a phase are small ones.
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_unstable_by_key(|&i| (std::cmp::Reverse(steps[i].step.multiply_adds()), i));
+    for index in order {
+        let PlannedStep { step, phase, .. } = &steps[index];
+        for part in step.split(machine, threads) {
+            let touch = step.touch(&part);
+            let (read, input) = match &touch.read {
+                Some(window) if window.buffer == INPUT => (None, Some(bytes(window, &buffers, &offsets))),
+                Some(window) => (Some(bytes(window, &buffers, &offsets)), None),
+                None => (None, None),
+            };
+            let writes = touch.writes.iter().map(|window| region(window, &buffers, &offsets)).collect();
+            accesses[*phase].push(Access { read, input, writes });
+            tasks[*phase].push(Task { step: index, part });
+        }
+    }
+    let kept = |place: &Place| {
+        let len = graph.activations[place.activation].plane();
+        let rows = place.channels;
+        let window = Window {
+            buffer: place.activation,
+            offset: place.channel * len,
+            rows: 1,
+            len: rows * len,
+            stride: rows * len,
+        };
+        bytes(&window, &buffers, &offsets)
+    };
+    Schedule {
+        kept: keep.iter().map(kept).collect(),
+        output_offsets: steps.iter().map(|step| output_offsets(step, &buffers, &offsets)).collect(),
+        scratch_bytes: steps.iter().map(|step| step.step.scratch_bytes()).max().unwrap_or(0),
+        accesses: Arc::new(Accesses::new(accesses, arena_bytes)),
+        isa: machine.isa,
+        graph,
+        steps,
+        tasks,
+    }
+}
+
+/// All steps, and the buffers of the graph and those that the steps add.
+fn steps(graph: &Graph, machine: &Machine, threads: usize, keep: &[Place]) -> (Vec<PlannedStep>, Vec<Buffer>) {
+    let mut buffers: Vec<Buffer> =
+        graph.activations.iter().map(|activation| Buffer::untouched(Element::F32, activation.len())).collect();
+    // The phase after which each activation is complete.
+    let mut ready = vec![0; graph.activations.len()];
+    let mut steps: Vec<PlannedStep> = Vec::new();
+    let mut taken = vec![false; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if taken[index] {
+            continue;
+        }
+        let site = Site { graph, index, machine, threads, keep, taken: &taken, next_buffer: buffers.len() };
+        let choice::Choice { offer, reason } = choice::choose(&site);
+        buffers.extend(offer.buffers.iter().map(|&(element, len)| Buffer::untouched(element, len)));
+        let mut phase = ready[node.input.activation];
+        let last = offer.steps.len() - 1;
+        for (i, step) in offer.steps.into_iter().enumerate() {
+            let reason = if i == last { reason.clone() } else { step.detail() };
+            steps.push(PlannedStep { nodes: offer.nodes.clone(), phase, reason, step });
+            phase += 1;
+        }
+        for node in offer.nodes {
+            taken[node] = true;
+            let output = graph.nodes[node].output.activation;
+            ready[output] = ready[output].max(phase);
+        }
+    }
+    (steps, buffers)
+}
+
+/// Gives every buffer its place in the arena: offsets in bytes, and the arena's size.
+fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: usize) -> (Vec<usize>, usize) {
+    // The buffer whose memory each one uses: its own, or that of the input which a step overwrites.
+    let mut owner: Vec<usize> = (0..buffers.len()).collect();
+    for PlannedStep { step, .. } in steps.iter().filter(|step| step.step.is_in_place()) {
+        owner[step.outputs()[0].buffer] = owner[step.input().buffer];
+    }
+    // Buffers come to life where they are first touched.
+    for PlannedStep { step, phase, .. } in steps {
+        let touched = [step.input()].into_iter().chain(step.outputs());
+        for rows in touched {
+            let buffer = &mut buffers[owner[rows.buffer]];
+            (buffer.first, buffer.last) = (buffer.first.min(*phase), buffer.last.max(*phase));
+        }
+    }
+    for place in keep {
+        buffers[owner[place.activation]].last = phases;
+    }
+    // The input lies outside the arena; what is never touched lies between two nodes of one step; what another buffer
+    // owns needs no memory of its own.
+    let placed: Vec<Option<&Buffer>> = buffers
+        .iter()
+        .enumerate()
+        .map(|(id, buffer)| (id != INPUT && owner[id] == id && buffer.first != usize::MAX).then_some(buffer))
+        .collect();
+    let (places, arena_bytes) = placement::place(&placed);
+    (owner.iter().map(|&owner| places[owner]).collect(), arena_bytes)
+}
+
+/// A window of one row, in bytes of the arena, or of the network's input.
+fn bytes(window: &Window, buffers: &[Buffer], offsets: &[usize]) -> Range<usize> {
+    debug_assert_eq!(window.rows, 1);
+    let Region { offset, len, .. } = region(window, buffers, offsets);
+    offset..offset + len
+}
+
+fn region(window: &Window, buffers: &[Buffer], offsets: &[usize]) -> Region {
+    let size = buffers[window.buffer].element.bytes();
+    let &Window { buffer, offset, rows, len, stride } = window;
+    Region { offset: offsets[buffer] + offset * size, rows, len: len * size, stride: stride * size }
+}
+
+fn output_offsets(step: &PlannedStep, buffers: &[Buffer], offsets: &[usize]) -> Vec<usize> {
+    let begin = |rows: &super::memory::Rows| region(&rows.whole(0..rows.rows), buffers, offsets).offset;
+    step.step.outputs().iter().map(begin).collect()
+}

@@ -1,0 +1,79 @@
+//! What a plan results in: immutable, shared by sessions of one model with equal options, on any number of machines'
+//! threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use googlenet_kernels::isa::Isa;
+
+use super::memory::{Accesses, INPUT};
+use super::steps::{Part, Step};
+use crate::model::{Graph, Place};
+
+/// Every step, every task, every offset.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub graph: Graph,
+    pub isa: Isa,
+    pub steps: Vec<PlannedStep>,
+    /// By phase; in the order of the accesses.
+    pub tasks: Vec<Vec<Task>>,
+    /// What each task touches of the arena.
+    pub accesses: Arc<Accesses>,
+    /// The places that are read after the run, in bytes of the arena.
+    pub kept: Vec<Range<usize>>,
+    /// By step: where its outputs begin in the arena, in bytes.
+    pub output_offsets: Vec<Vec<usize>>,
+    /// Bytes of scratch that a thread needs.
+    pub scratch_bytes: usize,
+}
+
+/// A step and its place in the plan.
+#[derive(Debug)]
+pub(super) struct PlannedStep {
+    /// Indices of the nodes that it computes, or a part of.
+    pub nodes: Vec<usize>,
+    /// The phase it runs in; all steps of a phase may run at once.
+    pub phase: usize,
+    /// Why this step, or what it does.
+    pub reason: String,
+    pub step: Box<dyn Step>,
+}
+
+/// One task: a part of a step.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    /// Index of the step.
+    pub step: usize,
+    pub part: Part,
+}
+
+/// What a schedule depends on, besides the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    isa: Isa,
+    /// Side of the input.
+    side: usize,
+    /// Names of the heads that are computed.
+    heads: Vec<&'static str>,
+    /// Threads that share each image.
+    threads: usize,
+    /// Places that are kept.
+    keep: Vec<Place>,
+}
+
+impl Key {
+    pub(super) fn new(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> Self {
+        let heads = graph.heads().iter().map(|&(name, _)| name).collect();
+        Self { isa, side: graph.activations[INPUT].h, heads, threads, keep: keep.to_vec() }
+    }
+}
+
+impl PlannedStep {
+    /// The nodes whose outputs exist: not those that another node of the step reads.
+    pub(super) fn results<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = usize> + 'a {
+        let reads = move |node: usize, output: usize| graph.nodes[node].input.activation == output;
+        let is_read = move |output: usize| self.nodes.iter().any(|&node| reads(node, output));
+        self.nodes.iter().copied().filter(move |&node| !is_read(graph.nodes[node].output.activation))
+    }
+}

@@ -1,0 +1,140 @@
+//! A convolution by its definition, or several pointwise ones over one input, split by tiles of pixels and by blocks of
+//! output channels.
+
+use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
+
+use super::{Offer, Part, Step, ranges};
+use crate::model::Op;
+use crate::plan::build::{Machine, Site};
+use crate::plan::memory::{MAX_WRITES, Operands, Rows, Touch};
+
+#[derive(Debug)]
+struct DirectStep {
+    conv: Direct,
+    input: Rows,
+    /// By part of the stack.
+    outputs: Vec<Rows>,
+}
+
+/// One offer for each kernel of the set.
+pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
+    let Op::Conv(own) = *site.op() else { return Vec::new() };
+    let nodes = stack(site, &own);
+    let outputs: Vec<Rows> = nodes.iter().map(|&node| site.rows(site.graph.nodes[node].output)).collect();
+    let widths: Vec<usize> = outputs.iter().map(|output| output.rows).collect();
+    let shape = ConvShape { oc: widths.iter().sum(), ..own };
+    let offer = |kernel: &ConvKernel| {
+        let in_place = shape.is_pointwise() && kernel.reads_in_place();
+        let conv = Direct::new(*kernel, shape, &widths, in_place, site.machine.groups.panels);
+        let cycles = cycles(&conv, in_place, site.machine);
+        let step = DirectStep { conv, input: site.input(), outputs: outputs.clone() };
+        Offer { cycles, nodes: nodes.clone(), buffers: Vec::new(), steps: vec![Box::new(step)] }
+    };
+    conv::kernels(site.machine.isa).iter().map(offer).collect()
+}
+
+/// The nodes that run as one with the site's: pointwise convolutions of the same input, at most as many as a task may
+/// write to.
+fn stack(site: &Site<'_>, shape: &ConvShape) -> Vec<usize> {
+    if !shape.is_pointwise() {
+        return vec![site.index];
+    }
+    let nodes = &site.graph.nodes;
+    let joins = |&node: &usize| {
+        let pointwise = matches!(&nodes[node].op, Op::Conv(shape) if shape.is_pointwise());
+        pointwise && nodes[node].input == site.node().input && !site.is_taken(node)
+    };
+    (site.index..nodes.len()).filter(joins).take(MAX_WRITES).collect()
+}
+
+/// What the whole convolution costs:
+///
+/// ```text
+/// max(multiply-adds, weight traffic) + stores + panels, if gathered
+/// ```
+///
+/// Multiply-adds count what the tiles compute, waste included. Weights are read once for every group of tiles, from
+/// memory: all layers' weights together are larger than any cache.
+fn cycles(conv: &Direct, in_place: bool, machine: &Machine) -> f64 {
+    let (kernel, shape, costs) = (conv.kernel(), conv.shape(), &machine.costs);
+    let lanes = machine.lanes as f64;
+    let padded: usize = conv.block_widths().iter().sum();
+    let outputs = (conv.tiles() * kernel.px() * padded) as f64 / lanes;
+    let multiply = outputs * shape.steps() as f64 / 2.0;
+    let groups = conv.tiles().div_ceil(kernel.tiles_at_once(shape, machine.nominal.panels)) as f64;
+    let weights = (padded * shape.steps() * size_of::<f32>()) as f64 * groups / costs.memory_bytes;
+    let vectors = (conv.tiles() * shape.steps() * kernel.px().div_ceil(machine.lanes)) as f64;
+    let panels = match (in_place, shape.is_pointwise()) {
+        (true, _) => 0.0,
+        (false, true) => vectors * costs.panel,
+        (false, false) => vectors * costs.gathered_panel,
+    };
+    let store = if kernel.transposes() { costs.store + costs.transpose } else { costs.store };
+    multiply.max(weights) + outputs * store + panels
+}
+
+impl Step for DirectStep {
+    fn kernel(&self) -> String {
+        self.conv.kernel().name().into()
+    }
+
+    fn input(&self) -> Rows {
+        self.input
+    }
+
+    fn outputs(&self) -> Vec<Rows> {
+        self.outputs.clone()
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.conv.shape().multiply_adds()
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        self.conv.scratch_bytes()
+    }
+
+    fn packed_bytes(&self) -> usize {
+        self.conv.packed_bytes()
+    }
+
+    fn block_widths(&self) -> Vec<usize> {
+        self.conv.block_widths()
+    }
+
+    fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
+        self.conv.pack(index, weights, biases, packed);
+    }
+
+    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
+        let most = machine.heavy_tasks(self.multiply_adds(), threads);
+        let (tiles, blocks, shape) = (self.conv.tiles(), self.conv.blocks(), self.conv.shape());
+        // Each task reads all weights if pixels are split, gathers or reads all inputs if channels are.
+        let weights = shape.steps() * shape.oc;
+        let inputs = shape.steps() * shape.pixels();
+        let (by_tiles, by_blocks) = if most == 1 {
+            (1, 1)
+        } else if weights > 3 * inputs {
+            (most.div_ceil(blocks).min(2), most.min(blocks))
+        } else {
+            let by_tiles = most.min(tiles);
+            (by_tiles, most.div_ceil(by_tiles).min(2))
+        };
+        let parts = |range| ranges(blocks, by_blocks).map(move |blocks| Part { range: Clone::clone(&range), blocks });
+        ranges(tiles, by_tiles).flat_map(parts).collect()
+    }
+
+    fn touch(&self, part: &Part) -> Touch {
+        let pixels = self.conv.pixels(part.range.clone());
+        let write = |(index, output): (usize, &Rows)| {
+            output.window(self.conv.channels(index, part.blocks.clone()), pixels.clone())
+        };
+        let writes = self.outputs.iter().enumerate().map(write).collect();
+        Touch { read: Some(self.input.whole(0..self.input.rows)), writes }
+    }
+
+    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
+        let kernel_operands = conv::Operands { x: operands.read(), packed, relu: true, scratch };
+        self.conv.run(kernel_operands, part.range.clone(), part.blocks.clone(), &mut operands.writes());
+    }
+}

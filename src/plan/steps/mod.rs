@@ -1,0 +1,136 @@
+//! The kinds of steps, a file each: everything that a plan knows of a kind stands in its file, behind one trait.
+//!
+//! For a node of the graph each kind may make an [`Offer`]: the steps that would compute it, and what they cost. The plan
+//! takes the cheapest. A kind of step is added by a file here that implements [`Step`] and makes offers, and by its line
+//! in [`KINDS`].
+
+mod average;
+mod dense;
+mod direct;
+mod lrn;
+mod pool;
+mod softmax;
+mod winograd;
+
+use std::fmt;
+use std::ops::Range;
+
+use super::build::{Machine, Site};
+use super::memory::{Element, Operands, Rows, Touch};
+
+/// What each kind has to offer for a node; several offers of one kind differ in kernel or algorithm.
+pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 7] =
+    [direct::offers, winograd::offers, pool::offers, lrn::offers, average::offers, dense::offers, softmax::offers];
+
+/// A way to compute some nodes.
+pub(super) struct Offer {
+    /// Cycles of a core, by the machine's costs: what offers are compared by.
+    pub cycles: f64,
+    /// The nodes that it computes, the one that was asked for first.
+    pub nodes: Vec<usize>,
+    /// Buffers that it adds to the plan's; the first is the site's `next_buffer`.
+    pub buffers: Vec<(Element, usize)>,
+    /// Steps that run one after the other, each in a phase of its own. The last one makes the nodes' outputs.
+    pub steps: Vec<Box<dyn Step>>,
+}
+
+impl Offer {
+    /// The offer of a kind that is the only one for its nodes, so that its cost does not matter.
+    fn only(node: usize, step: impl Step + 'static) -> Vec<Self> {
+        vec![Self { cycles: 0.0, nodes: vec![node], buffers: Vec::new(), steps: vec![Box::new(step)] }]
+    }
+}
+
+/// A part of a step, which one task computes. What is counted is the step's own affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Tiles of pixels, rows of tiles or windows, blocks of input channels, channels, pixels.
+    pub range: Range<usize>,
+    /// Blocks of output channels of a convolution; empty for other steps.
+    pub blocks: Range<usize>,
+}
+
+/// One step of a plan.
+pub(super) trait Step: fmt::Debug + Send + Sync {
+    /// Kernel and tile, as plans, packings and benches name them.
+    fn kernel(&self) -> String;
+
+    /// What a plan says beside the kernel, where there was nothing to choose: the window, the size; may be empty.
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    /// What it reads.
+    fn input(&self) -> Rows;
+
+    /// What it writes: for each node that it makes the output of, that output; or the buffer that it fills.
+    fn outputs(&self) -> Vec<Rows>;
+
+    /// Whether the output takes the place of the input, in the same memory.
+    fn is_in_place(&self) -> bool {
+        false
+    }
+
+    /// Multiply-adds that it computes for one image, tiles' edges included; 0 for a step that only moves or compares.
+    fn multiply_adds(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of scratch that a thread needs for it.
+    fn scratch_bytes(&self) -> usize {
+        0
+    }
+
+    /// Bytes of its packed weights; 0 for a step without weights.
+    fn packed_bytes(&self) -> usize {
+        0
+    }
+
+    /// Widths of the blocks of output channels in the packed weights.
+    fn block_widths(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Packs the weights and biases of its node `index` into their part of `packed`.
+    fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
+        let _ = (index, weights, biases, packed);
+        unreachable!("a step without weights packs none")
+    }
+
+    /// Its parts for `threads` threads, each worth a task of its own.
+    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part>;
+
+    /// What the task of `part` touches.
+    fn touch(&self, part: &Part) -> Touch;
+
+    /// Computes `part`. The operands are what [`Step::touch`] named, the scratch has [`Step::scratch_bytes`] at least.
+    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]);
+}
+
+/// `0..n` in at most `pieces` parts of nearly one length, each with `blocks`.
+fn split_evenly(n: usize, pieces: usize, blocks: &Range<usize>) -> Vec<Part> {
+    ranges(n, pieces).map(|range| Part { range, blocks: blocks.clone() }).collect()
+}
+
+/// `0..n` in at most `pieces` ranges of nearly one length.
+fn ranges(n: usize, pieces: usize) -> impl Iterator<Item = Range<usize>> {
+    let pieces = pieces.clamp(1, n.max(1));
+    (0..pieces).map(move |i| i * n / pieces..(i + 1) * n / pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_contiguous_and_of_nearly_one_length() {
+        for (n, pieces) in (0..40).flat_map(|n| (0..9).map(move |pieces| (n, pieces))) {
+            let ranges: Vec<_> = ranges(n, pieces).collect();
+            assert_eq!(ranges.len(), pieces.clamp(1, n.max(1)));
+            assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, n));
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let lengths = || ranges.iter().map(Range::len);
+            assert!(lengths().max() <= lengths().min().map(|least| least + 1));
+        }
+    }
+}

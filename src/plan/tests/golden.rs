@@ -1,0 +1,42 @@
+//! Golden plans: for each set and number of threads a text file in `golden/` that pins each layer's kernel, tile and
+//! tasks, the arena and the scratch, for the BVLC network at 224x224 on the set's nominal machine.
+//!
+//! Where a plan is meant to change, `GOOGLENET_RECORD=1 cargo test --lib golden` writes the files of this machine's sets
+//! anew, and the commit shows what changed and says why.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use googlenet_kernels::isa::{self, Isa};
+
+use crate::model::googlenet;
+use crate::plan::build::{Machine, schedule};
+
+fn text(isa: Isa, threads: usize) -> String {
+    let schedule = schedule(googlenet(1000).graph(224), &Machine::nominal(isa), threads, &[]);
+    let mut text = format!("arena {} scratch {}\n", schedule.accesses.arena_bytes(), schedule.scratch_bytes);
+    for step in schedule.describe() {
+        let tasks = if step.tasks == 1 { "1 task".to_owned() } else { format!("{} tasks", step.tasks) };
+        let why = if step.reason.is_empty() { String::new() } else { format!(" ({})", step.reason) };
+        writeln!(text, "{:>2} {:<28} {:>8}  {}{why}", step.phase, step.kernel, tasks, step.layers).expect("a string");
+    }
+    text
+}
+
+#[test]
+fn plans_are_those_that_were_recorded() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/plan/golden");
+    let record = std::env::var_os("GOOGLENET_RECORD").is_some();
+    for (isa, threads) in isa::detected().flat_map(|isa| [1, 2, 8].map(|threads| (isa, threads))) {
+        let path = folder.join(format!("{isa}-{threads}.txt"));
+        let found = text(isa, threads);
+        if record {
+            std::fs::write(&path, &found).expect("written");
+        }
+        let recorded = std::fs::read_to_string(&path).unwrap_or_default();
+        for (found, recorded) in found.lines().zip(recorded.lines()) {
+            assert_eq!(found, recorded, "{isa}, {threads} threads");
+        }
+        assert_eq!(found, recorded, "{isa}, {threads} threads");
+    }
+}

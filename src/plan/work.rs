@@ -1,0 +1,131 @@
+//! What the threads of a session do in a run: tasks of the schedule on memory of their own.
+//!
+//! There are two ways to share work. With fewer images than threads, all threads work on each image in turn, phase by
+//! phase. Otherwise each thread takes whole images, with an arena of its own and no other thread to wait for. Both compute
+//! every sum in the same order, so the results have the same bits.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::memory::{Arena, Operands};
+use super::packing::Packed;
+use super::schedule::Schedule;
+use super::threads::Job;
+use crate::aligned::AlignedBytes;
+
+/// What the threads share.
+pub(super) struct Work {
+    pub schedule: Arc<Schedule>,
+    /// By step.
+    pub weights: Vec<Packed>,
+    pub batch: usize,
+    /// `[batch, c, h, w]`.
+    pub input: Vec<f32>,
+    /// By place that is kept: what each image leaves there, `[batch, channels, h, w]`; empty between runs.
+    pub outputs: Vec<Mutex<Vec<f32>>>,
+    /// Nanoseconds by step, summed over threads and runs; only when asked for.
+    pub profile: Option<Vec<AtomicU64>>,
+    /// The arena of all threads, if they share each image.
+    shared: Option<Arena>,
+    /// The next image, if each thread takes whole ones; the image at hand, if they share each.
+    next: AtomicUsize,
+}
+
+/// A thread's own memory.
+pub(super) struct Worker {
+    scratch: AlignedBytes,
+    /// If it takes whole images.
+    arena: Option<Arena>,
+}
+
+impl Work {
+    /// Work on batches of `batch` images; with `shares_images` all threads work on each.
+    pub(super) fn new(
+        schedule: Arc<Schedule>,
+        weights: Vec<Packed>,
+        batch: usize,
+        shares_images: bool,
+        profile: bool,
+    ) -> Self {
+        let profile = profile.then(|| schedule.steps.iter().map(|_| AtomicU64::new(0)).collect());
+        Self {
+            input: vec![0.0; batch * schedule.graph.activations[0].len()],
+            outputs: schedule.kept.iter().map(|_| Mutex::default()).collect(),
+            shared: shares_images.then(|| Arena::new(schedule.accesses.clone())),
+            next: AtomicUsize::new(0),
+            schedule,
+            weights,
+            batch,
+            profile,
+        }
+    }
+
+    /// Whether all threads work on each image.
+    pub(super) fn shares_images(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// How often the threads are called for a run: once, or once an image if they share each.
+    pub(super) fn rounds(&self) -> usize {
+        if self.shares_images() { self.batch } else { 1 }
+    }
+
+    /// Prepares such a call.
+    pub(super) fn begin(&mut self, round: usize) {
+        *self.next.get_mut() = round;
+        self.shared.iter_mut().for_each(Arena::rewind);
+    }
+
+    fn input(&self, image: usize) -> &[u8] {
+        let len = self.input.len() / self.batch;
+        bytemuck::cast_slice(&self.input[image * len..][..len])
+    }
+
+    /// Copies what is kept of an image out of the arena. Threads with whole images each do so at their own time; those
+    /// that meet here wait for a copy's time.
+    fn keep(&self, image: usize, arena: &[u8]) {
+        for (output, range) in self.outputs.iter().zip(&self.schedule.kept) {
+            let values: &[f32] = bytemuck::cast_slice(&arena[range.clone()]);
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            output[image * values.len()..][..values.len()].copy_from_slice(values);
+        }
+    }
+
+    /// Computes task `index` of `phase`.
+    fn execute(&self, phase: usize, index: usize, operands: Operands<'_>, scratch: &mut [u8]) {
+        let task = &self.schedule.tasks[phase][index];
+        let begin = self.profile.is_some().then(Instant::now);
+        self.schedule.steps[task.step].step.run(&task.part, &self.weights[task.step], operands, scratch);
+        if let (Some(profile), Some(begin)) = (&self.profile, begin) {
+            let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            profile[task.step].fetch_add(nanoseconds, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Job for Work {
+    type Worker = Worker;
+
+    fn worker(&self) -> Worker {
+        let arena = (!self.shares_images()).then(|| Arena::new(self.schedule.accesses.clone()));
+        Worker { scratch: AlignedBytes::zeroed(self.schedule.scratch_bytes), arena }
+    }
+
+    fn work(&self, Worker { scratch, arena }: &mut Worker) {
+        let mut task = |phase, index, operands: Operands<'_>| self.execute(phase, index, operands, scratch);
+        match (&self.shared, arena) {
+            (Some(arena), _) => {
+                let image = self.next.load(Ordering::Relaxed);
+                arena.run(self.input(image), task, |arena| self.keep(image, arena));
+            }
+            (None, Some(arena)) => {
+                let claim = || Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|&image| image < self.batch);
+                while let Some(image) = claim() {
+                    arena.run_alone(self.input(image), &mut task, |arena| self.keep(image, arena));
+                }
+            }
+            (None, None) => unreachable!("a worker without a shared arena has its own"),
+        }
+    }
+}
