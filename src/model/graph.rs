@@ -169,10 +169,11 @@ impl Network {
         };
         let (logits, probabilities) = (role(&self.roles.logits), role(&self.roles.probabilities));
         let features = self.roles.features.as_ref().map(role);
-        let Lowering { mut activations, mut nodes, modules, .. } = lowering;
-        // Sessions keep their graphs.
+        let Lowering { mut activations, mut nodes, mut modules, .. } = lowering;
+        // Every session keeps its graph.
         activations.shrink_to_fit();
         nodes.shrink_to_fit();
+        modules.shrink_to_fit();
         Graph { activations, nodes, logits, probabilities, features, heads: lowered_heads, modules }
     }
 
