@@ -169,10 +169,11 @@ impl Network {
         };
         let (logits, probabilities) = (role(&self.roles.logits), role(&self.roles.probabilities));
         let features = self.roles.features.as_ref().map(role);
-        let Lowering { mut activations, mut nodes, modules, .. } = lowering;
-        // Sessions keep their graphs.
+        let Lowering { mut activations, mut nodes, mut modules, .. } = lowering;
+        // Every session keeps its graph.
         activations.shrink_to_fit();
         nodes.shrink_to_fit();
+        modules.shrink_to_fit();
         Graph { activations, nodes, logits, probabilities, features, heads: lowered_heads, modules }
     }
 
@@ -580,8 +581,10 @@ mod tests {
         assert_eq!(network.graph(32).features(), None);
     }
 
+    type Change = fn(&mut Network);
+
     /// What lowering says of the table that `change` makes.
-    fn refusal(change: fn(&mut Network)) -> String {
+    fn refusal(change: Change) -> String {
         let mut network = small();
         change(&mut network);
         let lowered = std::panic::catch_unwind(|| network.graph_with(32, &["hidden"]));
@@ -596,7 +599,7 @@ mod tests {
             let Some(Layer::Inception(module)) = network.layers.get_mut(4) else { panic!("the first module") };
             module
         }
-        let cases: [(fn(&mut Network), &str); 8] = [
+        let cases: [(Change, &str); 8] = [
             (|network| network.roles.logits = "hidden/classifier".into(), "no layer hidden/classifier"),
             (|network| network.roles.features = Some("none".into()), "no layer none"),
             (|network| network.heads[1].after = "mixed1/pool".into(), "reads no layer of the trunk"),
