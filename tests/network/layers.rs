@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use googlenet::model::{self, AverageWindows, Dialect, Graph, Network, Op};
+use googlenet::model::{self, AverageWindows, Dialect, Graph, Network, Op, Place};
 use googlenet::{Options, isa};
 use googlenet_kernels::average_pool::{AveragePoolShape, Windows};
 use googlenet_kernels::conv::conv2d_ref;
@@ -12,41 +12,48 @@ use googlenet_kernels::reference::{
     average_pool_ref, dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref,
 };
 
-/// Runs one layer in f64.
+/// Runs one node in f64 on the planes `x` of its input.
 fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
-    let tensor = &graph.activations[node.input.activation];
-    let y = &graph.activations[node.output.activation];
-    let w = |part: &str| &weights[&format!("{}.{part}", node.layer())][..];
+    let [c, h, w] = graph.shape(node.input);
+    let [_, oh, ow] = graph.shape(node.output);
+    // A group's rows of the layer's tensors.
+    let rows = |part: &str| {
+        let own = node.weights.as_ref().expect("a layer with weights");
+        let (all, outputs) = (&weights[&format!("{}.{part}", own.layer)], weights[&own.bias()].len());
+        let row = all.len() / outputs;
+        &all[own.rows.start * row..own.rows.end * row]
+    };
     match &node.op {
-        Op::Conv(shape) => conv2d_ref(shape, x, w("weight"), w("bias")).0.into_iter().map(|v| v.max(0.0)).collect(),
+        Op::Conv(shape) => {
+            conv2d_ref(shape, x, rows("weight"), rows("bias")).0.into_iter().map(|v| v.max(0.0)).collect()
+        }
         Op::MaxPool(pool) => {
             let shape = PoolShape {
-                ih: tensor.h,
-                iw: tensor.w,
-                oh: y.h,
-                ow: y.w,
+                ih: h,
+                iw: w,
+                oh,
+                ow,
                 kernel: pool.kernel,
                 stride: pool.stride,
-                pad_t: pool.leading(tensor.h),
-                pad_l: pool.leading(tensor.w),
+                pad_t: pool.leading(h),
+                pad_l: pool.leading(w),
             };
             max_pool_ref(&shape, x).into_iter().map(f64::from).collect()
         }
         Op::Lrn(lrn) => {
-            let (c, plane) = (tensor.c, tensor.plane());
-            lrn_ref(&LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k }, x)
+            lrn_ref(&LrnShape { c, plane: h * w, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k }, x)
         }
-        Op::GlobalAverage => global_average_ref(x, tensor.plane()),
+        Op::GlobalAverage => global_average_ref(x, h * w),
         Op::AveragePool(pool) => {
             let windows = match pool.windows {
                 AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
                 AverageWindows::Adaptive(_) => Windows::Adaptive,
             };
-            average_pool_ref(&AveragePoolShape { ih: tensor.h, iw: tensor.w, oh: y.h, ow: y.w, windows }, x)
+            average_pool_ref(&AveragePoolShape { ih: h, iw: w, oh, ow, windows }, x)
         }
         Op::FullyConnected { relu } => {
             let floor = if *relu { 0.0 } else { f64::NEG_INFINITY };
-            dense_ref(x, w("weight"), w("bias")).0.into_iter().map(|v| v.max(floor)).collect()
+            dense_ref(x, rows("weight"), rows("bias")).0.into_iter().map(|v| v.max(floor)).collect()
         }
         Op::Softmax => softmax_ref(x),
     }
@@ -62,9 +69,9 @@ fn errors(got: &[f32], expected: &[f64], name: &str) -> (f64, f64) {
     (errors().fold(0.0, f64::max) / largest, (errors().map(|e| e * e).sum::<f64>() / squares).sqrt())
 }
 
-/// What one layer may lose, by the form that computes it. A direct sum of the longest kind, 1,728 terms of random
-/// sign, rounds like a random walk of 42 steps of half an ulp of the terms' size: 2.5e-6. What a form may lose above
-/// that is what its points cost: see the battery of the forms themselves.
+/// What one layer may lose, by the algorithm that computes it. A direct sum of the longest kind, 1,728 terms of random
+/// sign, rounds like a random walk of 42 steps of half an ulp of the terms' size: 2.5e-6. What F(m, r) may lose above
+/// that is what its points cost: see the battery of these algorithms.
 fn layer_bounds(kernel: &str) -> (f64, f64) {
     match kernel {
         "F(4,3)" | "F(2,5)" => (1e-5, 2e-6),
@@ -79,26 +86,30 @@ const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 
 /// Each layer alone, on the engine's own input of it, and the whole network up to it, each layer of the reference
 /// on the reference's own input, rounded to f32 once.
-fn every_layer_is_its_definition(network: &Network, side: usize) {
+pub fn every_layer_is_its_definition(network: &Network, side: usize) {
     let graph = network.graph_with(side, &network.head_names());
     let weights: HashMap<_, _> =
         crate::random::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
     let model = crate::random::random_model(network, side);
     let input: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.731).sin() * 100.0).collect();
 
-    let mut tensors: Vec<Vec<f32>> = graph.activations.iter().map(|tensor| vec![0.0; tensor.len()]).collect();
-    tensors[0].copy_from_slice(&input);
+    let planes = |place: Place| {
+        let plane = graph.activations[place.activation].plane();
+        place.channel * plane..(place.channel + place.channels) * plane
+    };
+    let mut activations: Vec<Vec<f32>> = graph.activations.iter().map(|own| vec![0.0; own.len()]).collect();
+    activations[0].copy_from_slice(&input);
     let mut network_outputs = Vec::new();
     for node in &graph.nodes {
-        let expected = layer(&graph, node, &tensors[node.input.activation], &weights);
-        let (place, plane) = (node.output, graph.activations[node.output.activation].plane());
-        let rounded = tensors[place.activation][place.channel * plane..].iter_mut();
+        let x = &activations[node.input.activation][planes(node.input)];
+        let expected = layer(&graph, node, x, &weights);
+        let rounded = activations[node.output.activation][planes(node.output)].iter_mut();
         rounded.zip(&expected).for_each(|(rounded, &value)| *rounded = value as f32);
         network_outputs.push(expected);
     }
 
     for isa in isa::detected() {
-        let names = graph.activations[1..].iter().map(|t| &t.name).chain(graph.nodes.iter().map(|n| &n.name));
+        let names = graph.activations[1..].iter().map(|own| &own.name).chain(graph.nodes.iter().map(|n| &n.name));
         let options = names.fold(Options::new().isa(isa), |options, name| options.endpoint(name.clone()));
         let mut session = model.session(options).expect("a session");
         session.input_mut().copy_from_slice(&input);
@@ -108,8 +119,9 @@ fn every_layer_is_its_definition(network: &Network, side: usize) {
         for (node, network_output) in graph.nodes.iter().zip(&network_outputs) {
             let x = match node.input.activation {
                 0 => &input[..],
-                tensor => session.endpoint(&graph.activations[tensor].name).expect("asked for"),
+                own => session.endpoint(&graph.activations[own].name).expect("asked for"),
             };
+            let x = &x[planes(node.input)];
             let got = session.endpoint(&node.name).expect("asked for");
             let step = steps.iter().rev().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
             let (max_bound, rms_bound) = layer_bounds(&step.expect("every layer is planned").kernel);
@@ -122,7 +134,7 @@ fn every_layer_is_its_definition(network: &Network, side: usize) {
         }
         println!(
             "{isa}, {} at side {side}: up to any layer within {:.1e} of the largest, rms {:.1e}",
-            network.dialect, worst.0, worst.1
+            network.name, worst.0, worst.1
         );
     }
 }

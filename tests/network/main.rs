@@ -11,3 +11,9 @@ mod layers;
 #[cfg(all(feature = "decode", feature = "mmap"))]
 mod loading;
 mod random;
+mod small;
+/// The table that `small.rs` runs, which the model's own tests use, too; it takes its types from its parent.
+#[path = "../../src/model/small.rs"]
+mod table;
+
+use googlenet::model::*;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use googlenet::Model;
-use googlenet::model::{Dialect, Network};
-use googlenet::weights::{Dtype, NewTensor, write};
+use googlenet::model::Network;
+use googlenet::weights::{Dtype, NewTensor, Weights, write};
 
-/// Tensors of `dialect` as a weight file of the BVLC preprocessing, in memory.
-pub fn model_of(dialect: Dialect, tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
+/// Tensors of `network` as a weight file of the BVLC preprocessing, in memory.
+pub fn model_of(network: &Network, tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
     let keys = [
-        ("dialect", dialect.name()),
+        ("dialect", network.dialect.name()),
         ("channels", "bgr"),
         ("mean", "104,117,123"),
         ("std", "1,1,1"),
@@ -22,7 +22,8 @@ pub fn model_of(dialect: Dialect, tensors: &[NewTensor<'_>], side: usize, name: 
     let unique = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(format!("googlenet-{name}-{unique}.safetensors"));
     write(&path, &metadata, tensors, true).expect("written");
-    let model = Model::open(&path).expect("own file");
+    let weights = Weights::open(&path).expect("own file");
+    let model = Model::with_network(weights, network.clone()).expect("the network's own tensors");
     std::fs::remove_file(&path).expect("removed");
     model
 }
@@ -53,5 +54,5 @@ pub fn random_model(network: &Network, side: usize) -> Model {
         .iter()
         .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F32, values: values.into() })
         .collect();
-    model_of(network.dialect, &tensors, side, "random")
+    model_of(network, &tensors, side, "random")
 }

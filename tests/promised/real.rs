@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use googlenet::model::Dialect;
+use googlenet::model::googlenet;
 use googlenet::weights::{Dtype, NewTensor};
 use googlenet::{Model, import};
 
@@ -21,7 +21,7 @@ pub fn model() -> Model {
         .iter()
         .map(|t| NewTensor { name: &t.name, shape: &t.shape, dtype: Dtype::F32, values: (&t.values).into() })
         .collect();
-    model_of(Dialect::Bvlc, &tensors, 224, "real")
+    model_of(&googlenet(1000), &tensors, 224, "real")
 }
 
 /// The reference inputs and outputs: 16 images as i16, logits and probabilities of ONNX Runtime.
