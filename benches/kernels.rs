@@ -1,7 +1,8 @@
 //! Every distinct layer shape of GoogLeNet at 224x224, on every kernel of every set this machine has.
 //!
 //! Names are `family/layer/set kernel`; throughput counts multiply-adds of a convolution, elements of the others. One
-//! thread, warm weights; packing weights is not timed, gathering panels is. Convolutions run in the nests that the plan runs.
+//! thread, warm weights; packing weights is not timed, gathering panels is. Convolutions run in the nests that the
+//! plan runs.
 
 use std::collections::HashSet;
 use std::hint::black_box;

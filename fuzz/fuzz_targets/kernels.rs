@@ -1,6 +1,6 @@
-//! Any convolution shape, on every kernel and algorithm, in the nests that plans run: small-integer inputs must give the
-//! reference's sums, exactly where nothing is transformed; split into tasks, shared or with a pool behind it, an algorithm
-//! must give the same bits as whole.
+//! Any convolution shape, on every kernel and algorithm, in the nests that plans run: small-integer inputs must give
+//! the reference's sums, exactly where nothing is transformed; split into tasks, shared or with a pool behind it, an
+//! algorithm must give the same bits as whole.
 #![no_main]
 
 use std::ops::Range;
@@ -28,7 +28,8 @@ struct Case {
 
 fuzz_target!(|case: Case| {
     let at = |i: usize, most: u8| usize::from(case.sizes[i] % most) + 1;
-    // Every other shape is one that some algorithm computes: any filter of up to 8 taps a side at stride 2, 3 or 5 at 1.
+    // Every other shape is one that some algorithm computes: any filter of up to 8 taps a side at stride 2, of 3 or
+    // 5 taps at stride 1.
     let (kh, kw, stride_h, stride_w) = match case.sizes[0] % 4 {
         0 => (at(1, 8), at(1, 8), 2, 2),
         1 => ([3, 5][at(1, 2) - 1], [3, 5][at(1, 2) - 1], 1, 1),
@@ -94,8 +95,8 @@ fuzz_target!(|case: Case| {
             assert_eq!(f64::from(got), expected, "{} {shape:?}", kernel.name());
         }
     }
-    // Transformed, the sums are not exact. What an algorithm may lose the crate's tests derive; here it is enough to tell
-    // rounding from a value that was read at a wrong place, which is off by a share of the magnitudes.
+    // Transformed, the sums are not exact. What an algorithm may lose the crate's tests derive; here it is enough to
+    // tell rounding from a value that was read at a wrong place, which is off by a share of the magnitudes.
     let largest = magnitudes.iter().fold(1.0_f64, |most, &m| most.max(m));
     for algorithm in isa::detected().flat_map(winograd::algorithms).filter(|algorithm| algorithm.fits(&shape)) {
         let name = algorithm.name();

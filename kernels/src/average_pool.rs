@@ -1,7 +1,7 @@
 //! Average pooling: `y[c, oy, ox]` is the mean of a window of channel `c`.
 //!
-//! Planes are NCHW, at any alignment. There is one form, without vectors: the auxiliary heads alone have such a layer,
-//! 16 outputs a channel.
+//! Planes are NCHW, at any alignment. There is one variant, without vectors: the auxiliary heads alone have such a
+//! layer, 16 outputs a channel.
 //!
 //! ```text
 //! for c: for oy: for ox: sum = 0;  for iy, ix of the window: sum += x[c, iy, ix];  y[c, oy, ox] = sum / count
@@ -62,7 +62,8 @@ impl Windows {
 /// Averages `x`, `[c, ih, iw]`, into `y`, `[c, oh, ow]`.
 ///
 /// # Panics
-/// If a side or a stride is 0, planes are larger than memory, the lengths disagree about `c`, or a window lies wholly behind the padded input.
+/// If a side or a stride is 0, planes are larger than memory, the lengths disagree about `c`, or a window lies wholly
+/// behind the padded input.
 pub fn average_pool(shape: &AveragePoolShape, x: &[f32], y: &mut [f32]) {
     let (in_plane, out_plane) = (elements(&[shape.ih, shape.iw]), elements(&[shape.oh, shape.ow]));
     // Products of adaptive windows are less than these.

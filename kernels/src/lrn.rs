@@ -29,8 +29,8 @@ pub struct LrnShape {
     pub k: f32,
 }
 
-/// One variant. Panics if `y` does not have `c` rows, `x` is not `[c, plane]` or lacks the pixels, or the window is even
-/// or of more than [`MAX_SIZE`] channels.
+/// One variant. Panics if `y` does not have `c` rows, `x` is not `[c, plane]` or lacks the pixels, or the window is
+/// even or of more than [`MAX_SIZE`] channels.
 pub type LrnFn = fn(Lrn<'_>);
 
 /// The operands of a normalisation.
@@ -112,7 +112,8 @@ impl Rows {
 /// Windows of 5 channels and beta = 3/4, for P vectors of `n` pixels each, from `px` on.
 ///
 /// # Safety
-/// `n` is `LANES` or P is 1; the `P * n` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint.
+/// `n` is `LANES` or P is 1; the `P * n` pixels lie in both `rows`, which have `shape.c` rows and are the same or
+/// disjoint.
 #[inline(always)]
 unsafe fn five_channels<S: Simd, const P: usize>(s: S, shape: &LrnShape, [x, y]: [Rows; 2], px: usize, n: usize) {
     let (scale, k) = (s.splat(shape.alpha / 5.0), s.splat(shape.k));

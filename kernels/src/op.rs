@@ -8,8 +8,8 @@
 //! select::<O>(isa) -> fn(args)  ->  <S as Set>::enter::<O>  (#[target_feature])  ->  O::run(s, args)
 //! ```
 //!
-//! A new set is a file in `simd/` (its vectors), one in `tiles/` (how large its tiles are), an [`Isa`], and in this file
-//! an implementation of [`Set`] and an arm in [`select`].
+//! A new set is a file in `simd/` (its vectors), one in `tiles/` (how large its tiles are), an [`Isa`], and in this
+//! file an implementation of [`Set`] and an arm in [`select`].
 
 use crate::isa::Isa;
 #[cfg(target_arch = "aarch64")]

@@ -191,8 +191,8 @@ fn row<S: Simd, const K: usize, const STRIDE: usize, const INNER: bool>(
     let first = x.as_ptr().wrapping_add((iy - shape.pad_t) * shape.iw + column * STRIDE).wrapping_sub(shape.pad_l);
     for (kx, reach) in reaches.iter().enumerate() {
         let at = first.wrapping_add(kx);
-        // SAFETY: the lanes from..to (all of them if INNER) take elements whose column lies in 0..iw (see `Reach::new`),
-        // of a row below ih (tested above): they lie in `x`, a plane of ih * iw. Nothing else is read.
+        // SAFETY: the lanes from..to (all of them if INNER) take elements whose column lies in 0..iw (see
+        // `Reach::new`), of a row below ih (tested above): they lie in `x`, a plane of ih * iw. Nothing else is read.
         let v = unsafe {
             match (INNER, STRIDE) {
                 (true, 1) => s.load(at),
@@ -293,8 +293,8 @@ fn window(shape: &PoolShape, x: &[f32], oy: usize, ox: usize) -> f32 {
 }
 
 /// Input elements of a block (128 KiB): each vector of columns reads the whole block, so it has to stay near, and the
-/// channels of a block share the windows' columns, so it has to be many of them where planes are small. Tuned on the network's
-/// pools: 8 Ki is a tenth slower, and cutting large planes into strips for the nearest cache gains nothing.
+/// channels of a block share the windows' columns, so it has to be many of them where planes are small. Tuned on the
+/// network's pools: 8 Ki is a tenth slower, and dividing large planes into strips for the nearest cache gains nothing.
 const BLOCK: usize = 32 * 1024;
 
 /// Elements of the largest plane that is taken as one row: 28x28, with its neighbours in the nearest cache.

@@ -12,7 +12,7 @@ use crate::simd::Simd;
 /// Pixels of a tile that lie in one output row and one vector.
 #[derive(Clone, Copy)]
 struct Run {
-    /// The first pixel's place in the tile.
+    /// The first pixel's index in the tile.
     at: usize,
     /// The first pixel's output position.
     y: usize,

@@ -98,7 +98,7 @@ impl ConvShape {
         self.steps() as u64 * self.pixels() as u64 * self.oc as u64
     }
 
-    /// Whether an output pixel depends on just the input pixel at its place.
+    /// Whether an output pixel depends on just the input pixel at its position.
     pub fn is_pointwise(&self) -> bool {
         (self.kh, self.kw, self.stride_h, self.stride_w, self.pad_t, self.pad_l) == (1, 1, 1, 1, 0, 0)
             && (self.oh, self.ow) == (self.ih, self.iw)

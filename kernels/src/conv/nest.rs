@@ -44,7 +44,7 @@ struct StackBlock {
     block: Block,
 }
 
-/// What a convolution reads besides its place, and where it works.
+/// What a convolution reads, and where it works.
 #[derive(Debug)]
 pub struct Operands<'a> {
     /// The input, `[ic, ih, iw]`.
@@ -62,11 +62,12 @@ const LINE: usize = 16;
 
 impl Direct {
     /// The convolutions of `widths` output channels each, together `shape.oc`, on `kernel`. Whole tiles are read where
-    /// the input lies if `in_place`. A block is computed for as many tiles at a time as have their inputs in `group_bytes`.
+    /// the input lies if `in_place`. A block is computed for as many tiles at a time as have their inputs in
+    /// `group_bytes`.
     ///
     /// # Panics
-    /// If a size of `shape` is above [`super::MAX_SIZE`] or a buffer would be larger than memory, `widths` do not add up,
-    /// or `in_place` and `shape` is not pointwise.
+    /// If a size of `shape` is above [`super::MAX_SIZE`] or a buffer would be larger than memory, `widths` do not add
+    /// up, or `in_place` and `shape` is not pointwise.
     pub fn new(kernel: ConvKernel, shape: ConvShape, widths: &[usize], in_place: bool, group_bytes: usize) -> Self {
         shape.assert_sizes();
         assert_eq!(widths.iter().sum::<usize>(), shape.oc, "channels of {widths:?}");

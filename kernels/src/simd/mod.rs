@@ -6,6 +6,18 @@
 //!
 //! Everything between an entry and the intrinsics must be `#[inline(always)]`, or an instruction becomes a call.
 
+/// Methods of [`Simd`] that are one expression on registers.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! on_registers {
+    ($(fn $name:ident($($argument:ident: $type:ty),+) -> $result:ty = $expression:expr;)+) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),+) -> $result {
+            // SAFETY: the token, `self`, proves the set; no memory is touched.
+            unsafe { $expression }
+        }
+    )+};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

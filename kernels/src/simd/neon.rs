@@ -9,59 +9,17 @@ impl Simd for Neon {
     const LANES: usize = 4;
     type V = float32x4_t;
 
-    #[inline(always)]
-    fn splat(self, x: f32) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vdupq_n_f32(x) }
-    }
-
-    #[inline(always)]
-    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vaddq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vsubq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vmulq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vdivq_f32(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vfmaq_f32(c, a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    on_registers! {
+        fn splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
+        fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
+        fn sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
+        fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);
+        fn div(a: float32x4_t, b: float32x4_t) -> float32x4_t = vdivq_f32(a, b);
+        fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
         // `fmax` would return NaN; compare and select keeps the trait's "b where either is NaN".
-        // SAFETY: the token proves NEON.
-        unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: float32x4_t) -> float32x4_t {
-        // SAFETY: the token proves NEON.
-        unsafe { vsqrtq_f32(a) }
-    }
-
-    #[inline(always)]
-    fn sum(self, a: float32x4_t) -> f32 {
-        // SAFETY: the token proves NEON.
-        unsafe { vaddvq_f32(a) }
+        fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(vcgtq_f32(a, b), a, b);
+        fn sqrt(a: float32x4_t) -> float32x4_t = vsqrtq_f32(a);
+        fn sum(a: float32x4_t) -> f32 = vaddvq_f32(a);
     }
 
     #[inline(always)]

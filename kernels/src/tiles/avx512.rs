@@ -10,8 +10,8 @@ pub(super) static TILES: Tiles = Tiles {
     conv: &[
         // 28 accumulators, 2 weights, 1 pixel: 31 of 32.
         channel_lanes::<Avx512, 14, 2>("channel-lane 14x2").in_place(),
-        // 21 accumulators, 3 weights, 1 pixel: 25 of 32. 7x4 would fill the registers, but leaves none for the pixel: it
-        // then reads the pixel once a vector, and loads take longer than multiply-adds.
+        // 21 accumulators, 3 weights, 1 pixel: 25 of 32. 7x4 would fill the registers, but leaves none for the pixel:
+        // it then reads the pixel once a vector, and loads take longer than multiply-adds.
         channel_lanes::<Avx512, 7, 3>("channel-lane 7x3").in_place(),
         // 24 accumulators, 3 pixels, 1 weight: 28 of 32.
         pixel_lanes::<Avx512, 8, 3>("pixel-lane 8x3").in_place(),

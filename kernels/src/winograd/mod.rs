@@ -35,7 +35,6 @@ use crate::tiles;
 use points::Points;
 
 /// F(4, 3) over 0, +-3/4, +-3/2: for 3x3 filters.
-#[derive(Clone, Copy)]
 struct F43;
 
 impl Points for F43 {
@@ -46,7 +45,6 @@ impl Points for F43 {
 }
 
 /// F(2, 3) over 0, +-1: for 3x3 filters on small maps.
-#[derive(Clone, Copy)]
 struct F23;
 
 impl Points for F23 {
@@ -57,7 +55,6 @@ impl Points for F23 {
 }
 
 /// F(4, 5) over 0, +-1, +-2, +-1/2: for 5x5 filters.
-#[derive(Clone, Copy)]
 struct F45;
 
 impl Points for F45 {
@@ -68,7 +65,6 @@ impl Points for F45 {
 }
 
 /// F(2, 5) over 0, +-3/4, +-3/2: for 5x5 filters on small maps.
-#[derive(Clone, Copy)]
 struct F25;
 
 impl Points for F25 {
@@ -79,7 +75,6 @@ impl Points for F25 {
 }
 
 /// F(4, 4) over +-1, +-2, +-1/2: for the polyphase form of 7x7 filters of stride 2.
-#[derive(Clone, Copy)]
 struct F44;
 
 impl Points for F44 {
@@ -200,7 +195,7 @@ impl Winograd {
         (enough..=grid.rows).take_while(fit).last().unwrap_or(enough).clamp(1, grid.rows.max(1))
     }
 
-    /// Blocks of output channels, each with its place in the packed weights: `[point][channel][width]`, then biases.
+    /// Blocks of output channels, each with its offset in the packed weights: `[point][channel][width]`, then biases.
     fn blocks(&self, shape: &ConvShape) -> impl Iterator<Item = Block> {
         blocks_of(self.oc, self.lanes, shape.oc, self.points() * self.channels(shape))
     }

@@ -93,18 +93,15 @@ impl<F: Points> Op for Output<F> {
                 for k in 0..rows {
                     let row = strip.wrapping_add(k * strip_width * S::LANES);
                     if let Some(pool) = &mut operands.pool {
-                        let padded = pool.columns.next_multiple_of(S::LANES);
-                        let pending = &mut pool.pending[first * padded..][..S::LANES * padded];
-                        let (wanted, columns) = (pool.rows.clone(), pool.columns);
-                        let out = y.wrapping_add(first * y_stride);
-                        // SAFETY: the strip's row has ow columns, every window begins in it (asserted by `Transformed::with_pool`),
-                        // `pending` was cut to whole vectors above; `live` rows of wanted * columns pixels lie in `y`.
-                        unsafe { pool_row(s, row, top + k, shape, &wanted, columns, pending, out, y_stride, live) };
+                        let out = Channels { at: y.wrapping_add(first * y_stride), stride: y_stride, live };
+                        // SAFETY: the strip's row has ow columns, every window begins in it (asserted by
+                        // `Transformed::with_pool`); `live` rows from `first` on of the pool's pixels lie in `y`.
+                        unsafe { pool_row(s, row, top + k, shape.oh, shape.ow, (pool, first), out) };
                     } else {
-                        let out = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
+                        let at = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
                         // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow
                         // columns of output row top + k lie in `y`.
-                        unsafe { store_row(s, row, shape.ow, out, y_stride, live) };
+                        unsafe { store_row(s, row, shape.ow, Channels { at, stride: y_stride, live }) };
                     }
                 }
             }
@@ -112,12 +109,20 @@ impl<F: Points> Op for Output<F> {
     }
 }
 
-/// Stores `n` columns of LANES channels, of which `live` exist, as `live` rows of `n` pixels.
+/// Where LANES channels go, of which `live` exist: a row each, `stride` elements apart.
+#[derive(Clone, Copy)]
+struct Channels {
+    at: *mut f32,
+    stride: usize,
+    live: usize,
+}
+
+/// Stores `n` columns of LANES channels as rows of `n` pixels.
 ///
 /// # Safety
-/// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of `live` rows of `n` f32.
+/// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of its rows of `n` f32.
 #[inline(always)]
-unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: *mut f32, stride: usize, live: usize) {
+unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: Channels) {
     let mut column = 0;
     while column < n {
         let whole = if n - column < S::LANES { n - column } else { S::LANES };
@@ -127,48 +132,46 @@ unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: *mut f32, str
             *v = unsafe { s.load(row.add((column + i) * S::LANES)) };
         }
         // SAFETY: the caller vouches for `live` rows of n.
-        unsafe { s.store_transposed(&square[..S::LANES], whole, out.add(column), stride, live) };
+        unsafe { s.store_transposed(&square[..S::LANES], whole, out.at.add(column), out.stride, out.live) };
         column += S::LANES;
     }
 }
 
-/// Takes output row `r`, at `row`, into the windows of `wanted` rows of `columns` windows, and stores rows of windows
-/// that it completes.
+/// Takes row `r` of `oh` rows of `ow` columns of output, at `row`, into the pool's windows that it belongs to, for the
+/// channels from `first` on, and stores rows of windows that it completes.
 ///
 /// # Safety
-/// `row` is valid for reads of `shape.ow` columns of LANES, `2 * (columns - 1) < shape.ow`, `pending` has LANES times
-/// `columns`, rounded up to LANES, elements; `out` is valid for writes of `live` rows of the wanted pixels.
+/// `row` is valid for reads of `ow` columns of LANES, in which every window begins; `out` is valid for writes of its
+/// rows of the pool's pixels.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the row, where it belongs, and where it goes")]
 unsafe fn pool_row<S: Simd>(
     s: S,
     row: *const f32,
     r: usize,
-    shape: &ConvShape,
-    wanted: &Range<usize>,
-    columns: usize,
-    pending: &mut [f32],
-    out: *mut f32,
-    stride: usize,
-    live: usize,
+    oh: usize,
+    ow: usize,
+    (pool, first): (&mut Pool<'_>, usize),
+    out: Channels,
 ) {
+    let (wanted, columns) = (&pool.rows, pool.columns);
+    let padded = columns.next_multiple_of(S::LANES);
+    let pending = pool.pending[first * padded..][..S::LANES * padded].as_mut_ptr();
     // Row r is the third of the windows r / 2 - 1 and the first of r / 2 if it is even, else the second of r / 2.
     let (current, first) = (r / 2, r.is_multiple_of(2));
     let completes = first && current > wanted.start && current <= wanted.end;
     let takes_part = wanted.contains(&current);
-    let pending = pending.as_mut_ptr();
     let mut square = [s.splat(0.0); 16];
     let mut filled = 0;
     for column in 0..columns {
-        // SAFETY: 2 column < ow, as every window begins inside, and the others are tested; `pending` has `columns`
-        // vectors.
+        // SAFETY: 2 column < ow, as every window begins inside, and the others are tested; `pending` was taken as whole
+        // vectors of columns above.
         let (best, before) = unsafe {
             let at = row.add(2 * column * S::LANES);
             let mut best = s.load(at);
-            if 2 * column + 1 < shape.ow {
+            if 2 * column + 1 < ow {
                 best = s.max(best, s.load(at.add(S::LANES)));
             }
-            if 2 * column + 2 < shape.ow {
+            if 2 * column + 2 < ow {
                 best = s.max(best, s.load(at.add(2 * S::LANES)));
             }
             (best, s.load(pending.add(column * S::LANES)))
@@ -184,15 +187,15 @@ unsafe fn pool_row<S: Simd>(
             if filled == S::LANES || column + 1 == columns {
                 let at = (current - 1 - wanted.start) * columns + column + 1 - filled;
                 // SAFETY: the `filled` windows up to this one of a wanted row.
-                unsafe { s.store_transposed(&square[..S::LANES], filled, out.add(at), stride, live) };
+                unsafe { s.store_transposed(&square[..S::LANES], filled, out.at.add(at), out.stride, out.live) };
                 filled = 0;
             }
         }
     }
     // The last row of all completes what it takes part in.
-    if takes_part && r + 1 == shape.oh {
+    if takes_part && r + 1 == oh {
         let at = (current - wanted.start) * columns;
         // SAFETY: `pending` has whole vectors of columns; a wanted row of windows.
-        unsafe { store_row(s, pending, columns, out.add(at), stride, live) };
+        unsafe { store_row(s, pending, columns, Channels { at: out.at.add(at), ..out }) };
     }
 }

@@ -21,7 +21,7 @@ pub(super) const MAX_N: usize = 8;
 const MAX_PAIRS: usize = 3;
 
 /// F(m, r) over certain points.
-pub(super) trait Points: Copy {
+pub(super) trait Points {
     /// Outputs of a tile side.
     const M: usize;
     /// Taps of a filter side.

@@ -107,7 +107,8 @@ struct How {
     rows: usize,
     /// Rows of a task.
     part: usize,
-    /// Instead of those, blocks of input channels and of output channels of a task, if the transformed inputs are shared.
+    /// Instead of those, blocks of input channels and of output channels of a task, if the transformed inputs are
+    /// shared.
     shared: Option<[usize; 2]>,
 }
 
@@ -471,7 +472,7 @@ fn transformed_inputs_larger_than_memory_are_refused() {
 }
 
 proptest! {
-    // A shape on every form and set takes a while: a fifth of what PROPTEST_CASES or the default asks for.
+    // A shape on every algorithm and set takes a while: a fifth of what PROPTEST_CASES or the default asks for.
     #![proptest_config(ProptestConfig {
         cases: ProptestConfig::default().cases.div_ceil(5),
         failure_persistence: None,
