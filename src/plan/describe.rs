@@ -1,4 +1,4 @@
-//! The plan as people read it.
+//! A plan as people read it: what each step is, and what it took.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ pub struct StepDescription {
     pub kernel: String,
     /// Why this kernel.
     pub reason: String,
-    /// Into how many tasks it is cut.
+    /// Into how many tasks it is split.
     pub tasks: usize,
     /// Where each output begins in the arena, in bytes.
     pub offsets: Vec<usize>,
@@ -42,11 +42,13 @@ pub struct LayerTime {
     pub computed: u64,
 }
 
+/// The names of the layers that a step computes, joined by ` + `.
 fn layers(step: &PlannedStep, graph: &Graph) -> String {
     step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
-/// Those of its layers, by their definition; those of a step that only prepares are counted where the products are.
+/// The multiply-adds of a step's layers by their definition. A step that only prepares has none: they are counted where
+/// the products are.
 fn multiply_adds(step: &PlannedStep, costs: &[Cost]) -> u64 {
     match step.step.multiply_adds() {
         0 => 0,

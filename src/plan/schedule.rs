@@ -7,7 +7,7 @@ use std::sync::Arc;
 use googlenet_kernels::isa::Isa;
 
 use super::memory::{Accesses, INPUT};
-use super::steps::{Part, Step};
+use super::steps::{Ends, Part, Step};
 use crate::model::{Graph, Place};
 
 /// Every step, every task, every offset.
@@ -37,6 +37,7 @@ pub(super) struct PlannedStep {
     pub phase: usize,
     /// Why this step, or what it does.
     pub reason: String,
+    pub ends: Ends,
     pub step: Box<dyn Step>,
 }
 

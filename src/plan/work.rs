@@ -82,8 +82,8 @@ impl Work {
         bytemuck::cast_slice(&self.input[image * len..][..len])
     }
 
-    /// Copies what is kept of an image out of the arena. Threads with whole images each do so at their own time; those
-    /// that meet here wait for a copy's time.
+    /// Copies what is kept of an image out of the arena. Threads that take whole images come here at different times;
+    /// where two meet, one waits while the other copies.
     fn keep(&self, image: usize, arena: &[u8]) {
         for (output, range) in self.outputs.iter().zip(&self.schedule.kept) {
             let values: &[f32] = bytemuck::cast_slice(&arena[range.clone()]);

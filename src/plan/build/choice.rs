@@ -36,15 +36,14 @@ fn cheapest(mut offers: Vec<Offer>) -> Choice {
 
 /// The step that makes the outputs.
 fn last(offer: &Offer) -> &dyn Step {
-    offer.steps.last().expect("an offer has steps").as_ref()
+    offer.steps.last().expect("an offer has steps").1.as_ref()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::build::Machine;
-    use crate::plan::memory::{Operands, Rows, Touch};
-    use crate::plan::steps::Part;
+    use crate::plan::memory::{Operands, Rows};
+    use crate::plan::steps::{Ends, Part};
 
     /// A step that has a name and does nothing.
     #[derive(Debug)]
@@ -59,34 +58,15 @@ mod tests {
             "alone".into()
         }
 
-        fn input(&self) -> Rows {
-            unreachable!("it is not run")
-        }
-
-        fn outputs(&self) -> Vec<Rows> {
-            unreachable!("it is not run")
-        }
-
-        fn split(&self, _: &Machine, _: usize) -> Vec<Part> {
-            unreachable!("it is not run")
-        }
-
-        fn touch(&self, _: &Part) -> Touch {
-            unreachable!("it is not run")
-        }
-
         fn run(&self, _: &Part, _: &[u8], _: Operands<'_>, _: &mut [u8]) {
             unreachable!("it is not run")
         }
     }
 
     fn chosen(offers: &[(&'static str, f64)]) -> (String, String) {
-        let offer = |&(name, cycles): &(&'static str, f64)| Offer {
-            cycles,
-            nodes: vec![0],
-            buffers: Vec::new(),
-            steps: vec![Box::new(Named(name))],
-        };
+        let none = Rows { buffer: 0, first: 0, rows: 0, len: 0 };
+        let ends = Ends { input: none, outputs: vec![none] };
+        let offer = |&(name, cycles): &(_, _)| Offer::new(cycles, vec![0], ends.clone(), Named(name));
         let Choice { offer, reason } = cheapest(offers.iter().map(offer).collect());
         (last(&offer).kernel(), reason)
     }

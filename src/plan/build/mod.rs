@@ -18,7 +18,7 @@ pub(super) use site::Site;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::memory::{Access, Accesses, Buffer, Element, INPUT, Region, Window};
+use super::memory::{Access, Accesses, Buffer, Element, INPUT, Region, Rows, Window};
 use super::schedule::{PlannedStep, Schedule, Task};
 use crate::model::{Graph, Place};
 
@@ -34,9 +34,9 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[
     let mut order: Vec<usize> = (0..steps.len()).collect();
     order.sort_unstable_by_key(|&i| (std::cmp::Reverse(steps[i].step.multiply_adds()), i));
     for index in order {
-        let PlannedStep { step, phase, .. } = &steps[index];
-        for part in step.split(machine, threads) {
-            let touch = step.touch(&part);
+        let PlannedStep { step, ends, phase, .. } = &steps[index];
+        for part in step.split(ends, machine, threads) {
+            let touch = step.touch(ends, &part);
             let (read, input) = match &touch.read {
                 Some(window) if window.buffer == INPUT => (None, Some(bytes(window, &buffers, &offsets))),
                 Some(window) => (Some(bytes(window, &buffers, &offsets)), None),
@@ -47,21 +47,13 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[
             tasks[*phase].push(Task { step: index, part });
         }
     }
-    let kept = |place: &Place| {
-        let len = graph.activations[place.activation].plane();
-        let rows = place.channels;
-        let window = Window {
-            buffer: place.activation,
-            offset: place.channel * len,
-            rows: 1,
-            len: rows * len,
-            stride: rows * len,
-        };
-        bytes(&window, &buffers, &offsets)
+    let kept = |&place: &Place| bytes(&Rows::of(&graph, place).all(), &buffers, &offsets);
+    let begins = |step: &PlannedStep| {
+        step.ends.outputs.iter().map(|rows| bytes(&rows.all(), &buffers, &offsets).start).collect()
     };
     Schedule {
         kept: keep.iter().map(kept).collect(),
-        output_offsets: steps.iter().map(|step| output_offsets(step, &buffers, &offsets)).collect(),
+        output_offsets: steps.iter().map(begins).collect(),
         scratch_bytes: steps.iter().map(|step| step.step.scratch_bytes()).max().unwrap_or(0),
         accesses: Arc::new(Accesses::new(accesses, arena_bytes)),
         isa: machine.isa,
@@ -88,9 +80,9 @@ fn steps(graph: &Graph, machine: &Machine, threads: usize, keep: &[Place]) -> (V
         buffers.extend(offer.buffers.iter().map(|&(element, len)| Buffer::untouched(element, len)));
         let mut phase = ready[node.input.activation];
         let last = offer.steps.len() - 1;
-        for (i, step) in offer.steps.into_iter().enumerate() {
+        for (i, (ends, step)) in offer.steps.into_iter().enumerate() {
             let reason = if i == last { reason.clone() } else { step.detail() };
-            steps.push(PlannedStep { nodes: offer.nodes.clone(), phase, reason, step });
+            steps.push(PlannedStep { nodes: offer.nodes.clone(), phase, reason, ends, step });
             phase += 1;
         }
         for node in offer.nodes {
@@ -106,13 +98,12 @@ fn steps(graph: &Graph, machine: &Machine, threads: usize, keep: &[Place]) -> (V
 fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: usize) -> (Vec<usize>, usize) {
     // The buffer whose memory each one uses: its own, or that of the input which a step overwrites.
     let mut owner: Vec<usize> = (0..buffers.len()).collect();
-    for PlannedStep { step, .. } in steps.iter().filter(|step| step.step.is_in_place()) {
-        owner[step.outputs()[0].buffer] = owner[step.input().buffer];
+    for PlannedStep { ends, .. } in steps.iter().filter(|step| step.step.is_in_place()) {
+        owner[ends.outputs[0].buffer] = owner[ends.input.buffer];
     }
     // Buffers come to life where they are first touched.
-    for PlannedStep { step, phase, .. } in steps {
-        let touched = [step.input()].into_iter().chain(step.outputs());
-        for rows in touched {
+    for PlannedStep { ends, phase, .. } in steps {
+        for rows in [&ends.input].into_iter().chain(&ends.outputs) {
             let buffer = &mut buffers[owner[rows.buffer]];
             (buffer.first, buffer.last) = (buffer.first.min(*phase), buffer.last.max(*phase));
         }
@@ -142,9 +133,4 @@ fn region(window: &Window, buffers: &[Buffer], offsets: &[usize]) -> Region {
     let size = buffers[window.buffer].element.bytes();
     let &Window { buffer, offset, rows, len, stride } = window;
     Region { offset: offsets[buffer] + offset * size, rows, len: len * size, stride: stride * size }
-}
-
-fn output_offsets(step: &PlannedStep, buffers: &[Buffer], offsets: &[usize]) -> Vec<usize> {
-    let begin = |rows: &super::memory::Rows| region(&rows.whole(0..rows.rows), buffers, offsets).offset;
-    step.step.outputs().iter().map(begin).collect()
 }

@@ -1,7 +1,7 @@
 //! A node of the graph, as the kinds of steps look at it when they make their offers.
 
 use super::Machine;
-use crate::model::{Activation, Graph, Node, Op, Place};
+use crate::model::{Graph, Node, Op, Place};
 use crate::plan::memory::{BufferId, Rows};
 
 /// A node, what surrounds it, and what it is planned for.
@@ -29,14 +29,9 @@ impl<'a> Site<'a> {
         &self.node().op
     }
 
-    /// The activation that the node reads.
-    pub(in crate::plan) fn input_activation(&self) -> &'a Activation {
-        &self.graph.activations[self.node().input.activation]
-    }
-
-    /// The activation that the node writes.
-    pub(in crate::plan) fn output_activation(&self) -> &'a Activation {
-        &self.graph.activations[self.node().output.activation]
+    /// Channels, rows and columns of what the node reads, and of what it writes.
+    pub(in crate::plan) fn shapes(&self) -> [[usize; 3]; 2] {
+        [self.node().input, self.node().output].map(|place| self.graph.shape(place))
     }
 
     /// The planes that the node reads.
@@ -51,8 +46,7 @@ impl<'a> Site<'a> {
 
     /// The planes of a place.
     pub(in crate::plan) fn rows(&self, place: Place) -> Rows {
-        let len = self.graph.activations[place.activation].plane();
-        Rows { buffer: place.activation, first: place.channel, rows: place.channels, len }
+        Rows::of(self.graph, place)
     }
 
     /// Whether a place is all of its activation.

@@ -12,6 +12,8 @@ pub(super) use arena::{Arena, Operands};
 
 use std::ops::Range;
 
+use crate::model::{Graph, Place};
+
 /// The type of a buffer's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element {
@@ -73,6 +75,22 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// The planes of a place.
+    pub(super) fn of(graph: &Graph, place: Place) -> Self {
+        let len = graph.activations[place.activation].plane();
+        Self { buffer: place.activation, first: place.channel, rows: place.channels, len }
+    }
+
+    /// How many elements the rows have.
+    pub(super) fn elements(&self) -> usize {
+        self.rows * self.len
+    }
+
+    /// All of the rows.
+    pub(super) fn all(&self) -> Window {
+        self.whole(0..self.rows)
+    }
+
     /// All elements of the rows `rows`, counted from the first of these.
     pub(super) fn whole(&self, rows: Range<usize>) -> Window {
         debug_assert!(rows.end <= self.rows);

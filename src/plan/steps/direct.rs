@@ -1,20 +1,14 @@
 //! A convolution by its definition, or several pointwise ones over one input, split by tiles of pixels and by blocks of
 //! output channels.
 
+use std::ops::Range;
+
 use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
 
-use super::{Offer, Part, Step, ranges};
+use super::{Ends, Offer, Part, Step, ranges};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{MAX_WRITES, Operands, Rows, Touch};
-
-#[derive(Debug)]
-struct DirectStep {
-    conv: Direct,
-    input: Rows,
-    /// By part of the stack.
-    outputs: Vec<Rows>,
-}
 
 /// One offer for each kernel of the set.
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
@@ -26,9 +20,8 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let offer = |kernel: &ConvKernel| {
         let in_place = shape.is_pointwise() && kernel.reads_in_place();
         let conv = Direct::new(*kernel, shape, &widths, in_place, site.machine.groups.panels);
-        let cycles = cycles(&conv, in_place, site.machine);
-        let step = DirectStep { conv, input: site.input(), outputs: outputs.clone() };
-        Offer { cycles, nodes: nodes.clone(), buffers: Vec::new(), steps: vec![Box::new(step)] }
+        let ends = Ends { input: site.input(), outputs: outputs.clone() };
+        Offer::new(cycles(&conv, in_place, site.machine), nodes.clone(), ends, conv)
     };
     conv::kernels(site.machine.isa).iter().map(offer).collect()
 }
@@ -73,42 +66,34 @@ fn cycles(conv: &Direct, in_place: bool, machine: &Machine) -> f64 {
     multiply.max(weights) + outputs * store + panels
 }
 
-impl Step for DirectStep {
+impl Step for Direct {
     fn kernel(&self) -> String {
-        self.conv.kernel().name().into()
-    }
-
-    fn input(&self) -> Rows {
-        self.input
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        self.outputs.clone()
+        self.kernel().name().into()
     }
 
     fn multiply_adds(&self) -> u64 {
-        self.conv.shape().multiply_adds()
+        self.shape().multiply_adds()
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.conv.scratch_bytes()
+        self.scratch_bytes()
     }
 
     fn packed_bytes(&self) -> usize {
-        self.conv.packed_bytes()
+        self.packed_bytes()
     }
 
     fn block_widths(&self) -> Vec<usize> {
-        self.conv.block_widths()
+        self.block_widths()
     }
 
     fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.conv.pack(index, weights, biases, packed);
+        self.pack(index, weights, biases, packed);
     }
 
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
-        let most = machine.heavy_tasks(self.multiply_adds(), threads);
-        let (tiles, blocks, shape) = (self.conv.tiles(), self.conv.blocks(), self.conv.shape());
+    fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
+        let most = machine.heavy_tasks(self.shape().multiply_adds(), threads);
+        let (tiles, blocks, shape) = (self.tiles(), self.blocks(), self.shape());
         // Each task reads all weights if pixels are split, gathers or reads all inputs if channels are.
         let weights = shape.steps() * shape.oc;
         let inputs = shape.steps() * shape.pixels();
@@ -120,21 +105,20 @@ impl Step for DirectStep {
             let by_tiles = most.min(tiles);
             (by_tiles, most.div_ceil(by_tiles).min(2))
         };
-        let parts = |range| ranges(blocks, by_blocks).map(move |blocks| Part { range: Clone::clone(&range), blocks });
+        let parts =
+            |range: Range<usize>| ranges(blocks, by_blocks).map(move |blocks| Part { range: range.clone(), blocks });
         ranges(tiles, by_tiles).flat_map(parts).collect()
     }
 
-    fn touch(&self, part: &Part) -> Touch {
-        let pixels = self.conv.pixels(part.range.clone());
-        let write = |(index, output): (usize, &Rows)| {
-            output.window(self.conv.channels(index, part.blocks.clone()), pixels.clone())
-        };
-        let writes = self.outputs.iter().enumerate().map(write).collect();
-        Touch { read: Some(self.input.whole(0..self.input.rows)), writes }
+    fn touch(&self, ends: &Ends, part: &Part) -> Touch {
+        let pixels = self.pixels(part.range.clone());
+        let write =
+            |(index, output): (usize, &Rows)| output.window(self.channels(index, part.blocks.clone()), pixels.clone());
+        Touch { read: Some(ends.input.all()), writes: ends.outputs.iter().enumerate().map(write).collect() }
     }
 
     fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
         let kernel_operands = conv::Operands { x: operands.read(), packed, relu: true, scratch };
-        self.conv.run(kernel_operands, part.range.clone(), part.blocks.clone(), &mut operands.writes());
+        self.run(kernel_operands, part.range.clone(), part.blocks.clone(), &mut operands.writes());
     }
 }

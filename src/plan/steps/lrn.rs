@@ -2,23 +2,21 @@
 
 use googlenet_kernels::lrn::{self, LrnFn, LrnShape};
 
-use super::{Offer, Part, Step, split_evenly};
+use super::{Ends, Offer, Part, Step, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
-use crate::plan::memory::{INPUT, Operands, Rows, Touch};
+use crate::plan::memory::{INPUT, Operands, Touch};
 
 #[derive(Debug)]
 struct Lrn {
     shape: LrnShape,
     kernel: LrnFn,
     in_place: bool,
-    input: Rows,
-    output: Rows,
 }
 
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Lrn(lrn) = site.op() else { return Vec::new() };
-    let (input, output) = (site.input(), site.output());
+    let input = site.input();
     let shape =
         LrnShape { c: input.rows, plane: input.len, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k };
     // Both activations are then one buffer, so both must be read and written whole.
@@ -27,7 +25,7 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
         && site.is_whole(site.node().output)
         && site.readers(input.buffer).len() == 1
         && !site.is_kept(input.buffer);
-    Offer::only(site.index, Lrn { shape, kernel: lrn::select(site.machine.isa), in_place, input, output })
+    Offer::only(site, Lrn { shape, kernel: lrn::select(site.machine.isa), in_place })
 }
 
 impl Step for Lrn {
@@ -39,26 +37,18 @@ impl Step for Lrn {
         format!("{} channels", self.shape.size)
     }
 
-    fn input(&self) -> Rows {
-        self.input
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        vec![self.output]
-    }
-
     fn is_in_place(&self) -> bool {
         self.in_place
     }
 
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
-        let elements = self.output.rows * self.output.len;
-        split_evenly(self.shape.plane, machine.light_tasks(elements, threads), &(0..0))
+    fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
+        let LrnShape { c, plane, .. } = self.shape;
+        split_evenly(plane, machine.light_tasks(c * plane, threads))
     }
 
-    fn touch(&self, part: &Part) -> Touch {
-        let read = (!self.in_place).then(|| self.input.whole(0..self.input.rows));
-        Touch { read, writes: vec![self.output.window(0..self.shape.c, part.range.clone())] }
+    fn touch(&self, ends: &Ends, part: &Part) -> Touch {
+        let read = (!self.in_place).then(|| ends.input.all());
+        Touch { read, writes: vec![ends.output().window(0..self.shape.c, part.range.clone())] }
     }
 
     fn run(&self, part: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {

@@ -26,31 +26,52 @@ pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 7] =
 pub(super) struct Offer {
     /// Cycles of a core, by the machine's costs: what offers are compared by.
     pub cycles: f64,
-    /// The nodes that it computes, the one that was asked for first.
+    /// The nodes that it computes, the site's first.
     pub nodes: Vec<usize>,
     /// Buffers that it adds to the plan's; the first is the site's `next_buffer`.
     pub buffers: Vec<(Element, usize)>,
     /// Steps that run one after the other, each in a phase of its own. The last one makes the nodes' outputs.
-    pub steps: Vec<Box<dyn Step>>,
+    pub steps: Vec<(Ends, Box<dyn Step>)>,
 }
 
 impl Offer {
-    /// The offer of a kind that is the only one for its nodes, so that its cost does not matter.
-    fn only(node: usize, step: impl Step + 'static) -> Vec<Self> {
-        vec![Self { cycles: 0.0, nodes: vec![node], buffers: Vec::new(), steps: vec![Box::new(step)] }]
+    /// The offer of a kind that is the only one for its node, so that its cost does not matter.
+    fn only(site: &Site<'_>, step: impl Step + 'static) -> Vec<Self> {
+        let ends = Ends { input: site.input(), outputs: vec![site.output()] };
+        vec![Self::new(0.0, vec![site.index], ends, step)]
+    }
+
+    /// An offer of one step.
+    pub(super) fn new(cycles: f64, nodes: Vec<usize>, ends: Ends, step: impl Step + 'static) -> Self {
+        Self { cycles, nodes, buffers: Vec::new(), steps: vec![(ends, Box::new(step))] }
+    }
+}
+
+/// What a step reads and writes.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub input: Rows,
+    /// The outputs of those of its nodes that no other node of it takes up, or the buffer that it fills.
+    pub outputs: Vec<Rows>,
+}
+
+impl Ends {
+    /// The first output; most steps have one.
+    fn output(&self) -> &Rows {
+        &self.outputs[0]
     }
 }
 
 /// A part of a step, which one task computes. What is counted is the step's own affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Tiles of pixels, rows of tiles or windows, blocks of input channels, channels, pixels.
+    /// Channels, pixels, tiles of pixels, rows of tiles or windows, or blocks of input channels.
     pub range: Range<usize>,
     /// Blocks of output channels of a convolution; empty for other steps.
     pub blocks: Range<usize>,
 }
 
-/// One step of a plan.
+/// One step of a plan. Unless it says otherwise, a step computes each channel by itself, and has no weights.
 pub(super) trait Step: fmt::Debug + Send + Sync {
     /// Kernel and tile, as plans, packings and benches name them.
     fn kernel(&self) -> String;
@@ -59,12 +80,6 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     fn detail(&self) -> String {
         String::new()
     }
-
-    /// What it reads.
-    fn input(&self) -> Rows;
-
-    /// What it writes: for each node that it makes the output of, that output; or the buffer that it fills.
-    fn outputs(&self) -> Vec<Rows>;
 
     /// Whether the output takes the place of the input, in the same memory.
     fn is_in_place(&self) -> bool {
@@ -98,18 +113,24 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     }
 
     /// Its parts for `threads` threads, each worth a task of its own.
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part>;
+    fn split(&self, ends: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
+        let Rows { rows, len, .. } = *ends.output();
+        split_evenly(rows, machine.light_tasks(4 * rows * len, threads))
+    }
 
     /// What the task of `part` touches.
-    fn touch(&self, part: &Part) -> Touch;
+    fn touch(&self, ends: &Ends, part: &Part) -> Touch {
+        let channels = || part.range.clone();
+        Touch { read: Some(ends.input.whole(channels())), writes: vec![ends.output().whole(channels())] }
+    }
 
     /// Computes `part`. The operands are what [`Step::touch`] named, the scratch has [`Step::scratch_bytes`] at least.
     fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]);
 }
 
-/// `0..n` in at most `pieces` parts of nearly one length, each with `blocks`.
-fn split_evenly(n: usize, pieces: usize, blocks: &Range<usize>) -> Vec<Part> {
-    ranges(n, pieces).map(|range| Part { range, blocks: blocks.clone() }).collect()
+/// `0..n` in at most `pieces` parts of nearly one length.
+fn split_evenly(n: usize, pieces: usize) -> Vec<Part> {
+    ranges(n, pieces).map(|range| Part { range, blocks: 0..0 }).collect()
 }
 
 /// `0..n` in at most `pieces` ranges of nearly one length.

@@ -2,22 +2,16 @@
 
 use googlenet_kernels::softmax::softmax;
 
-use super::{Offer, Part, Step, split_evenly};
+use super::{Ends, Offer, Part, Step, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
-use crate::plan::memory::{Operands, Rows, Touch};
+use crate::plan::memory::Operands;
 
 #[derive(Debug)]
-struct Softmax {
-    input: Rows,
-    output: Rows,
-}
+struct Softmax;
 
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
-    match site.op() {
-        Op::Softmax => Offer::only(site.index, Softmax { input: site.input(), output: site.output() }),
-        _ => Vec::new(),
-    }
+    if let Op::Softmax = site.op() { Offer::only(site, Softmax) } else { Vec::new() }
 }
 
 impl Step for Softmax {
@@ -25,24 +19,11 @@ impl Step for Softmax {
         "softmax".into()
     }
 
-    fn input(&self) -> Rows {
-        self.input
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        vec![self.output]
-    }
-
-    fn split(&self, _: &Machine, _: usize) -> Vec<Part> {
-        split_evenly(self.output.rows, 1, &(0..0))
-    }
-
-    fn touch(&self, part: &Part) -> Touch {
-        Touch { read: Some(self.input.whole(0..self.input.rows)), writes: vec![self.output.whole(part.range.clone())] }
+    fn split(&self, ends: &Ends, _: &Machine, _: usize) -> Vec<Part> {
+        split_evenly(ends.output().rows, 1)
     }
 
     fn run(&self, _: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {
-        let x = operands.read();
-        softmax(x, operands.write().row(0));
+        softmax(operands.read(), operands.write().row(0));
     }
 }

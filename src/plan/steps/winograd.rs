@@ -8,35 +8,27 @@
 use googlenet_kernels::conv::{self, ConvShape};
 use googlenet_kernels::winograd::{self, Transformed, Winograd};
 
-use super::{Offer, Part, Step, ranges, split_evenly};
+use super::{Ends, Offer, Part, Step, ranges, split_evenly};
 use crate::model::{MaxPool, Op};
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Element, Operands, Rows, Touch};
 
-/// The whole convolution.
+/// A convolution, or one half of it.
 #[derive(Debug)]
-struct Whole {
+struct WinogradStep {
     conv: Transformed,
-    /// Whether a pool is behind it.
-    pooled: bool,
-    input: Rows,
-    output: Rows,
+    half: Half,
 }
 
-/// The input transform alone: a row a point, which holds `[channel block][tile][lane]`.
-#[derive(Debug)]
-struct Inputs {
-    conv: Transformed,
-    input: Rows,
-    transformed: Rows,
-}
-
-/// The rest, from what that makes.
-#[derive(Debug)]
-struct Products {
-    conv: Transformed,
-    transformed: Rows,
-    output: Rows,
+/// What of a convolution a step computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// All of it, perhaps with the pool behind it.
+    Both { pooled: bool },
+    /// The input transform: a row a point, which holds `[channel block][tile][lane]`.
+    Inputs,
+    /// The rest, from what that makes.
+    Products,
 }
 
 /// One offer for each algorithm that computes the convolution.
@@ -51,28 +43,27 @@ fn offer(site: &Site<'_>, algorithm: &Winograd, shape: ConvShape) -> Offer {
     let cycles = cycles(&conv, site.machine);
     let (input, output) = (site.input(), site.output());
     if is_shared(&conv, site.threads) {
-        let (points, len) = (algorithm.points(), conv.v_row_bytes() / size_of::<f32>());
-        let transformed = Rows { buffer: site.next_buffer, first: 0, rows: points, len };
-        let inputs = Inputs { conv: conv.clone(), input, transformed };
-        let products = Products { conv, transformed, output };
+        let (rows, len) = (algorithm.points(), conv.v_row_bytes() / size_of::<f32>());
+        let transformed = Rows { buffer: site.next_buffer, first: 0, rows, len };
+        let step = |half, input, output| -> (Ends, Box<dyn Step>) {
+            (Ends { input, outputs: vec![output] }, Box::new(WinogradStep { conv: conv.clone(), half }))
+        };
         return Offer {
             cycles,
             nodes: vec![site.index],
-            buffers: vec![(Element::F32, points * len)],
-            steps: vec![Box::new(inputs), Box::new(products)],
+            buffers: vec![(Element::F32, rows * len)],
+            steps: vec![step(Half::Inputs, input, transformed), step(Half::Products, transformed, output)],
         };
     }
-    let (nodes, step) = match fused_pool(site) {
-        None => (vec![site.index], Whole { conv, pooled: false, input, output }),
-        Some(pool) => {
-            let output = site.graph.nodes[pool].output;
-            let windows = &site.graph.activations[output.activation];
-            let conv = conv.with_pool([windows.h, windows.w]);
-            let output = site.rows(output);
-            (vec![site.index, pool], Whole { conv, pooled: true, input, output })
-        }
+    let Some(pool) = fused_pool(site) else {
+        let ends = Ends { input, outputs: vec![output] };
+        return Offer::new(cycles, vec![site.index], ends, WinogradStep { conv, half: Half::Both { pooled: false } });
     };
-    Offer { cycles, nodes, buffers: Vec::new(), steps: vec![Box::new(step)] }
+    let windows = site.graph.nodes[pool].output;
+    let [_, rows, columns] = site.graph.shape(windows);
+    let step = WinogradStep { conv: conv.with_pool([rows, columns]), half: Half::Both { pooled: true } };
+    let ends = Ends { input, outputs: vec![site.rows(windows)] };
+    Offer::new(cycles, vec![site.index, pool], ends, step)
 }
 
 /// Whether threads share the transformed inputs: where there are too few rows of tiles to go round, and blocks of output
@@ -85,8 +76,8 @@ fn is_shared(conv: &Transformed, threads: usize) -> bool {
 fn fused_pool(site: &Site<'_>) -> Option<usize> {
     let output = site.node().output;
     let &[reader] = &site.readers(output.activation)[..] else { return None };
-    let map = site.output_activation();
-    let unpadded = |pool: &MaxPool| (pool.leading(map.h), pool.leading(map.w)) == (0, 0);
+    let [_, h, w] = site.graph.shape(output);
+    let unpadded = |pool: &MaxPool| (pool.leading(h), pool.leading(w)) == (0, 0);
     let whole = site.is_whole(output) && site.is_whole(site.graph.nodes[reader].input);
     match &site.graph.nodes[reader].op {
         Op::MaxPool(pool)
@@ -118,29 +109,25 @@ fn cycles(conv: &Transformed, machine: &Machine) -> f64 {
     multiply.max(weights) + tiles * (input + padded * costs.transform_output)
 }
 
-impl Step for Whole {
+impl Step for WinogradStep {
     fn kernel(&self) -> String {
-        self.conv.algorithm().name().into()
-    }
-
-    fn input(&self) -> Rows {
-        self.input
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        vec![self.output]
+        let name = self.conv.algorithm().name();
+        if self.half == Half::Inputs { format!("{name} input") } else { name.into() }
     }
 
     fn multiply_adds(&self) -> u64 {
-        self.conv.multiply_adds()
+        if self.half == Half::Inputs { 0 } else { self.conv.multiply_adds() }
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.conv.scratch_bytes()
+        match self.half {
+            Half::Both { .. } => self.conv.scratch_bytes(),
+            Half::Inputs | Half::Products => self.conv.shared_scratch_bytes(),
+        }
     }
 
     fn packed_bytes(&self) -> usize {
-        self.conv.packed_bytes()
+        if self.half == Half::Inputs { 0 } else { self.conv.packed_bytes() }
     }
 
     fn block_widths(&self) -> Vec<usize> {
@@ -151,114 +138,50 @@ impl Step for Whole {
         self.conv.pack(weights, biases, packed);
     }
 
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
-        let blocks = 0..self.conv.blocks();
-        let most = if self.pooled {
+    fn split(&self, ends: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
+        let heavy = machine.heavy_tasks(self.conv.multiply_adds(), threads);
+        match self.half {
             // Windows take a row from the tiles after theirs, so that every task but one computes some tiles twice.
-            threads
-        } else {
-            // No more than groups of rows or what the threads need: every task reads all weights.
-            let groups = self.conv.tile_rows().div_ceil(self.conv.rows_at_once()).max(2 * threads);
-            machine.heavy_tasks(self.multiply_adds(), threads).min(groups)
+            Half::Both { pooled: true } => split_evenly(self.conv.parts(), threads),
+            Half::Both { pooled: false } => {
+                // No more than groups of rows or what the threads need: every task reads all weights.
+                let groups = self.conv.tile_rows().div_ceil(self.conv.rows_at_once());
+                split_evenly(self.conv.parts(), heavy.min(groups.max(2 * threads)))
+            }
+            Half::Inputs => {
+                let most = machine.light_tasks(4 * ends.output().elements(), threads);
+                split_evenly(self.conv.channel_blocks(), most)
+            }
+            Half::Products => {
+                let part = |blocks| Part { range: 0..self.conv.tile_rows(), blocks };
+                ranges(self.conv.blocks(), heavy).map(part).collect()
+            }
+        }
+    }
+
+    fn touch(&self, ends: &Ends, part: &Part) -> Touch {
+        let output = ends.output();
+        let write = match self.half {
+            Half::Both { .. } => output.window(0..output.rows, self.conv.pixels(&part.range)),
+            Half::Inputs => {
+                let block = self.conv.v_block_bytes() / size_of::<f32>();
+                output.window(0..output.rows, part.range.start * block..part.range.end * block)
+            }
+            Half::Products => output.window(self.conv.channels(part.blocks.clone()), 0..output.len),
         };
-        split_evenly(self.conv.parts(), most, &blocks)
-    }
-
-    fn touch(&self, part: &Part) -> Touch {
-        let pixels = self.conv.pixels(&part.range);
-        let write = self.output.window(0..self.output.rows, pixels);
-        Touch { read: Some(self.input.whole(0..self.input.rows)), writes: vec![write] }
+        Touch { read: Some(ends.input.all()), writes: vec![write] }
     }
 
     fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
-        let kernel_operands = conv::Operands { x: operands.read(), packed, relu: true, scratch };
-        self.conv.run(kernel_operands, part.range.clone(), &mut operands.write());
-    }
-}
-
-impl Step for Inputs {
-    fn kernel(&self) -> String {
-        format!("{} input", self.conv.algorithm().name())
-    }
-
-    fn input(&self) -> Rows {
-        self.input
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        vec![self.transformed]
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        self.conv.shared_scratch_bytes()
-    }
-
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
-        let elements = 4 * self.transformed.rows * self.transformed.len;
-        let blocks = 0..self.conv.blocks();
-        split_evenly(self.conv.channel_blocks(), machine.light_tasks(elements, threads), &blocks)
-    }
-
-    fn touch(&self, part: &Part) -> Touch {
-        let block = self.conv.v_block_bytes() / size_of::<f32>();
-        let columns = part.range.start * block..part.range.end * block;
-        let write = self.transformed.window(0..self.transformed.rows, columns);
-        Touch { read: Some(self.input.whole(0..self.input.rows)), writes: vec![write] }
-    }
-
-    fn run(&self, part: &Part, _: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
-        let x = operands.read();
-        self.conv.transform(x, part.range.clone(), operands.write(), scratch);
-    }
-}
-
-impl Step for Products {
-    fn kernel(&self) -> String {
-        self.conv.algorithm().name().into()
-    }
-
-    fn input(&self) -> Rows {
-        self.transformed
-    }
-
-    fn outputs(&self) -> Vec<Rows> {
-        vec![self.output]
-    }
-
-    fn multiply_adds(&self) -> u64 {
-        self.conv.multiply_adds()
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        self.conv.shared_scratch_bytes()
-    }
-
-    fn packed_bytes(&self) -> usize {
-        self.conv.packed_bytes()
-    }
-
-    fn block_widths(&self) -> Vec<usize> {
-        self.conv.block_widths()
-    }
-
-    fn pack(&self, _: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.conv.pack(weights, biases, packed);
-    }
-
-    fn split(&self, machine: &Machine, threads: usize) -> Vec<Part> {
-        let range = 0..self.conv.tile_rows();
-        let pieces = machine.heavy_tasks(self.multiply_adds(), threads);
-        ranges(self.conv.blocks(), pieces).map(|blocks| Part { range: range.clone(), blocks }).collect()
-    }
-
-    fn touch(&self, part: &Part) -> Touch {
-        let channels = self.conv.channels(part.blocks.clone());
-        let write = self.output.window(channels, 0..self.output.len);
-        Touch { read: Some(self.transformed.whole(0..self.transformed.rows)), writes: vec![write] }
-    }
-
-    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
-        let kernel_operands = conv::Operands { x: operands.read(), packed, relu: true, scratch };
-        self.conv.multiply(kernel_operands, part.blocks.clone(), &mut operands.write());
+        let (x, mut y) = (operands.read(), operands.write());
+        match self.half {
+            Half::Both { .. } => {
+                self.conv.run(conv::Operands { x, packed, relu: true, scratch }, part.range.clone(), &mut y);
+            }
+            Half::Inputs => self.conv.transform(x, part.range.clone(), y, scratch),
+            Half::Products => {
+                self.conv.multiply(conv::Operands { x, packed, relu: true, scratch }, part.blocks.clone(), &mut y);
+            }
+        }
     }
 }

@@ -46,8 +46,8 @@ fn the_tasks_of_a_step_write_its_outputs_and_nothing_else_once() {
             let own =
                 tasks.iter().zip(&schedule.accesses.phases()[planned.phase]).filter(|(task, _)| task.step == index);
             own.flat_map(|(_, access)| &access.writes).for_each(|region| mark(&mut arena, region, &name));
-            for (rows, &offset) in planned.step.outputs().iter().zip(&schedule.output_offsets[index]) {
-                let bytes = rows.rows * rows.len * size_of::<f32>();
+            for (rows, &offset) in planned.ends.outputs.iter().zip(&schedule.output_offsets[index]) {
+                let bytes = rows.elements() * size_of::<f32>();
                 let written = &mut arena[offset..offset + bytes];
                 assert!(written.iter().all(|&byte| byte), "{name}: {planned:?} leaves bytes unwritten");
                 written.fill(false);
@@ -62,12 +62,12 @@ fn steps_read_what_earlier_phases_made() {
     for (name, schedule) in schedules() {
         let made_in = |buffer: usize| {
             let makers =
-                schedule.steps.iter().filter(|step| step.step.outputs().iter().any(|rows| rows.buffer == buffer));
+                schedule.steps.iter().filter(|step| step.ends.outputs.iter().any(|rows| rows.buffer == buffer));
             makers.map(|step| step.phase).max()
         };
         let mut computed = vec![0; schedule.graph.nodes.len()];
         for planned in &schedule.steps {
-            let input = planned.step.input().buffer;
+            let input = planned.ends.input.buffer;
             let before = made_in(input).is_some_and(|phase| phase < planned.phase);
             assert!(before || input == INPUT, "{name}: {planned:?} reads what is not there");
             for node in planned.results(&schedule.graph) {

@@ -28,7 +28,8 @@ pub(in crate::plan) fn map<T: Send>(
     };
     match lent {
         Some(lent) => lent.run(threads, &body),
-        // Joined one by one: a scope alone waits for their closures, and threads still free memory after those.
+        // Threads are joined one by one: a scope alone waits for their closures, and a thread still frees memory after
+        // its closure has ended.
         None => std::thread::scope(|scope| -> Result<()> {
             let spawn =
                 |i| std::thread::Builder::new().name(format!("googlenet-pack-{i}")).spawn_scoped(scope, || body(0));
