@@ -20,7 +20,8 @@ fn its_bits_are_the_same_however_it_is_planned() {
     let model = crate::random::random_model(&network, side);
     let heads = network.head_names();
     let run = |options: Options| -> Vec<Vec<u32>> {
-        let mut session = model.session(heads.iter().fold(options, |options, &head| options.endpoint(head))).expect("fits");
+        let mut session =
+            model.session(heads.iter().fold(options, |options, &head| options.endpoint(head))).expect("fits");
         session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.731).sin() * 100.0);
         session.run();
         let outputs = heads.iter().map(|head| session.endpoint(head).expect("kept")).chain([session.logits()]);
