@@ -1,5 +1,5 @@
-//! The C border: a crate of its own, so that Rust programs carry none of its symbols. `include/googlenet.h` is generated
-//! from the documentation of this folder, and is the manual.
+//! The C border: a crate of its own, so that Rust programs carry none of its symbols. `include/googlenet.h` is
+//! generated from the documentation of this folder, and is the manual.
 //!
 //! Every function that can fail goes through [`status::border`]: it catches panics, turns failures into a status, and
 //! keeps their text for the thread. Handles are boxes; a session's carries a flag that admits one call at a time.
