@@ -67,7 +67,7 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// The engine's options that `options` stand for; those that null stands for are the engine's defaults.
+    /// The engine's options that `options` stand for; null stands for the engine's defaults.
     ///
     /// # Safety
     /// `options` is null or valid, and so is all it points to.

@@ -190,8 +190,8 @@ pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle
             return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
         }
         let handle = std::mem::replace(session, std::ptr::null_mut());
-        // After a fork the session's threads are not there to be told to end, and what they have locked stays locked,
-        // so that the memory is given up.
+        // After a fork the session's threads are not there to be told to end, and what they have locked stays locked:
+        // its memory cannot be freed.
         if !forked {
             // SAFETY: `googlenet_session_new` made this box, only this function frees it, and nobody is inside a call
             // on it.

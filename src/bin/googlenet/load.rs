@@ -65,7 +65,7 @@ pub fn weights(model: &Model, session: &Session) -> String {
     }
 }
 
-/// As many threads as this process may run at once.
+/// The number of threads that this process may run at once, at most as many as a session takes.
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
 }
