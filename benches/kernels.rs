@@ -1,8 +1,8 @@
-//! Every distinct layer shape of GoogLeNet at 224x224, on every kernel of every set this machine has.
+//! The speed of every kernel of every set that this machine has, on every distinct layer shape of GoogLeNet at 224x224.
 //!
-//! Names are `family/layer/set kernel`; throughput counts multiply-adds of a convolution, elements of the others. One
-//! thread, warm weights; packing weights is not timed, gathering panels is. Convolutions run in the nests that the
-//! plan runs.
+//! The benches' names are `family/layer/set kernel`. Throughput counts the multiply-adds of a convolution, and the
+//! elements of any other layer. One thread runs on warm weights. The time of packing weights is left out, that of
+//! gathering panels is not. Convolutions run in the nests that the plan runs.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -18,7 +18,8 @@ fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
 }
 
-/// What a convolution works on at a time, as in plans for AVX2: its panels, or transformed inputs and products.
+/// The bytes that a convolution works on at a time, as in plans for AVX2: its panels, or transformed inputs and
+/// products.
 const GROUP_BYTES: usize = 256 * 1024;
 
 fn operands<'a>(x: &'a [f32], packed: &'a [f32], scratch: &'a mut [f32]) -> Operands<'a> {

@@ -1,4 +1,5 @@
-//! The whole network on the demonstration weights, at their own side and at 224, by set, threads and batch.
+//! The speed of the whole network on the demonstration weights, at their own side and at 224, by set, threads and
+//! batch.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::{Model, Options, isa};

@@ -1,6 +1,6 @@
-//! Several threads, one copy of the weights: `cargo run --release --example batch -- WEIGHTS [THREADS]`
+//! Runs several threads over one copy of the weights: `cargo run --release --example batch -- WEIGHTS [THREADS]`
 //!
-//! Each thread has a session of its own, with a small batch, and takes work until there is none.
+//! Each thread has a session of its own, with a small batch, and takes batches until none is left.
 
 use std::env;
 use std::error::Error;
@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use googlenet::{Model, Options};
 
+/// How many images a session takes at a time.
 const BATCH: usize = 4;
+/// How many batches there are for all threads together.
 const BATCHES: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! What is on pictures: `cargo run --release --example classify -- WEIGHTS IMAGE...`
+//! Says what is on pictures: `cargo run --release --example classify -- WEIGHTS IMAGE...`
 
 use std::env;
 use std::error::Error;

@@ -1,7 +1,8 @@
-//! Which pictures of a folder are most like one: `cargo run --release --example search -- WEIGHTS FOLDER IMAGE`
+//! Finds the pictures of a folder that are most like another:
+//! `cargo run --release --example search -- WEIGHTS FOLDER IMAGE`
 //!
 //! The 1024 values before the classifier describe a picture; the angle between two such vectors says how alike two
-//! pictures are, of classes that the network was never told, too.
+//! pictures are, even if they show what is in none of the network's classes.
 
 use std::env;
 use std::error::Error;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use googlenet::{Model, Options, Session, image};
 
+/// The layer whose output describes a picture.
 const EMBEDDING: &str = "pool5";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! A program that needs no file: the weights are linked in. `cargo run --release --example static_weights`
+//! A program that needs no file, because the weights are linked in: `cargo run --release --example static_weights`
 
 use std::error::Error;
 

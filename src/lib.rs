@@ -14,9 +14,9 @@
 //! # Ok::<(), googlenet::Error>(())
 //! ```
 //!
-//! What needs a feature says so: `decode` brings [`image`]'s decoders, `import` the importers of other programs' weights,
-//! `mmap` the mapping of weight files, `rayon` sessions on a rayon pool, and `cli`, the default, the command with all of
-//! these.
+//! An item that needs a feature of the crate says so. The feature `decode` brings [`image`]'s decoders, `import` the
+//! importers of other programs' weights, `mmap` the mapping of weight files, `rayon` sessions on a rayon pool, and
+//! `cli`, the default, the command with all of these.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs, unsafe_code)]
 
@@ -37,6 +37,6 @@ pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Se
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
 pub use plan::{LayerTime, StepDescription};
-/// The version of rayon whose pools [`Options::pool`] takes. Needs the feature `rayon`.
+/// The crate rayon, in the version whose pools [`Options::pool`] takes. It is there with the feature `rayon`.
 #[cfg(feature = "rayon")]
 pub use rayon;

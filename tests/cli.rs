@@ -1,4 +1,5 @@
-//! The command as a user meets it: exit codes, what goes to stdout and stderr, JSON, files whole or absent.
+//! The command as a user meets it: its exit codes, what it prints to stdout and stderr, its JSON, and its files, which
+//! are whole or absent.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +13,7 @@ fn googlenet(arguments: &[&str]) -> Output {
     command.args(arguments).env_remove("GOOGLENET_ISA").output().expect("the command starts")
 }
 
-/// Runs it; it must succeed. Returns stdout.
+/// Runs the command, which must succeed. Returns what it printed to stdout.
 fn succeed(arguments: &[&str]) -> String {
     let output = googlenet(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -20,8 +21,8 @@ fn succeed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("stdout is UTF-8")
 }
 
-/// Runs it; it must print nothing on stdout, one line on stderr that contains `word` (notes aside), and end with
-/// `code`.
+/// Runs the command, which must print nothing to stdout, print to stderr one line that contains `word` (notes aside),
+/// and end with `code`.
 fn fail(arguments: &[&str], code: i32, word: &str) {
     let output = googlenet(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -41,7 +42,7 @@ fn json(text: &str) -> Value {
 const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
 const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
 
-/// A folder of files that goes when it is dropped.
+/// A folder for a test's files, which is removed when this is dropped.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -63,7 +64,7 @@ impl Folder {
     }
 }
 
-/// A .npy file of version 1.0, by the format's definition.
+/// The bytes of a .npy file of version 1.0, by the format's definition.
 fn npy(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> Vec<u8> {
     let fortran = if fortran { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
@@ -78,7 +79,7 @@ fn npy(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The header's text and the values of a .npy file.
+/// The text of the header, without spaces, and the values of a .npy file.
 fn read_npy(path: &str) -> (String, Vec<f32>) {
     let bytes = fs::read(path).expect("read");
     assert_eq!(&bytes[..6], b"\x93NUMPY");
@@ -89,7 +90,7 @@ fn read_npy(path: &str) -> (String, Vec<f32>) {
     (header, values.iter().map(|&value| f32::from_le_bytes(value)).collect())
 }
 
-/// The demonstration weights with other metadata, and with another first value.
+/// Writes the demonstration weights to `path`, with `changes` to their metadata and with `first` as their first value.
 fn write_weights(path: &str, changes: &[(&str, &str)], first: f32) {
     use googlenet::weights::{Dtype, NewTensor, Weights, write};
     let weights = Weights::open(DEMONSTRATION).expect("the demonstration weights");
@@ -153,7 +154,7 @@ fn bad_weights_are_one_line_and_code_3() {
     let files = [
         folder.path("missing"),
         folder.file("empty", b""),
-        folder.file("cut", &whole[..whole.len() - 1]),
+        folder.file("truncated", &whole[..whole.len() - 1]),
         folder.file("foreign", &fs::read(PHOTOGRAPH).expect("the photograph")),
         folder.file("flipped", &flipped),
         folder.file("lying", &lying),
@@ -188,12 +189,12 @@ fn the_photograph_is_a_cat() {
 fn a_bad_picture_is_named_and_the_others_are_classified() {
     let folder = Folder::new();
     let photograph = fs::read(PHOTOGRAPH).expect("the photograph");
-    let cut = folder.file("cut.png", &photograph[..photograph.len() / 2]);
-    let files = [cut.clone(), folder.path("missing.jpg"), folder.file("text.jpg", b"no picture")];
+    let truncated = folder.file("truncated.png", &photograph[..photograph.len() / 2]);
+    let files = [truncated.clone(), folder.path("missing.jpg"), folder.file("text.jpg", b"no picture")];
     for file in &files {
         fail(&["classify", file], 4, file);
     }
-    let output = googlenet(&["classify", "--json", &cut, PHOTOGRAPH]);
+    let output = googlenet(&["classify", "--json", &truncated, PHOTOGRAPH]);
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
 }
@@ -344,7 +345,7 @@ fn preprocess_writes_what_the_network_sees() {
         assert!(header.contains("'shape':(1,3,64,64"), "{header}");
         assert_eq!(values, expected);
     }
-    // It is what `run` takes.
+    // The file that `preprocess` wrote is what `run` takes.
     let result = folder.path("y.npy");
     let arguments = ["--input", &output, "--output", &result, "--endpoint", "prob"];
     succeed(&[&["run", "--weights", DEMONSTRATION], &arguments[..]].concat());
@@ -394,7 +395,7 @@ fn many_crops_and_models_are_averaged() {
     fail(&["classify", "--crops", "12", PHOTOGRAPH], 2, "144");
 }
 
-/// A line of `classify` must say these probabilities, but for the rounding of sums.
+/// Asserts that a line of `classify` says the probabilities `expected`, but for the rounding of sums.
 fn close(line: &Value, expected: &[f32]) {
     let top = line["top"].as_array().expect("top");
     assert_eq!(top.len(), expected.len());
@@ -422,11 +423,11 @@ fn convert_stores_a_preset_and_classify_heeds_it() {
     let changed = rule(&["--preset", "bvlc", "--mean", "1", "--resize", "70"]);
     assert_eq!((changed.geometry, changed.mean, changed.resize), (Geometry::Warp, [1.0; 3], 70));
     assert_eq!(rule(&["--preset", "tf-slim"]).geometry, Geometry::TfSlim);
-    // Kept where nothing is said of it.
+    // What the input's metadata say is kept where no option says anything else.
     let again = folder.path("again.safetensors");
     succeed(&["convert", &output, &again]);
     assert_eq!(*googlenet::Model::open(&again).expect("converted").rule(), Preset::TfSlim.rule(64));
-    // The demonstration's own pixels, stretched: the same input as a picture that was stretched before.
+    // `classify` prepares a picture as the metadata say, so that the same weights give other probabilities.
     write_weights(&folder.path("warp"), &[("geometry", "warp")], 0.0);
     write_weights(&folder.path("short"), &[], 0.0);
     let top = |weights: &str| json(&succeed(&["classify", "--json", "--weights", weights, PHOTOGRAPH]))["top"].clone();
@@ -457,7 +458,7 @@ fn convert_writes_nothing_that_the_engine_refuses() {
         fail(&["classify", "--weights", &folder.path(&name)], 3, &name);
     }
     assert!(!Path::new(&output).exists());
-    // What an option says counts instead.
+    // The value of an option counts instead of the one in the file.
     succeed(&["convert", &folder.path("wrong0"), &output, "--channels", "rgb"]);
     succeed(&["classify", "--weights", &output]);
 }
@@ -505,8 +506,8 @@ fn a_file_of_one_letter_is_named() {
     assert!(stderr.starts_with("error: w: weights are cut off"), "{stderr}");
 }
 
-/// The first megabyte goes into a pipe that holds less, so the command has begun to read, and has seen no output, when
-/// that is made.
+/// The first megabyte of the input goes into a pipe that holds less. So by the time that the output appears, the
+/// command has begun to read, and has seen that there was no output.
 #[cfg(unix)]
 #[test]
 fn an_output_that_appears_while_the_input_is_read_is_kept() {
@@ -604,7 +605,7 @@ fn packed_weights_are_used_in_place_and_said_to_be() {
     assert!(said(demo).contains("packed in memory"));
     assert!(succeed(&["inspect", &packed]).contains("packed for this machine"));
     assert_eq!(json(&succeed(&["inspect", "--json", demo]))["packing_fits"], Value::Null);
-    // Where the machine has no more than the portable set, that is its best one.
+    // If the machine has the portable set alone, that is its best one.
     let best = json(&succeed(&["bench", "--json", "--runs", "1", "--weights", &portable]));
     assert_eq!(best["isa"] == "portable", said(&portable).contains("used where they lie"));
     assert!(best["open_ms"].as_f64() > Some(0.0));
@@ -631,12 +632,12 @@ fn plan_names_every_layer() {
     let layers = cost["layers"].as_array().expect("layers");
     for layer in layers {
         let name = layer["name"].as_str().expect("a name");
-        // Twice where threads share the transformed inputs.
+        // A layer is planned as two steps if threads share its transformed inputs.
         let count = planned.iter().filter(|&&planned| planned == name).count();
         assert!((1..=2).contains(&count), "{name} is planned {count} times");
     }
     assert!(planned.len() < 2 * layers.len());
-    // The shapes of Caffe's model at this side.
+    // These are shapes of Caffe's model at this side.
     for shapes in ["3x64x64 -> 64x16x16", "64x16x16 -> 192x16x16", "480x4x4 -> 304x4x4", "1024x1x1 -> 10x1x1"] {
         assert!(text.contains(shapes), "{shapes}");
     }

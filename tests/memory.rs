@@ -1,6 +1,6 @@
-//! A plan's memory is what it says, and a run allocates nothing.
+//! A session takes as much memory as it says, and a run allocates nothing.
 //!
-//! Without the test harness, whose own thread allocates when a test takes more than a minute: nothing else runs.
+//! This test runs without the test harness, whose own thread allocates when a test takes more than a minute.
 
 #![allow(unsafe_code, reason = "a counting allocator")]
 
@@ -13,24 +13,26 @@ use std::time::Instant;
 
 use googlenet::{Model, Options, model};
 
+/// The system's allocator, which also counts.
 struct Counting;
 
+/// The number of allocations so far.
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-/// Bytes that are allocated and not freed.
+/// The number of bytes that are allocated and not freed.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: forwards to the system's allocator.
+// SAFETY: every call is handed on to the system's allocator, which does what the trait asks for.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duty.
+        // SAFETY: the caller promises what `alloc` asks for, and `System.alloc` asks for the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duty.
+        // SAFETY: the caller promises what `dealloc` asks for, and `at` comes from `System.alloc`.
         unsafe { System.dealloc(at, layout) }
     }
 }

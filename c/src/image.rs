@@ -1,4 +1,4 @@
-//! Pictures across the border.
+//! Pictures that come in from C.
 
 use googlenet::image::Rgb8;
 
@@ -22,13 +22,15 @@ pub struct Image {
     pub stride: usize,
 }
 
+/// The picture that `image` describes, checked.
+///
 /// # Safety
 /// `image` is null or valid for `'a`, and so is its `data`.
 pub(super) unsafe fn view<'a>(image: *const Image) -> Result<Rgb8<'a>, Failure> {
-    // SAFETY: the caller's duty.
+    // SAFETY: the caller promises that `image` is null or valid.
     let image = unsafe { pointers::get(image, "image") }?;
     pointers::check_size::<Image>(image.struct_size, "image")?;
-    // SAFETY: the caller's duty.
+    // SAFETY: the caller promises that `image->data` is valid for `image->length` bytes.
     let data = unsafe { pointers::slice(image.data, image.length, "image->data") }?;
     Rgb8::new(image.width, image.height, image.stride, data).map_err(Failure::of("image"))
 }

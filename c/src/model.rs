@@ -1,4 +1,4 @@
-//! Models across the border.
+//! The functions of C for models.
 
 use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::status::{Failure, Outcome, Status, border};
 /// a `const googlenet_model *` may be called from several threads at once.
 pub struct ModelHandle {
     pub(super) model: Model,
-    /// As C wants them; sessions hold on to them.
+    /// The names of the classes as texts of C. Sessions share them, so that they live as long as any session.
     pub(super) labels: Arc<[CString]>,
 }
 
@@ -31,15 +31,17 @@ pub struct ModelInfo {
     pub labels: usize,
 }
 
+/// Writes a handle of `model` to `out`, which then belongs to the caller.
 fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
     let model = model?;
-    // A label with a zero in it ends there, as C would read it.
+    // A label that has a zero in it ends there, as it would for C.
     let label = |label: &String| {
         let end = label.find('\0').unwrap_or(label.len());
         CString::new(&label[..end]).expect("what stands before the first zero has none")
     };
     let labels = model.labels().iter().map(label).collect();
-    // SAFETY: `pointers::out` found that it is not null, and the caller of the border promised that it may be written.
+    // SAFETY: `pointers::out` found that `out` is not null, and the caller of the border promised that it may be
+    // written.
     unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
     Ok(())
 }
@@ -56,12 +58,14 @@ fn path(bytes: &std::ffi::CStr) -> std::result::Result<&Path, Failure> {
     text.map(Path::new).map_err(|_| Failure::new(Status::GOOGLENET_ERR_ARGUMENT, "path is not UTF-8"))
 }
 
+/// The path that C's text `pointer` names.
+///
 /// # Safety
 /// `pointer` is null or a text that ends in zero, valid for `'a`.
 unsafe fn path_of<'a>(pointer: *const c_char) -> std::result::Result<&'a Path, Failure> {
-    // SAFETY: the caller's duty, checked for null.
+    // SAFETY: the caller promises that `pointer` is null or valid.
     unsafe { pointers::get(pointer, "path") }?;
-    // SAFETY: not null, and the caller's duty.
+    // SAFETY: `pointer` is not null, and the caller promises that it is then a text that ends in zero.
     path(unsafe { std::ffi::CStr::from_ptr(pointer) })
 }
 
@@ -75,7 +79,7 @@ unsafe fn path_of<'a>(pointer: *const c_char) -> std::result::Result<&'a Path, F
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *mut ModelHandle) -> Status {
     border(|| {
-        // SAFETY: null or a text, as the caller promises.
+        // SAFETY: the caller promises that `path` is null or a text that ends in zero.
         let path = unsafe { path_of(path) }?;
         hand_out(Model::open(path), pointers::out(model, "model")?)
     })
@@ -92,7 +96,7 @@ pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *mut ModelHandle) -> Status {
     border(|| {
-        // SAFETY: null or a text, as the caller promises.
+        // SAFETY: the caller promises that `path` is null or a text that ends in zero.
         let path = unsafe { path_of(path) }?;
         let model = pointers::out(model, "model")?;
         // SAFETY: the caller promises that nobody changes the file.
@@ -113,7 +117,7 @@ pub unsafe extern "C" fn googlenet_model_copy(
     model: *mut *mut ModelHandle,
 ) -> Status {
     border(|| {
-        // SAFETY: null or so many bytes, as the caller promises.
+        // SAFETY: the caller promises that `data` is null or has `length` bytes.
         let bytes = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
         let model = pointers::out(model, "model")?;
         hand_out(Weights::copy(bytes).and_then(Model::new), model)
@@ -134,7 +138,8 @@ pub unsafe extern "C" fn googlenet_model_borrow(
     model: *mut *mut ModelHandle,
 ) -> Status {
     border(|| {
-        // SAFETY: null or so many bytes, which the caller keeps as long as anything of this model lives.
+        // SAFETY: the caller promises that `data` is null or has `length` bytes, which stay as they are while anything
+        // of this model lives.
         let bytes: &'static [u8] = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
         hand_out(Model::from_static(bytes), pointers::out(model, "model")?)
     })
@@ -150,11 +155,11 @@ pub unsafe extern "C" fn googlenet_model_borrow(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_free(model: *mut *mut ModelHandle) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `model` is null or valid.
         let Some(model) = (unsafe { model.as_mut() }) else { return Ok(()) };
         let handle = std::mem::replace(model, std::ptr::null_mut());
         if !handle.is_null() {
-            // SAFETY: made by `hand_out` and freed only here, as the caller promises.
+            // SAFETY: `hand_out` made this box, and the caller promises that it was not freed before.
             drop(unsafe { Box::from_raw(handle) });
         }
         Ok(())
@@ -170,16 +175,16 @@ pub unsafe extern "C" fn googlenet_model_free(model: *mut *mut ModelHandle) -> S
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_describe(model: *const ModelHandle, info: *mut ModelInfo) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `model` is null or valid.
         let model = unsafe { pointers::get(model, "model") }?;
         let info = pointers::out(info, "info")?;
-        // SAFETY: not null; the caller has set this field.
+        // SAFETY: `info` is not null, and the caller has set this field.
         let struct_size = unsafe { (*info).struct_size };
         pointers::check_size::<ModelInfo>(struct_size, "info")?;
         let network = model.model.network();
         let described =
             ModelInfo { struct_size, classes: network.classes, side: model.model.side(), labels: model.labels.len() };
-        // SAFETY: not null, of this size, and may be written.
+        // SAFETY: `info` is not null, points to a struct of this size, and may be written, as the caller promises.
         unsafe { info.write(described) };
         Ok(())
     })
@@ -199,7 +204,7 @@ pub unsafe extern "C" fn googlenet_model_label(
     label: *mut *const c_char,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `model` is null or valid.
         let model = unsafe { pointers::get(model, "model") }?;
         let label = pointers::out(label, "label")?;
         let classes = model.model.network().classes;
@@ -207,13 +212,13 @@ pub unsafe extern "C" fn googlenet_model_label(
             let text = format!("class_index {class_index} is not in 0 to {}", classes - 1);
             return Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text));
         }
-        // SAFETY: not null, and may be written.
+        // SAFETY: `label` is not null, and the caller promises that it may be written.
         unsafe { label.write(label_of(&model.labels, class_index)) };
         Ok(())
     })
 }
 
-/// "" where there is none.
+/// The name of `class` as a text of C, which lives as long as `labels`; "" if there is none.
 pub(super) fn label_of(labels: &[CString], class: usize) -> *const c_char {
     labels.get(class).map_or(c"".as_ptr(), |label| label.as_ptr())
 }

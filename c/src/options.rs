@@ -1,4 +1,4 @@
-//! What a session is made for, across the border.
+//! The options that C makes a session with.
 
 use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,12 +67,12 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// As the engine has them.
+    /// The engine's options that `options` stand for; null stands for the engine's defaults.
     ///
     /// # Safety
     /// `options` is null or valid, and so is all it points to.
     pub(super) unsafe fn read(options: *const Self) -> Result<Options, Failure> {
-        // SAFETY: the caller's duty.
+        // SAFETY: the caller promises that `options` is null or valid.
         let Some(options) = (unsafe { options.as_ref() }) else { return Ok(Options::new()) };
         pointers::check_size::<Self>(options.struct_size, "options")?;
         let mut read = Options::new();
@@ -101,10 +101,10 @@ impl SessionOptions {
         }
         if options.endpoint_count > 0 {
             let (pointer, count) = (options.endpoints, options.endpoint_count);
-            // SAFETY: the caller's duty.
+            // SAFETY: the caller promises that `endpoints` is null or valid for `endpoint_count` elements.
             let endpoints = unsafe { pointers::slice(pointer, count, "options->endpoints") }?;
             for (i, &name) in endpoints.iter().enumerate() {
-                // SAFETY: the caller's duty.
+                // SAFETY: the caller promises that each name is null or a text that ends in zero.
                 read = read.endpoint(unsafe { pointers::text(name, &format!("options->endpoints[{i}]")) }?);
             }
         }
@@ -127,7 +127,7 @@ pub(super) fn number(isa: isa::Isa) -> u32 {
     index as u32 + 1
 }
 
-/// The caller's function and what it wants.
+/// The function that the caller lends threads by, and the context that it is to be called with.
 struct Caller {
     parallel_for: ParallelFor,
     context: *mut c_void,
@@ -135,10 +135,11 @@ struct Caller {
 
 // SAFETY: the header asks that function and context may be used from whichever thread uses the session.
 unsafe impl Send for Caller {}
-// SAFETY: as above; a session makes one call at a time.
+// SAFETY: the header asks that function and context may be used from whichever thread uses the session, and a session
+// makes one call at a time.
 unsafe impl Sync for Caller {}
 
-/// What a body's argument points to.
+/// What the `argument` of [`run_body`] points to: the engine's body of a loop, and whether it panicked.
 struct Call<'a> {
     body: &'a (dyn Fn(usize) + Sync),
     failed: AtomicBool,
@@ -149,16 +150,19 @@ impl Caller {
         let call = Call { body, failed: AtomicBool::new(false) };
         let argument = (&raw const call).cast_mut().cast();
         if let Some(parallel_for) = self.parallel_for {
-            // SAFETY: the header says what the function must be like; the argument outlives the call.
+            // SAFETY: the function is as the header asks, and `call`, which `argument` points to, lives until it
+            // returns.
             unsafe { parallel_for(self.context, count, run_body, argument) };
         }
         assert!(!call.failed.load(Ordering::Acquire), "a part of this run panicked");
     }
 }
 
-/// What the caller's function calls, on its threads. No panic may unwind through its frames.
+/// The function that the caller's function calls, on its threads. No panic may unwind through the frames of the
+/// caller's function, so this one notes it.
 unsafe extern "C" fn run_body(argument: *mut c_void, index: usize) {
-    // SAFETY: the argument of `Caller::call`, which has not returned, as the header asks.
+    // SAFETY: `Caller::call` made `argument` of a `Call` that lives until the caller's function returns, and the header
+    // asks that no call of this function comes later.
     let call = unsafe { &*argument.cast::<Call<'_>>() };
     if quietly(|| (call.body)(index)).is_err() {
         call.failed.store(true, Ordering::Release);
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_part_of_a_run_does_not_unwind_through_the_caller() {
         unsafe extern "C" fn in_order(_: *mut c_void, count: usize, body: LoopBody, argument: *mut c_void) {
-            // SAFETY: called before this returns.
+            // SAFETY: `argument` is valid until this function returns.
             (0..count).for_each(|i| unsafe { body(argument, i) });
         }
         let caller = Caller { parallel_for: Some(in_order), context: std::ptr::null_mut() };

@@ -1,4 +1,4 @@
-//! Pointers from C: checked for null, lengths for what Rust allows, texts for UTF-8.
+//! Pointers from C: they are checked for null, their lengths for what Rust allows, and their texts for UTF-8.
 
 use std::ffi::{CStr, c_char};
 
@@ -8,32 +8,32 @@ fn null(name: &str) -> Failure {
     Failure::new(Status::GOOGLENET_ERR_NULL, format!("{name} is null"))
 }
 
-/// A reference, or a failure that names the argument.
+/// The reference that `pointer` is, or a failure that names the argument `name`.
 ///
 /// # Safety
 /// `pointer` is null or valid for `'a`.
 pub(super) unsafe fn get<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
-    // SAFETY: the caller's duty.
+    // SAFETY: the caller promises that `pointer` is null or valid.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// Where a result goes; what lies there may be uninitialised.
+/// The pointer to where a result goes, checked for null. What it points to may be uninitialised.
 pub(super) fn out<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
     if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
 }
 
-/// Writes a result that the caller may not want.
+/// Writes a result for which the caller may pass null, if it does not want it.
 ///
 /// # Safety
 /// `pointer` is null or may be written.
 pub(super) unsafe fn put<T>(pointer: *mut T, value: T) {
     if !pointer.is_null() {
-        // SAFETY: not null, and the caller's duty.
+        // SAFETY: `pointer` is not null, and the caller promises that it may then be written.
         unsafe { pointer.write(value) };
     }
 }
 
-/// `length` elements.
+/// The slice of `length` elements at `pointer`, or a failure that names the argument `name`.
 ///
 /// # Safety
 /// `pointer` is null or valid for `length` elements for `'a`.
@@ -43,11 +43,12 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) 
         return Err(null(name));
     }
     check_alignment(pointer, name)?;
-    // SAFETY: not null, aligned, within what a slice may have; the rest is the caller's duty.
+    // SAFETY: `pointer` is not null and aligned, and the length is one that a slice may have; the caller promises the
+    // rest.
     Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
 }
 
-/// `length` elements to write.
+/// The slice of `length` elements at `pointer`, for writing, or a failure that names the argument `name`.
 ///
 /// # Safety
 /// `pointer` is null, or valid for `length` initialised elements for `'a` that nobody else uses meanwhile.
@@ -57,7 +58,8 @@ pub(super) unsafe fn slice_mut<'a, T>(pointer: *mut T, length: usize, name: &str
         return Err(null(name));
     }
     check_alignment(pointer, name)?;
-    // SAFETY: as above.
+    // SAFETY: `pointer` is not null and aligned, and the length is one that a slice may have; the caller promises the
+    // rest.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
 }
 
@@ -79,7 +81,7 @@ fn check_alignment<T>(pointer: *const T, name: &str) -> Result<(), Failure> {
     Err(Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text))
 }
 
-/// A text that ends in zero.
+/// The text at `pointer`, which ends in zero, or a failure that names the argument `name`.
 ///
 /// # Safety
 /// `pointer` is null or such a text, valid for `'a`.
@@ -87,12 +89,13 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
     if pointer.is_null() {
         return Err(null(name));
     }
-    // SAFETY: not null, and the caller's duty.
+    // SAFETY: `pointer` is not null, and the caller promises that it is then a text that ends in zero.
     let text = unsafe { CStr::from_ptr(pointer) }.to_str();
     text.map_err(|_| Failure::new(Status::GOOGLENET_ERR_ARGUMENT, format!("{name} is not UTF-8")))
 }
 
-/// The size that a struct says it has must be the one this library knows; a later version knows older ones, too.
+/// Checks that `found`, which a struct of C says is its size, is the one that this library knows. A later version will
+/// know older sizes, too.
 pub(super) fn check_size<T>(found: usize, name: &str) -> Result<(), Failure> {
     if found == size_of::<T>() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Sessions across the border.
+//! The functions of C for sessions.
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char};
@@ -19,18 +19,19 @@ use super::status::{self, Failure, Status, border};
 /// from another thread, answers `GOOGLENET_ERR_BUSY` and changes nothing. Calls on different sessions do not disturb
 /// each other.
 pub struct SessionHandle {
-    /// Whether a call is inside.
+    /// Whether a call on the session is being made.
     busy: AtomicBool,
-    /// Whether one panicked.
+    /// Whether a call on the session panicked.
     broken: AtomicBool,
-    /// The process in which its threads are; none if it has no threads of its own.
+    /// The process in which the session's threads are; `None` if it has no threads of its own.
     process: Option<u32>,
     labels: Arc<[CString]>,
-    /// Of the caller who set `busy`.
+    /// The session itself, which belongs to the caller who set `busy`.
     session: UnsafeCell<Session>,
 }
 
-// Handles go where the caller takes them: that is sound because `busy` admits one thread at a time to what can be sent.
+// The caller may take handles to any thread. That is sound because `busy` admits one thread at a time to the session,
+// which may be sent between threads, as this asserts.
 const _: () = {
     const fn sent<T: Send>() {}
     sent::<Session>();
@@ -40,10 +41,12 @@ const _: () = {
 struct Claim<'a>(&'a SessionHandle);
 
 impl<'a> Claim<'a> {
+    /// Claims the session, or says why it cannot be used now.
+    ///
     /// # Safety
     /// `session` is null or a session that was not freed.
     unsafe fn new(session: *const SessionHandle) -> std::result::Result<Self, Failure> {
-        // SAFETY: the caller's duty.
+        // SAFETY: the caller promises that `session` is null or a session that was not freed.
         let handle: &'a SessionHandle = unsafe { pointers::get(session, "session") }?;
         if handle.is_forked() {
             let text = "session has threads, which a fork leaves behind; after a fork, one thread works";
@@ -81,14 +84,15 @@ impl Deref for Claim<'_> {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        // SAFETY: `busy` was clear and is set as long as this claim lives: nobody else has the session.
+        // SAFETY: `busy` was clear and is set as long as this claim lives, so that nobody else has the session.
         unsafe { &*self.0.session.get() }
     }
 }
 
 impl DerefMut for Claim<'_> {
     fn deref_mut(&mut self) -> &mut Session {
-        // SAFETY: as above, and this claim is borrowed exclusively.
+        // SAFETY: `busy` was clear and is set as long as this claim lives, so that nobody else has the session; and the
+        // claim is borrowed exclusively.
         unsafe { &mut *self.0.session.get() }
     }
 }
@@ -145,9 +149,9 @@ pub unsafe extern "C" fn googlenet_session_new(
     session: *mut *mut SessionHandle,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `model` is null or valid.
         let model = unsafe { pointers::get(model, "model") }?;
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `options` is null or valid, and all that it points to, too.
         let options = unsafe { SessionOptions::read(options) }?;
         let out = pointers::out(session, "session")?;
         let starts_threads = options.starts_threads();
@@ -160,7 +164,7 @@ pub unsafe extern "C" fn googlenet_session_new(
             labels: model.labels.clone(),
             session: UnsafeCell::new(made),
         };
-        // SAFETY: not null, and may be written.
+        // SAFETY: `out` is not null, and the caller promises that it may be written.
         unsafe { out.write(Box::into_raw(Box::new(handle))) };
         Ok(())
     })
@@ -172,22 +176,25 @@ pub unsafe extern "C" fn googlenet_session_new(
 /// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 ///
 /// # Safety
-/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it after this.
+/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it after
+/// this.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let Some(session) = (unsafe { session.as_mut() }) else { return Ok(()) };
-        // SAFETY: null or a session, as the caller promises.
+        // SAFETY: the caller promises that `*session` is null or a session that was not freed.
         let Some(handle) = (unsafe { session.as_ref() }) else { return Ok(()) };
         let forked = handle.is_forked();
         if !forked && handle.busy.swap(true, Ordering::Acquire) {
             return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
         }
         let handle = std::mem::replace(session, std::ptr::null_mut());
-        // Its threads cannot be told to end, and what they left locked stays so.
+        // After a fork the session's threads are not there to be told to end, and what they have locked stays locked:
+        // its memory cannot be freed.
         if !forked {
-            // SAFETY: made by `googlenet_session_new`, freed only here, and nobody is inside.
+            // SAFETY: `googlenet_session_new` made this box, only this function frees it, and nobody is inside a call
+            // on it.
             drop(unsafe { Box::from_raw(handle) });
         }
         Ok(())
@@ -203,10 +210,10 @@ pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandle, info: *mut SessionInfo) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let session = unsafe { Claim::new(session) }?;
         let info = pointers::out(info, "info")?;
-        // SAFETY: not null; the caller has set this field.
+        // SAFETY: `info` is not null, and the caller has set this field.
         let struct_size = unsafe { (*info).struct_size };
         pointers::check_size::<SessionInfo>(struct_size, "info")?;
         let [map_height, map_width] = session.class_map_shape().unwrap_or([0, 0]);
@@ -222,7 +229,7 @@ pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandl
             isa: number(session.isa()),
             reserved: 0,
         };
-        // SAFETY: not null, of this size, and may be written.
+        // SAFETY: `info` is not null, points to a struct of this size, and may be written, as the caller promises.
         unsafe { info.write(described) };
         Ok(())
     })
@@ -243,11 +250,12 @@ pub unsafe extern "C" fn googlenet_session_input(
     length: *mut usize,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
         let values = pointers::out(values, "values")?;
         let input = session.input_mut();
-        // SAFETY: not null, and may be written; null or may be written.
+        // SAFETY: `values` is not null, `length` may be, and the caller promises that both may be written where they
+        // are not.
         unsafe {
             values.write(input.as_mut_ptr());
             pointers::put(length, input.len());
@@ -269,26 +277,27 @@ pub unsafe extern "C" fn googlenet_session_set_input(
     length: usize,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: null or so many values, as the caller promises; dropped here, as they may be the input's own.
+        // SAFETY: the caller promises that `values` is null or has `length` values. The slice is dropped at once, as it
+        // may be the input's own.
         unsafe { pointers::slice(values, length, "values") }?;
         let input = session.input_mut();
         if length != input.len() {
             let text = format!("length is {length}, the input has {} values", input.len());
             return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
         }
-        // SAFETY: so many values each; they may overlap.
+        // SAFETY: `values` and the input have `length` values each; `copy` allows that they overlap.
         unsafe { std::ptr::copy(values, input.as_mut_ptr(), length) };
         Ok(())
     })
 }
 
-/// A picture that lay in the input would be changed while it is read.
+/// Fails if the picture's data lie in the session's input, where they would be changed while they are read.
 fn apart(session: &mut Claim, image: *const Image) -> status::Outcome {
     let input = session.input_mut().as_ptr_range();
     let (start, end) = (input.start.cast::<u8>(), input.end.cast::<u8>());
-    // SAFETY: `view` found it to be valid.
+    // SAFETY: `view` found that `image` is not null, and the caller of the border promises that it is then valid.
     let (data, length) = unsafe { ((*image).data, (*image).length) };
     if data < end && start < data.wrapping_add(length) {
         let text = "image->data lies in the session's input";
@@ -312,9 +321,9 @@ pub unsafe extern "C" fn googlenet_session_set_image(
     image: *const Image,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
         let picture = unsafe { view(image) }?;
         in_batch(&session, batch_index)?;
         apart(&mut session, image)?;
@@ -335,7 +344,7 @@ pub unsafe extern "C" fn googlenet_session_set_image(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_session_run(session: *mut SessionHandle) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         unsafe { Claim::new(session) }?.run();
         Ok(())
     })
@@ -354,7 +363,7 @@ pub unsafe extern "C" fn googlenet_session_logits(
     values: *mut *const f32,
     length: *mut usize,
 ) -> Status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that each pointer is null or valid.
     unsafe { output(session, values, length, |session| Ok(session.logits())) }
 }
 
@@ -370,7 +379,7 @@ pub unsafe extern "C" fn googlenet_session_probabilities(
     values: *mut *const f32,
     length: *mut usize,
 ) -> Status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that each pointer is null or valid.
     unsafe { output(session, values, length, |session| Ok(session.probabilities())) }
 }
 
@@ -390,7 +399,7 @@ pub unsafe extern "C" fn googlenet_session_endpoint(
     length: *mut usize,
     shape: *mut usize,
 ) -> Status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller promises that each pointer is null or valid, `shape` for three values.
     unsafe {
         output(session, values, length, |session| {
             let layer = pointers::text(layer, "layer")?;
@@ -405,6 +414,8 @@ pub unsafe extern "C" fn googlenet_session_endpoint(
     }
 }
 
+/// Writes to `values` and `length` the output of the session that `of` finds.
+///
 /// # Safety
 /// Pointers are null or valid.
 unsafe fn output(
@@ -414,11 +425,12 @@ unsafe fn output(
     of: impl FnOnce(&Session) -> std::result::Result<&[f32], Failure>,
 ) -> Status {
     border(|| {
-        // SAFETY: the caller's duty.
+        // SAFETY: the caller promises that `session` is null or valid.
         let session = unsafe { Claim::new(session) }?;
         let out = pointers::out(values, "values")?;
         let found = of(&session)?;
-        // SAFETY: not null, and may be written; null or may be written.
+        // SAFETY: `out` is not null, `length` may be, and the caller promises that both may be written where they are
+        // not.
         unsafe {
             out.write(found.as_ptr());
             pointers::put(length, found.len());
@@ -443,9 +455,9 @@ pub unsafe extern "C" fn googlenet_session_classify(
     count: usize,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
         let picture = unsafe { view(image) }?;
         let predictions = pointers::out(predictions, "predictions")?;
         apart(&mut session, image)?;
@@ -457,7 +469,8 @@ pub unsafe extern "C" fn googlenet_session_classify(
         for (i, best) in session.classify(picture, count).map_err(Failure::of("image"))?.into_iter().enumerate() {
             let label = label_of(&session.0.labels, best.index);
             let prediction = Prediction { class_index: best.index, probability: best.probability, label };
-            // SAFETY: not null, and there is room for `count`, which is at least as many.
+            // SAFETY: `predictions` is not null and has room for `count` predictions, as the caller promises, and there
+            // are no more than those.
             unsafe { predictions.add(i).write(prediction) };
         }
         Ok(())
@@ -483,10 +496,10 @@ pub unsafe extern "C" fn googlenet_session_class_map(
     bias: *mut f32,
 ) -> Status {
     border(|| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `session` is null or valid.
         let session = unsafe { Claim::new(session) }?;
         in_batch(&session, batch_index)?;
-        // SAFETY: null or so many values, as the caller promises.
+        // SAFETY: the caller promises that `values` is null or has `length` values.
         let values = unsafe { pointers::slice_mut(values, length, "values") }?;
         let own: Result<f32> = session.write_class_map(batch_index, class_index, values);
         let own = own.map_err(|error| match error {
@@ -494,15 +507,15 @@ pub unsafe extern "C" fn googlenet_session_class_map(
             Error::Session(SessionError::OutOfRange { .. }) => Failure::of("class_index")(error),
             error => error.into(),
         })?;
-        // SAFETY: null or may be written.
+        // SAFETY: the caller promises that `bias` is null or may be written.
         unsafe { pointers::put(bias, own) };
         Ok(())
     })
 }
 
-/// Makes a session that starts threads, on a thread that ends with this call: whoever starts threads in a scope gets a
-/// handle to itself from the standard library, which never frees that of a program's first thread, and leak checkers
-/// would show it to everybody who embeds this.
+/// Makes a session that starts threads, on a thread that ends with this call. A thread that starts others in a scope
+/// gets a handle to itself from the standard library, which never frees the handle of a program's first thread; leak
+/// checkers would show that to everybody who embeds this library.
 fn make_aside(model: &Model, options: Options) -> Result<Session> {
     let (model, threads) = (model.clone(), options.thread_count());
     let maker = std::thread::Builder::new().name("googlenet-maker".into()).spawn(move || model.session(options));
@@ -510,6 +523,7 @@ fn make_aside(model: &Model, options: Options) -> Result<Session> {
     maker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
+/// Fails unless the batch has an image `index`.
 fn in_batch(session: &Session, index: usize) -> std::result::Result<(), Failure> {
     if index < session.batch() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What calls answer, and the text that each thread keeps of its last failure.
+//! The statuses that calls answer, and the text about its last failure that each thread keeps.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int};
@@ -76,7 +76,7 @@ impl Failure {
         Self { status, text: text.into() }
     }
 
-    /// Says which argument it is about.
+    /// Turns an error into a failure that says which argument it is about.
     pub(super) fn of(argument: &str) -> impl Fn(Error) -> Self {
         move |error| {
             let Self { status, text } = error.into();
@@ -103,22 +103,22 @@ impl From<Error> for Failure {
                 SessionError::OutOfRange { .. }
                 | SessionError::TooManyPixels { .. }
                 | SessionError::HeadSide { .. } => GOOGLENET_ERR_ARGUMENT,
-                // The engine may add errors; each gets a line above when this crate meets it.
+                // The engine may add errors; this crate then gets a line above for each.
                 _ => GOOGLENET_ERR_ARGUMENT,
             },
             _ => GOOGLENET_ERR_MODEL,
         };
         let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(error) = source {
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
             text = format!("{text}: {error}");
-            source = error.source();
+            cause = error.source();
         }
         Self { status, text }
     }
 }
 
-/// Runs a call: no panic gets out of it, and what went wrong is kept for the thread.
+/// Runs a call from C. No panic gets out of it, and the text about a failure is kept for the calling thread.
 pub(super) fn border(call: impl FnOnce() -> Outcome) -> Status {
     let failure = match quietly(call) {
         Ok(Ok(())) => return GOOGLENET_OK,
@@ -127,7 +127,7 @@ pub(super) fn border(call: impl FnOnce() -> Outcome) -> Status {
             let said = payload.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no text");
             let failure = Failure::new(GOOGLENET_ERR_INTERNAL, format!("a fault of the library's own: {said}"));
-            // A payload may panic when it is dropped.
+            // The payload is leaked, as a payload may panic when it is dropped.
             std::mem::forget(payload);
             failure
         }
@@ -136,11 +136,11 @@ pub(super) fn border(call: impl FnOnce() -> Outcome) -> Status {
     failure.status
 }
 
-/// Runs what may panic; nothing is printed.
+/// Runs `call`, and catches its panic, if any, without anything being printed.
 pub(super) fn quietly<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
     silence();
     let outside = INSIDE.replace(true);
-    // Whatever was being changed is dropped, or marked as broken by its session.
+    // Whatever `call` was changing when it panicked is dropped, or belongs to a session, which marks itself as broken.
     let outcome = catch_unwind(AssertUnwindSafe(call));
     INSIDE.set(outside);
     outcome
@@ -148,10 +148,11 @@ pub(super) fn quietly<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
 
-/// Keeps the panic hook, which prints, from what happens inside the border and on the threads of sessions; for all else
-/// the hook that was there is called.
+/// Replaces the program's panic hook, which prints, by one that prints nothing for panics inside the border and on the
+/// threads of sessions, and calls the program's hook for all others.
 fn silence() {
-    // Here and not in the closure, so that no memory is left when the program ends.
+    // The program's hook stands here and not in the new hook's closure, so that no memory is left when the program
+    // ends.
     static BEFORE: OnceLock<Hook> = OnceLock::new();
     if BEFORE.get().is_some() || std::thread::panicking() {
         return;
@@ -172,16 +173,18 @@ fn silence() {
 }
 
 thread_local! {
-    /// Whether this thread is inside a call.
+    /// Whether this thread is inside a call from C.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    // Neither needs a destructor: nothing is left when a thread or the program ends.
+    /// The text about this thread's last failure. It needs no destructor, like `INSIDE`: nothing is left when a thread
+    /// or the program ends.
     static LAST: RefCell<Text> = const { RefCell::new(Text { bytes: [0; TEXT_BYTES], len: 0 }) };
 }
 
-/// The longest text, its final zero included.
+/// The length in bytes of the longest text that is kept, its final zero included.
 const TEXT_BYTES: usize = 1024;
 
-#[repr(C)] // the bytes first: C gets a pointer to them
+/// A text of C in place. The layout is C's, so that `bytes` comes first: C gets a pointer to them.
+#[repr(C)]
 struct Text {
     bytes: [u8; TEXT_BYTES],
     len: usize,
@@ -192,7 +195,7 @@ impl Text {
         let fits = (0..=text.len().min(TEXT_BYTES - 1)).rev().find(|&len| text.is_char_boundary(len));
         self.len = fits.expect("0 is a boundary");
         for (to, &byte) in self.bytes.iter_mut().zip(&text.as_bytes()[..self.len]) {
-            // C would take a zero for the end.
+            // C would take a zero for the end of the text.
             *to = if byte == 0 { b'?' } else { byte };
         }
         self.bytes[self.len] = 0;
@@ -226,11 +229,12 @@ pub unsafe extern "C" fn googlenet_last_error_copy(buffer: *mut c_char, length: 
         return GOOGLENET_ERR_NULL;
     }
     LAST.with_borrow(|last| {
-        // SAFETY: null or valid, as the caller promises.
+        // SAFETY: the caller promises that `needed` is null or may be written.
         unsafe { pointers::put(needed, last.len + 1) };
         if length > 0 {
             let len = last.len.min(length - 1);
-            // SAFETY: not null, with room for `length` bytes, of which `len + 1` are written; the text is ours.
+            // SAFETY: `buffer` is not null and has room for `length` bytes, of which `len + 1` are written; the text is
+            // the library's own, so that they do not overlap.
             unsafe {
                 std::ptr::copy_nonoverlapping(last.bytes.as_ptr().cast(), buffer, len);
                 buffer.add(len).write(0);
@@ -246,7 +250,7 @@ mod tests {
     use std::ffi::CStr;
 
     fn last() -> String {
-        // SAFETY: never null, ends in zero, and no call in between.
+        // SAFETY: `googlenet_last_error` never answers null, its text ends in zero, and no other call comes in between.
         unsafe { CStr::from_ptr(googlenet_last_error()) }.to_str().expect("UTF-8").to_owned()
     }
 
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_between_characters_and_each_thread_has_its_own() {
+    fn texts_are_truncated_between_characters_and_each_thread_has_its_own() {
         let fail = |text: String| border(|| Err(Failure::new(GOOGLENET_ERR_ARGUMENT, text)));
         fail("é".repeat(TEXT_BYTES));
         assert_eq!(last(), "é".repeat((TEXT_BYTES - 1) / 2));

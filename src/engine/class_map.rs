@@ -1,4 +1,4 @@
-//! Class activation maps: where in the picture a class is seen.
+//! Class activation maps, which show where in a picture a class is seen.
 //!
 //! The classifier is linear and reads the mean of each channel `c` of the last map `x`, so that its logit for a class
 //! `o` is itself a mean over pixels (Zhou et al. 2016, arXiv:1512.04150, section 2):
@@ -12,18 +12,19 @@ use crate::Result;
 use crate::error::{SessionError, TensorError};
 use crate::model::{Graph, Network, Op, Place};
 
-/// How much each place of a picture speaks for a class.
+/// A class map: how much each position of a picture speaks for one class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassMap {
-    /// Rows and columns.
+    /// The map's rows and columns.
     pub shape: [usize; 2],
-    /// `[h, w]`, each the share of one place: their mean and `bias` add up to the class's logit.
+    /// The map's values, `[h, w]`, one for each position: their mean and `bias` add up to the class's logit.
     pub values: Vec<f32>,
-    /// What speaks for the class whatever the picture.
+    /// The classifier's bias for the class: what speaks for it whatever the picture shows.
     pub bias: f32,
 }
 
-/// The end of a network that has maps: its features are the means of a map's channels, and its logits are linear in them.
+/// The end of a network that has class maps: its features are the means of a map's channels, and its logits are linear
+/// in its features.
 pub(super) struct LinearEnd {
     /// The map whose channels' means are classified.
     pub map: Place,
@@ -31,7 +32,7 @@ pub(super) struct LinearEnd {
     classifier: String,
 }
 
-/// The end of `network`, which `graph` is of, if it is linear.
+/// The end of `network`, whose graph is `graph`, or `None` if that end is not linear.
 pub(super) fn linear_end(network: &Network, graph: &Graph) -> Option<LinearEnd> {
     let made_by = |place: Place| graph.nodes.iter().find(|node| node.output == place);
     let (mean, classifier) = (made_by(graph.features()?)?, made_by(graph.logits())?);
@@ -42,14 +43,14 @@ pub(super) fn linear_end(network: &Network, graph: &Graph) -> Option<LinearEnd> 
 }
 
 impl Session {
-    /// The map of `class` for an image of the last run's batch; the session has to be made with
+    /// The map of `class` for one image of the last run's batch; the session has to be made with
     /// [`super::Options::class_maps`].
     ///
-    /// At the input side 224 a map has 7x7 places, each 32 pixels of the input from the next.
+    /// At the input side 224 a map has 7x7 positions, each 32 pixels of the input from the next.
     ///
     /// # Errors
-    /// [`SessionError::OutOfRange`] if there is no such image or class, [`SessionError::NoClassMaps`] if they were not
-    /// asked for.
+    /// [`SessionError::OutOfRange`] if there is no such image or class, [`SessionError::NoClassMaps`] if the session
+    /// keeps no class maps.
     ///
     /// ```
     /// # use googlenet::{Model, Options};
@@ -70,7 +71,7 @@ impl Session {
         Ok(ClassMap { shape: [h, w], values, bias })
     }
 
-    /// Rows and columns of a map; none if they were not asked for.
+    /// The rows and columns of a class map; `None` if the session keeps no class maps.
     pub fn class_map_shape(&self) -> Option<[usize; 2]> {
         let ([_, h, w], _) = self.map_output()?;
         Some([h, w])
@@ -80,7 +81,8 @@ impl Session {
     /// returns the bias.
     ///
     /// # Errors
-    /// [`SessionError::MapLength`] if `values` does not hold exactly `h * w` values, and those of [`Session::class_map`].
+    /// [`SessionError::MapLength`] if `values` does not hold exactly `h * w` values, and the errors of
+    /// [`Session::class_map`].
     ///
     /// ```
     /// # use googlenet::{Model, Options};

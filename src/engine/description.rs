@@ -1,4 +1,4 @@
-//! What the metadata of a weights file say, checked: `weights/FORMAT.md` lists the keys.
+//! The metadata of a weight file, read and checked: `weights/FORMAT.md` lists their keys.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::image::{Channels, Geometry, Rule};
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
 use crate::{Error, Result};
 
-/// Which network the weights are of, and how pictures become its input.
+/// What the metadata of a weight file say: which network the weights are of, and how pictures become its input.
 ///
 /// ```
 /// use googlenet::{Description, image::Channels, model::Dialect, weights::Weights};
@@ -23,22 +23,23 @@ use crate::{Error, Result};
 pub struct Description {
     /// The dialect of the network.
     pub dialect: Dialect,
-    /// Side of the square input, in pixels.
+    /// The side of the square input, in pixels.
     pub side: usize,
-    /// How pictures become input.
+    /// The rule by which pictures become input.
     pub rule: Rule,
     /// The names of the classes, in the order of the output; empty if there are none.
     pub labels: Vec<String>,
 }
 
 impl Description {
-    /// Reads metadata.
+    /// Reads and checks the metadata of a weight file.
     ///
     /// # Errors
     ///
-    /// [`ModelError::UnknownDialect`]; [`WeightsError::MetadataMissing`] or [`WeightsError::MetadataValue`], naming the
-    /// first of `dialect`, `input_side`, `channels`, `mean`, `std`, `resize`, `geometry`, `labels` that is missing, the
-    /// last two aside, or cannot be used.
+    /// [`ModelError::UnknownDialect`] if the file names a dialect that is not known. [`WeightsError::MetadataMissing`]
+    /// or [`WeightsError::MetadataValue`] for the first of the keys `dialect`, `input_side`, `channels`, `mean`, `std`,
+    /// `resize`, `geometry`, `labels` that is missing or has a value that cannot be used; only the last two may be
+    /// missing.
     pub fn read(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let metadata = Metadata(metadata);
         let dialect = metadata.dialect()?;
@@ -50,25 +51,25 @@ impl Description {
         let resize = metadata.pixels("resize", side, MAX_RESIZE, "a whole number of \"input_side\" to 8192")?;
         let geometry = match metadata.0.get("geometry") {
             Some(name) => Geometry::from_name(name).ok_or_else(|| metadata.unusable("geometry", GEOMETRIES))?,
-            // As all files had it before the key was.
+            // Files that were written before there was this key all mean this geometry.
             None => Geometry::ShortSide,
         };
         let labels = match metadata.0.get("labels") {
             Some(text) => {
                 serde_json::from_str(text).map_err(|_| metadata.unusable("labels", "a JSON array of strings"))?
             }
-            // Classes then have only their numbers.
+            // The classes of a file without labels have only their numbers.
             None => Vec::new(),
         };
         Ok(Self { dialect, side, rule: Rule { geometry, channels, mean, std, resize }, labels })
     }
 
-    /// Whether weights of `network` may be described so.
+    /// Checks that this is a description of weights of `network`.
     ///
     /// # Errors
     ///
-    /// [`ModelError::UnknownDialect`], or [`ModelError::LabelCount`] where there are labels, but not one for each
-    /// class.
+    /// [`ModelError::UnknownDialect`] if the dialect is not the network's, [`ModelError::LabelCount`] if there are
+    /// labels, but not one for each class.
     pub fn fits(&self, network: &Network) -> Result<()> {
         if self.dialect != network.dialect {
             let dialect = self.dialect.name().to_owned();
@@ -83,6 +84,7 @@ impl Description {
     }
 }
 
+/// The metadata of a weight file, whose values are parsed as they are asked for.
 struct Metadata<'a>(&'a BTreeMap<String, String>);
 
 impl<'a> Metadata<'a> {
@@ -115,7 +117,7 @@ impl<'a> Metadata<'a> {
 
 const GEOMETRIES: &str = "\"short-side\", \"torchvision\", \"warp\", \"warp-bicubic\" or \"tf-slim\"";
 
-/// Beyond the largest side by as much as 256 is beyond 224, and more.
+/// The largest `resize`, in pixels: twice [`MAX_SIDE`], where the usual ratio, 256 to 224, needs less.
 const MAX_RESIZE: usize = 8192;
 
 #[cfg(test)]

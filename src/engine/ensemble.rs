@@ -1,4 +1,4 @@
-//! Many looks at a picture: crops, models, and the mean of what they say.
+//! Ensembles: several models look at several crops of a picture, and their probabilities are averaged.
 
 use std::mem;
 
@@ -10,9 +10,9 @@ use crate::image::{Crops, Cuts, Rgb8, Rule};
 
 /// Models that classify a picture's crops together: probabilities are averaged over crops and models.
 ///
-/// The models may be of any dialects and sides. Some, as TensorFlow slim's, count one class more than the others, the
-/// background, as class 0: beside models of one class less it is left out, and the others' probabilities made to add up
-/// to 1.
+/// The models may be of any dialects and sides. Some models, as TensorFlow slim's, have one class more than others:
+/// class 0, the background. Beside models that have one class less, the background is left out, and the probabilities
+/// of the other classes are scaled to add up to 1.
 ///
 /// ```
 /// # #[cfg(feature = "decode")] {
@@ -29,31 +29,34 @@ use crate::image::{Crops, Cuts, Rgb8, Rule};
 pub struct Ensemble {
     members: Vec<Member>,
     crops: Crops,
-    /// The last picture's.
+    /// The crops of the last picture, whose memory the next picture's take over.
     cuts: Cuts,
     labels: Vec<String>,
-    /// Over crops and models.
+    /// The sums of the classes' probabilities over crops and models.
     sum: Vec<f64>,
     probabilities: Vec<f32>,
 }
 
+/// A model of an ensemble.
 struct Member {
     session: Session,
     rule: Rule,
-    /// Classes before the first that all models have.
+    /// The number of this model's classes before the first that all models have: 1 if its background is left out, or 0.
     skip: usize,
 }
 
 impl Ensemble {
-    /// The most models of an ensemble.
+    /// The largest number of models in an ensemble.
     pub const MAX_MODELS: usize = 64;
 
-    /// Plans a session for each model. Of `options` all counts but the batch, which follows from `crops`.
+    /// Plans a session for each model. All of `options` counts but the batch, which follows from `crops`.
+    ///
+    /// The caller has to know that the models' classes are the same, in the same order: that is not checked, as models
+    /// may spell labels differently. The ensemble's labels are those of the first model that has any.
     ///
     /// # Errors
-    /// [`SessionError::OutOfRange`] without models, [`ModelError::ClassCounts`] if they have not as many classes, or an
-    /// error of [`Model::session`]. That the classes are the same, in one order, the caller knows: labels are the
-    /// first's that has some, and may be spelled differently.
+    /// [`SessionError::OutOfRange`] if there are no models or too many, [`ModelError::ClassCounts`] if the models
+    /// differ in their number of classes by more than a background, or an error of [`Model::session`].
     pub fn new(models: &[Model], crops: Crops, options: Options) -> Result<Self> {
         if models.is_empty() || models.len() > Self::MAX_MODELS {
             let (value, most) = (models.len(), Self::MAX_MODELS);
@@ -94,10 +97,10 @@ impl Ensemble {
         Ok(most_likely(&self.probabilities, &self.labels, top))
     }
 
-    /// How likely each class is.
+    /// The probability of each class: the mean over crops and models.
     ///
     /// # Errors
-    /// As [`Ensemble::classify`].
+    /// The errors of [`Ensemble::classify`].
     ///
     /// ```
     /// use googlenet::image::{Crops, Rgb8};
@@ -112,7 +115,7 @@ impl Ensemble {
     /// ```
     pub fn probabilities(&mut self, picture: Rgb8<'_>) -> Result<&[f32]> {
         self.sum.fill(0.0);
-        // Models that want the same input share it.
+        // Models that follow each other and want the same input share it.
         let mut made = None;
         for member in &mut self.members {
             let wanted = (member.rule, member.session.side());
@@ -130,17 +133,17 @@ impl Ensemble {
         Ok(&self.probabilities)
     }
 
-    /// How many classes all models have.
+    /// The number of classes that the models have in common.
     pub fn classes(&self) -> usize {
         self.sum.len()
     }
 
-    /// Their names, in order; empty if no model has any.
+    /// The names of these classes, in order; empty if no model has any.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// Which parts of a picture are looked at.
+    /// The crops of a picture that the models look at.
     pub fn crops(&self) -> Crops {
         self.crops
     }
@@ -152,7 +155,7 @@ impl Ensemble {
 }
 
 impl Member {
-    /// Adds the probabilities of all crops to `sum`.
+    /// Runs the model on all crops, and adds its probabilities to `sum`.
     fn add(&mut self, cuts: &Cuts, sum: &mut [f64]) {
         let (batch, side) = (self.session.batch(), self.session.side());
         let mut first = 0;
@@ -166,7 +169,7 @@ impl Member {
                 let shared = &output[self.skip..];
                 let all = match self.skip {
                     0 => 1.0,
-                    // Never 0, unless nothing but the background is likely at all.
+                    // The sum is 0 if the background has all the probability; the quotients below are then 0, too.
                     _ => shared.iter().map(|&p| f64::from(p)).sum::<f64>().max(f64::MIN_POSITIVE),
                 };
                 sum.iter_mut().zip(shared).for_each(|(sum, &p)| *sum += f64::from(p) / all);
@@ -176,17 +179,19 @@ impl Member {
     }
 }
 
-/// Images of a run: a divisor of `count` of at least eight images, as many to each thread as can be, at most `limit`.
+/// The batch of a session that looks at `count` crops on `threads` threads. It divides `count`, has at least [`ENOUGH`]
+/// images where a divisor allows that, shares them evenly among the threads, and has at most `limit`.
 fn batch(count: usize, threads: usize, limit: usize) -> usize {
     let divisors = (1..=count.min(limit.max(1))).filter(|batch| count.is_multiple_of(*batch));
-    // What is missing to enough; what a thread has to do, in images; then the least memory.
+    // The best batch has the fewest images below enough. Of several such, it leaves the busiest thread the fewest
+    // images to compute in all runs together; of several such, it is the smallest, which takes the least memory.
     let cost = |&batch: &usize| {
         (ENOUGH.min(count).saturating_sub(batch), count / batch * batch.div_ceil(threads.max(1)), batch)
     };
     divisors.min_by_key(cost).expect("1 divides")
 }
 
-/// Beyond this a larger batch is no faster.
+/// The number of images beyond which a larger batch is no faster.
 const ENOUGH: usize = 8;
 
 #[cfg(test)]

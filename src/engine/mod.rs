@@ -1,4 +1,4 @@
-//! What a user holds: a [`Model`] and its [`Session`]s.
+//! The types that a user of the library holds, above all a [`Model`] and its [`Session`]s.
 
 mod class_map;
 mod description;
@@ -17,7 +17,7 @@ pub use model::Model;
 pub use options::Options;
 pub use session::{Prediction, Session};
 
-/// What may cross threads; a change that takes it away does not compile.
+/// A proof that these types may cross threads: a change that takes that away does not compile.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     const fn sent<T: Send>() {}

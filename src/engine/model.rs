@@ -24,11 +24,12 @@ pub struct Model {
     pub(super) inner: Arc<Inner>,
 }
 
+/// What all clones of a model, and its sessions, share.
 pub(super) struct Inner {
     pub weights: Arc<Weights>,
     pub network: Network,
     pub description: Description,
-    /// What sessions share.
+    /// The packed weights and the schedules that the model's sessions share.
     pub cache: Cache,
 }
 
@@ -36,8 +37,8 @@ impl Model {
     /// Reads the weight file at `path` into memory and checks it.
     ///
     /// # Errors
-    /// If the file cannot be read, is not of the profile of `weights/FORMAT.md`, its hash does not fit, or its
-    /// tensors are not exactly the network's.
+    /// If the file cannot be read or is not as `weights/FORMAT.md` asks, if its hash does not fit, or if its tensors
+    /// are not exactly the network's.
     ///
     /// ```
     /// use googlenet::{Error, Model, error::FileError};
@@ -52,18 +53,19 @@ impl Model {
 
     /// Maps the weight file at `path` instead of reading it, and checks it.
     ///
-    /// Its pages are shared by all processes that map it, and the system may drop them. Of a file that
-    /// [`Model::pack`] wrote for the same plans a session uses the weights where they lie; of any other it packs them
-    /// into memory of its own. Of a packed file only the header is checked: see [`Weights::verify`].
+    /// The file's pages are shared by all processes that map it, and the system may drop them. If [`Model::pack`] wrote
+    /// the file for plans such as a session's, the session uses the packed weights where they lie; otherwise it packs
+    /// the weights into memory of its own. Only the header of a packed file is checked: see [`Weights::verify`].
     ///
-    /// Needs the feature `mmap`.
+    /// This function needs the feature `mmap`.
     ///
     /// # Safety
-    /// Those of [`Weights::map`]: until the model, its clones and its sessions are dropped, nobody may write to the
-    /// file or truncate it, neither this process nor any other. Replacing it by rename is harmless.
+    /// The caller promises what [`Weights::map`] asks for: until the model, its clones and its sessions are dropped,
+    /// nobody may write to the file or truncate it, neither this process nor any other. Replacing it by rename is
+    /// harmless.
     ///
     /// # Errors
-    /// As [`Model::open`].
+    /// The errors of [`Model::open`].
     ///
     /// ```
     /// use googlenet::Model;
@@ -80,10 +82,10 @@ impl Model {
         Self::new(unsafe { Weights::map(path) }?)
     }
 
-    /// The same as [`Model::open`] for weights that are loaded already.
+    /// Makes a model of weights that are loaded already, and checks it as [`Model::open`] does.
     ///
     /// # Errors
-    /// As [`Model::open`].
+    /// The errors of [`Model::open`].
     ///
     /// ```
     /// use googlenet::{Model, weights::Weights};
@@ -96,20 +98,21 @@ impl Model {
         let description = Description::read(weights.metadata())?;
         let classes = classes(&weights, &description.dialect.network(1))?;
         let mut network = description.dialect.network_with_heads(classes);
-        // A head is part of the network where the file has its last tensor; then the whole of it, or tensors are missing.
+        // A head is part of the network if the file has the head's last tensor; the file must then have all of the
+        // head's.
         let is_there = |head: &Head| weights.tensor(&format!("{}.bias", head.logits())).is_some();
         network.heads.retain(is_there);
         Self::with_network(weights, network)
     }
 
-    /// Weights of a network that the caller has a table of. The file's metadata describe the input as for any other; the
-    /// dialect that they name must be the table's.
+    /// Makes a model of weights of a network that the caller has a table of. The file's metadata describe the input as
+    /// those of any weight file do; the dialect that they name must be the table's.
     ///
     /// # Panics
     /// If the table makes no sense, as [`Network::graph`] says.
     ///
     /// # Errors
-    /// As [`Model::open`]: the tensors must be exactly those of [`Network::parameters`].
+    /// The errors of [`Model::open`]; the tensors must be exactly those of [`Network::parameters`].
     ///
     /// ```
     /// use googlenet::{Model, model::googlenet, weights::Weights};
@@ -126,11 +129,11 @@ impl Model {
         Ok(Self { inner: Arc::new(Inner { weights, network, description, cache }) })
     }
 
-    /// Weights that are part of the program; copied unless they begin at a multiple of 64 bytes, as those of
-    /// [`include_weights!`](crate::include_weights) do.
+    /// Makes a model of weights that are part of the program. They are copied unless they begin at a multiple of 64
+    /// bytes, as those of [`include_weights!`](crate::include_weights) do.
     ///
     /// # Errors
-    /// As [`Model::open`].
+    /// The errors of [`Model::open`].
     ///
     /// ```
     /// use googlenet::{Model, include_weights};
@@ -144,12 +147,12 @@ impl Model {
         Self::new(Weights::from_static(bytes)?)
     }
 
-    /// The network.
+    /// The table of the network that the weights belong to.
     pub fn network(&self) -> &Network {
         &self.inner.network
     }
 
-    /// The weights.
+    /// The weights that the model was made of.
     pub fn weights(&self) -> &Weights {
         &self.inner.weights
     }
@@ -159,12 +162,12 @@ impl Model {
         &self.inner.description.labels
     }
 
-    /// The side of the input the weights are meant for, in pixels.
+    /// The side of the input that the weights are meant for, in pixels.
     pub fn side(&self) -> usize {
         self.inner.description.side
     }
 
-    /// How pictures become input.
+    /// The rule by which pictures become input.
     pub fn rule(&self) -> &Rule {
         &self.inner.description.rule
     }
@@ -199,7 +202,7 @@ pub(super) fn check_side(side: usize) -> Result<()> {
     Err(SessionError::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE }.into())
 }
 
-/// As many as the bias of the layer that gives the logits has elements.
+/// The number of classes: as many as the bias of the layer that gives the logits has elements.
 fn classes(weights: &Weights, network: &Network) -> Result<usize> {
     let tensor = format!("{}.bias", network.roles.logits);
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
@@ -209,7 +212,7 @@ fn classes(weights: &Weights, network: &Network) -> Result<usize> {
     }
 }
 
-/// The tensors must be exactly the network's: none missing, none more, every shape right.
+/// Checks that the tensors are exactly the network's: none is missing, none is there beside them, every shape is right.
 fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
     let expected = network.parameters();
     for (name, shape) in &expected {
@@ -219,7 +222,7 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
             return Err(TensorError::wrong_shape(name.clone(), &shape, tensor.shape()).into());
         }
     }
-    // What is packed is looked at when a plan wants it.
+    // Packed tensors are checked when a plan wants to use them.
     let packed = weights.metadata().contains_key(PACKING);
     let known = |name: &str| expected.iter().any(|(own, _)| own == name) || (packed && name.starts_with(PACKED));
     match weights.tensors().find(|tensor| !known(tensor.name())) {
@@ -235,7 +238,7 @@ mod tests {
     use crate::weights::{Dtype, NewTensor, write};
     use std::collections::BTreeMap;
 
-    /// A model of zeros for three classes, `change` done to its metadata and its tensors' names and shapes.
+    /// A model of zeros for three classes, after `change` was done to its metadata and its tensors' names and shapes.
     fn model(change: impl FnOnce(&mut BTreeMap<String, String>, &mut Vec<(String, Vec<usize>)>)) -> Result<Model> {
         let keys = [
             ("dialect", "bvlc"),
@@ -262,7 +265,7 @@ mod tests {
         Model::open(&path)
     }
 
-    /// Swaps the last tensor's shape, the classifier's bias's, for `shape`.
+    /// Sets the shape of the last tensor, which is the classifier's bias, to `shape`.
     fn bias(parameters: &mut [(String, Vec<usize>)], shape: &[usize]) {
         parameters.last_mut().expect("tensors").1 = shape.to_vec();
     }

@@ -1,9 +1,9 @@
-//! How callers name layers: as the network does, or shorter where that is clear.
+//! The names by which callers ask for layers: the network's own, or shorter ones where those are unambiguous.
 
 use crate::model::{Graph, Node, Place};
 
-/// The output that `name` stands for: a layer's whole name, a module's, or as much of one as stands before the slash
-/// where only one layer begins so. The input has no name here: it is not computed.
+/// The output that `name` stands for. A name is a layer's whole name, a module's, or what a layer's name has before its
+/// slash, if only one layer's name begins so. The network's input has no name here, as no layer computes it.
 pub(super) fn find(graph: &Graph, name: &str) -> Option<Place> {
     let module = || graph.find(&format!("{name}/output"));
     let alone = || {
@@ -33,7 +33,7 @@ mod tests {
             let place = find(&graph, short);
             assert!(place.is_some() && place == graph.find(whole), "{short}");
         }
-        // Two layers each; none; the input.
+        // Several layers' names begin with each of the first two; none does with the next three; the last is the input.
         for name in ["pool1", "conv2", "inception_9z", "", "/", "data"] {
             assert_eq!(find(&graph, name), None, "{name}");
         }

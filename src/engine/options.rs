@@ -1,4 +1,4 @@
-//! What a session is planned for.
+//! The options that a session is planned for.
 
 use googlenet_kernels::isa::{self, Isa};
 
@@ -41,19 +41,19 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The most threads a session takes.
+    /// The largest number of threads that a session takes.
     pub const MAX_THREADS: usize = 256;
 
     /// The largest batch.
     pub const MAX_BATCH: usize = 4096;
 
-    /// The most input pixels of a run, `batch * side * side`: four images of 4096x4096, 1337 of 224x224.
+    /// The largest number of input pixels in a run, `batch * side * side`: four images of 4096x4096, 1337 of 224x224.
     ///
     /// The input takes 12 bytes a pixel, the activations some 115 a pixel of the images that are computed at once, an
     /// endpoint at most 192: without endpoints a session needs less than 8 GiB.
     pub const MAX_PIXELS: usize = 1 << 26;
 
-    /// One thread, one image, the weights' input side, the best instruction set of this machine.
+    /// Options for one thread, one image, the weights' input side and the best instruction set of this machine.
     pub fn new() -> Self {
         Self {
             threads: 1,
@@ -67,22 +67,23 @@ impl Options {
         }
     }
 
-    /// How many threads work on a run, 1 to 256. With at least as many images as threads each takes whole images.
+    /// Sets how many threads work on a run, 1 to 256. If a run has at least as many images as threads, each thread
+    /// takes whole images.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// Runs on the threads of `pool` instead of threads of the session's own, as many as it has, at most 256, or as
-    /// a later [`Options::threads`] says.
+    /// Makes the session run on the threads of `pool` instead of threads of its own: on as many as the pool has, at
+    /// most 256, or on as many as a later [`Options::threads`] says.
     ///
     /// The pool is used during runs, and while the session is made. Any number of its threads can finish a run, so
-    /// sessions may share it; but as with any work that is handed to rayon, a run from outside the pool begins when a
-    /// thread of it is free, and a run from inside may steal other work of the pool while it waits: hold no lock that
-    /// such work takes. With one thread the session runs on the thread that calls it. rayon itself may allocate when it
-    /// is called from outside the pool; runs from inside it allocate nothing.
+    /// sessions may share the pool; but as with any work that is handed to rayon, a run from outside the pool begins
+    /// when one of its threads is free, and a run from inside may steal other work of the pool while it waits: its
+    /// caller must hold no lock that such work takes. With one thread the session runs on the thread that calls it.
+    /// rayon itself may allocate when it is called from outside the pool; runs from inside it allocate nothing.
     ///
-    /// Needs the feature `rayon`.
+    /// This function needs the feature `rayon`.
     ///
     /// ```
     /// use googlenet::{Model, Options, rayon};
@@ -104,12 +105,12 @@ impl Options {
         self
     }
 
-    /// Runs on `threads` threads that `parallel_for` provides, instead of threads of the session's own.
+    /// Makes the session run on `threads` threads that `parallel_for` provides, instead of threads of its own.
     ///
     /// `parallel_for(count, body)` should call `body(0)`, ... `body(count - 1)` on as many threads as it can, and
-    /// return when all have returned. It may call fewer, or none, or one after the other: what is left undone the
-    /// calling thread does. It is called once a run, with fewer images than threads once an image, and while the
-    /// session is made; never with one thread.
+    /// return when all have returned. It may make fewer calls, or none, or one after the other: the calling thread then
+    /// does what is left undone. The session calls it while it is made, and then once a run, or once an image if a run
+    /// has fewer images than threads; a session of one thread never calls it.
     ///
     /// ```
     /// use googlenet::{Model, Options};
@@ -132,7 +133,7 @@ impl Options {
         self
     }
 
-    /// How many images a run takes, 1 to 4096; with [`Options::MAX_PIXELS`] in all.
+    /// Sets how many images a run takes, 1 to 4096; together they have at most [`Options::MAX_PIXELS`] pixels.
     ///
     /// Every plan is batch invariant: an image's results have the same bits in any batch, as the choice of kernels does
     /// not depend on it. The price is that a batch cannot choose kernels that only pay with several images at a time.
@@ -141,32 +142,35 @@ impl Options {
         self
     }
 
-    /// The input side in pixels, if not the weights' own; 32 to 4096.
+    /// Sets the input side in pixels, 32 to 4096; by default it is the weights' own.
     pub fn side(mut self, side: usize) -> Self {
         self.side = Some(side);
         self
     }
 
-    /// The instruction set, if not the best of this machine; `GOOGLENET_ISA` counts only where this is not called.
+    /// Sets the instruction set; by default it is the one that the environment variable `GOOGLENET_ISA` names, or else
+    /// the best of this machine.
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
         self
     }
 
-    /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; may be called for several.
+    /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; a session may keep several layers'
+    /// outputs.
     ///
     /// Layers have the names of the Caffe model, as `googlenet cost` lists them. A module's name stands for its output
-    /// (`inception_4e` for `inception_4e/output`), and what stands before a slash for the layer, where only one begins
-    /// so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees. `loss1` and `loss2` are the logits of
-    /// the auxiliary heads, which are computed for those who ask for them or a layer of theirs; the weights must have
-    /// them, and the input side leave them the map they are made for: 224 does.
+    /// (`inception_4e` for `inception_4e/output`). What a layer's name has before its slash stands for the layer, if
+    /// only one layer's name begins so: `pool5` is `pool5/7x7_s1`, the 1024 features that the classifier sees. `loss1`
+    /// and `loss2` are the logits of the auxiliary heads. A head is computed only if it or one of its layers is asked
+    /// for; the weights must include it, and the input side must leave it a map of the size that it is made for, as 224
+    /// does.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoints.push(name.into());
         self
     }
 
-    /// Keeps what [`super::Session::class_map`] needs: the map whose channels' means are classified, 200 KB for an image
-    /// of 224x224.
+    /// Whether to keep what [`super::Session::class_map`] needs: the map whose channels' means are classified, 200 KB
+    /// for an image of 224x224.
     pub fn class_maps(mut self, class_maps: bool) -> Self {
         self.class_maps = class_maps;
         self
@@ -206,7 +210,8 @@ impl Options {
         self.threads > 1 && self.lent.is_none()
     }
 
-    /// The instruction set to use: the one given, else what `GOOGLENET_ISA` names, else the best.
+    /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the
+    /// best.
     pub(super) fn resolve_isa(&self) -> Result<Isa> {
         match (self.isa, std::env::var_os(ISA_VARIABLE)) {
             (Some(isa), _) => Ok(isa),

@@ -1,4 +1,4 @@
-//! Weight files that also hold the weights as the kernels want them.
+//! Packed weight files, which hold the weights a second time, in the kernels' own layouts.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,12 +11,14 @@ use crate::plan;
 use crate::weights::{Dtype, NewTensor, PACKED, PACKING, write};
 
 impl Model {
-    /// Writes a packed weight file to `path`: these weights, and again as sessions of `options` want them, so that
-    /// opening it packs nothing, and mapping it copies nothing. Returns what it is packed for, as
-    /// [`Session::packing`](super::Session::packing) names it; any other session packs the weights in memory, as
-    /// from any file. Of the options the instruction set and the side count.
+    /// Writes a packed weight file to `path`. It holds this model's weights, and beside them the same weights packed
+    /// for sessions of `options`: such a session packs nothing if it opens the file, and copies nothing if it maps it.
+    /// Any other session packs the weights in memory, as from any file. Of the options only the instruction set and the
+    /// side matter to what is written. Returns what the file is packed for, as
+    /// [`Session::packing`](super::Session::packing) names it.
     ///
-    /// A reader sees the old file or the new one, never a part. Without `force` an existing file is an error.
+    /// Whoever reads `path` sees the old file or the new one, never a part. Without `force` an existing file is an
+    /// error.
     ///
     /// # Errors
     /// If the weights are damaged, an option is out of range, or the file exists or cannot be written.
@@ -39,7 +41,7 @@ impl Model {
             let (value, most) = (options.threads, Options::MAX_THREADS);
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
-        // A mapped packed file was not read for its hash, and the new file gets one of its own.
+        // The hash of a mapped packed file was not checked yet, and damage must not get a new hash that fits it.
         self.weights().verify()?;
         let graph = self.network().graph(side);
         let (packing, packed) = plan::pack(graph, options.resolve_isa()?, self.weights(), options.threads)?;
@@ -63,7 +65,7 @@ impl Model {
         self.weights().metadata().get(PACKING).map(String::as_str)
     }
 
-    /// Whether sessions of `options` use the file's packed weights where they lie; costs no packing.
+    /// Whether sessions of `options` use the file's packed weights where they lie; to find that out packs nothing.
     ///
     /// # Errors
     /// If an option is out of range.

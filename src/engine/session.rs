@@ -16,12 +16,13 @@ use crate::plan::{LayerTime, Plan, Request, StepDescription};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
 ///
-/// Its threads, if it has any of its own, end when it is dropped, and do not follow a `fork`: in the child only a session
-/// of one thread, or on lent threads that are there, can run or be dropped. Threads of a rayon pool are not.
+/// A session's own threads, if it has any, end when it is dropped. They do not follow a `fork`: in the child process
+/// only a session of one thread, or one on lent threads that exist there, can run or be dropped. Threads of a rayon
+/// pool do not exist there.
 ///
-/// Building it is slow and may fail; running does neither: no allocation, and no system call but those by which
-/// threads that wait yield, park and wake. The same weights on the same instruction set give the same bits, whatever
-/// the number of threads, the place in a batch, or the run.
+/// To build a session is slow and may fail; a run is fast and cannot fail. It allocates nothing, and makes no system
+/// calls but those by which threads that wait yield, park and wake. The same weights on the same instruction set give
+/// the same bits, whatever the number of threads, the image's position in a batch, or the run.
 ///
 /// ```
 /// use googlenet::{Model, Options};
@@ -38,19 +39,20 @@ pub struct Session {
     isa: Isa,
     threads: usize,
     batch: usize,
-    /// What the plan keeps, in its order: logits, probabilities, then the endpoints that were asked for.
+    /// What the plan keeps, in the plan's order: logits, probabilities, the endpoints that were asked for, and the map
+    /// of class maps.
     outputs: Vec<Output>,
-    /// What class maps are made of, if they were asked for and the network has any.
+    /// What class maps are made of, if they were asked for and the network allows them.
     pub(super) linear_end: Option<LinearEnd>,
-    /// Which output is the map that class maps are made of.
+    /// The index in `outputs` of the map that class maps are made of.
     map: Option<usize>,
 }
 
 /// One activation, or channels of it, that the plan keeps after each run.
 struct Output {
-    /// As the caller names it; none if it is kept for class maps only.
+    /// The name by which the caller asks for it; `None` if it is kept for class maps alone.
     name: Option<String>,
-    /// `[c, h, w]`.
+    /// The shape for one image, `[c, h, w]`.
     shape: [usize; 3],
 }
 
@@ -59,13 +61,13 @@ struct Output {
 pub struct Prediction {
     /// The class, counted from 0.
     pub index: usize,
-    /// Its name; empty if the weights have no labels.
+    /// The class's name; empty if the weights have no labels.
     pub label: String,
-    /// 0 to 1; all classes' sum is 1.
+    /// The class's probability, 0 to 1; the probabilities of all classes add up to 1.
     pub probability: f32,
 }
 
-/// The heads that `endpoints` are of; no other is computed.
+/// The names of the heads that `endpoints` ask for, themselves or one of their layers; no other head is computed.
 fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'static str>> {
     let is_of = |endpoint: &String, head: &Head| {
         endpoint == head.name || head.layers.iter().any(|layer| layer.name() == endpoint)
@@ -78,7 +80,8 @@ fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'s
     }
 }
 
-/// The `top` most likely classes, most likely first; of equals the first.
+/// The `top` most likely classes, most likely first; of equally likely classes the one with the lowest index comes
+/// first.
 pub(super) fn most_likely(probabilities: &[f32], labels: &[String], top: usize) -> Vec<Prediction> {
     let mut order: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -192,12 +195,12 @@ impl Session {
         self.index(name).map(|index| self.plan.output(index))
     }
 
-    /// The shape of that output for one image, `[c, h, w]`.
+    /// The shape for one image, `[c, h, w]`, of what [`Session::endpoint`] answers for the layer `name`.
     pub fn endpoint_shape(&self, name: &str) -> Option<[usize; 3]> {
         self.index(name).map(|index| self.outputs[index].shape)
     }
 
-    /// Which output the caller calls `name`.
+    /// The index of the output that the caller calls `name`.
     fn index(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|output| output.name.as_deref() == Some(name))
     }
@@ -207,7 +210,7 @@ impl Session {
         self.map.map(|index| (self.outputs[index].shape, self.plan.output(index)))
     }
 
-    /// The `top` most likely classes of a picture, most likely first; uses the first place of the batch.
+    /// The `top` most likely classes of a picture, most likely first. The picture becomes the first image of the batch.
     ///
     /// # Errors
     /// If the picture cannot be prepared: see [`image::prepare`].
@@ -231,49 +234,50 @@ impl Session {
         Ok(most_likely(&self.probabilities()[..classes], &self.model.description.labels, top))
     }
 
-    /// The side of its input, in pixels.
+    /// The side of the session's input, in pixels.
     pub fn side(&self) -> usize {
         self.plan.graph().activations[0].h
     }
 
-    /// How pictures become its input.
+    /// The rule by which pictures become the session's input.
     pub fn rule(&self) -> &Rule {
         &self.model.description.rule
     }
 
-    /// Images of a run.
+    /// The number of images in a run.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Threads of a run.
+    /// The number of threads that work on a run.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// The instruction set the plan was made for.
+    /// The instruction set that the plan was made for.
     pub fn isa(&self) -> Isa {
         self.isa
     }
 
-    /// What a packed weight file must be packed for, to be used by this session where it lies: see
+    /// What a weight file must be packed for, so that this session uses its packed weights where they lie: see
     /// [`Model::pack`](super::Model::pack).
     pub fn packing(&self) -> &str {
         self.plan.packing()
     }
 
-    /// Whether it uses the file's packed weights where they lie, and has none of its own.
+    /// Whether the session uses the file's packed weights where they lie, and has packed none in memory.
     pub fn uses_packed_file(&self) -> bool {
         self.plan.uses_packed_file()
     }
 
-    /// Bytes of the arena that holds one image's activations.
+    /// The size in bytes of the arena that holds one image's activations.
     pub fn arena_bytes(&self) -> usize {
         self.plan.arena_bytes()
     }
 
-    /// Bytes of what a run works in: input, outputs, and for each thread scratch and, where each takes whole images, an
-    /// arena. Beside these and the packed weights, which sessions share, a session needs some 60 KiB.
+    /// The size in bytes of what a run works in: the input, the outputs, scratch for each thread, and an arena, or one
+    /// for each thread if threads take whole images. Beside these and the packed weights, which sessions share, a
+    /// session needs some 60 KiB.
     ///
     /// ```
     /// # use googlenet::{Model, Options};
@@ -315,7 +319,7 @@ impl Session {
         self.plan.profile()
     }
 
-    /// Sets the profile back to zero.
+    /// Sets the times of [`Session::profile`] back to zero.
     pub fn reset_profile(&mut self) {
         self.plan.reset_profile();
     }

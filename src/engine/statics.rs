@@ -1,8 +1,8 @@
 //! Weights that are linked into the program.
 
 /// The bytes of a weight file, as part of the program, for [`Model::from_static`](crate::Model::from_static): a
-/// `&'static [u8]` that begins at a multiple of 64 bytes, as `include_bytes!` does not promise, so that nothing is
-/// copied. The path is relative to the source file, as `include_bytes!` has it.
+/// `&'static [u8]` that begins at a multiple of 64 bytes, so that nothing is copied; `include_bytes!` alone does not
+/// promise that. The path is relative to the file that invokes the macro, as with `include_bytes!`.
 ///
 /// ```
 /// use googlenet::{Model, include_weights};

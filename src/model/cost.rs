@@ -1,17 +1,17 @@
-//! What each layer costs: multiply-adds by the definition of its sum, and parameters.
+//! What each layer costs: its multiply-adds, counted by its definition, and its parameters.
 
 use super::{Graph, Op};
 
 /// The cost of one layer, or of one group of a convolution that has several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// The node's name: the layer's, unless it has groups.
+    /// The node's name, which is the layer's, or, if a convolution has groups, the group's.
     pub name: String,
-    /// Channels, rows and columns of its output.
+    /// The channels, rows and columns of the node's output.
     pub shape: [usize; 3],
-    /// Multiply-adds of a convolution or a fully connected layer; 0 for the others.
+    /// The multiply-adds of a convolution or a fully connected layer; 0 for all other layers.
     pub multiply_adds: u64,
-    /// Weights and biases.
+    /// The number of weights and biases.
     pub parameters: u64,
 }
 

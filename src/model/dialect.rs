@@ -1,4 +1,5 @@
-//! The published versions of GoogLeNet. What differs between them is the fields of [`Differences`]; all else is one table.
+//! The published versions of GoogLeNet. The fields of [`Differences`] say how they differ; in all else they share one
+//! table.
 //!
 //! | | `bvlc` | `torchvision` | `tf-slim` | `onnx-zoo` |
 //! |---|---|---|---|---|
@@ -25,44 +26,45 @@ pub enum Dialect {
     Bvlc,
     /// `torchvision`: trained with batch normalisation, which is folded into weights and biases.
     Torchvision,
-    /// `tf-slim`: Inception v1 of TensorFlow's slim; batch normalisation folded, class 0 the background.
+    /// `tf-slim`: Inception v1 of TensorFlow's slim, whose batch normalisation is folded into weights and biases; class
+    /// 0 is the background.
     TfSlim,
     /// `onnx-zoo`: Inception v1 of the ONNX model zoo, whose pools leave incomplete windows out.
     OnnxZoo,
 }
 
-/// What one dialect does in its own way.
+/// The properties in which dialects differ from each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Differences {
-    /// Of the first convolution.
+    /// The padding of the first convolution.
     pub stem: Padding,
-    /// Of the pools that halve the map.
+    /// The padding of the pools that halve the map.
     pub padding: Padding,
-    /// Of those pools.
+    /// What the pools that halve the map do with a last, incomplete window.
     pub rounding: Rounding,
-    /// Whether there is local response normalisation.
+    /// Whether the network has layers of local response normalisation.
     pub normalised: bool,
-    /// Side of the third branch's filters.
+    /// The side of the filters in the third branch of an Inception module.
     pub third: usize,
-    /// Side of the fourth halving pool's windows.
+    /// The side of the windows of the fourth pool that halves the map.
     pub pool4: usize,
-    /// Of the auxiliary heads, where it has any.
+    /// The windows of the auxiliary heads' average pools; `None` if the dialect has no heads.
     pub heads: Option<AverageWindows>,
-    /// Whether class 0 stands for no class at all.
+    /// Whether class 0 is a background, which stands for no class at all.
     pub background: bool,
-    /// The [`Preset`](crate::image::Preset), by its name, that pictures are prepared by unless a weight file says
+    /// The name of the [`Preset`](crate::image::Preset) by which pictures are prepared unless a weight file says
     /// otherwise.
     pub preset: &'static str,
-    /// The normalisation that the network's own first nodes undo, where its authors have such nodes: a graph without
-    /// them was trained on that normalisation itself.
+    /// The normalisation that the first nodes of the authors' own graph undo, if it has such nodes: a graph of this
+    /// dialect without them was trained on that normalisation itself.
     pub undoes: Option<Input>,
 }
 
 impl Dialect {
-    /// All that are known.
+    /// All dialects that this crate knows.
     pub const ALL: [Dialect; 4] = [Dialect::Bvlc, Dialect::Torchvision, Dialect::TfSlim, Dialect::OnnxZoo];
 
-    /// The name in weight files.
+    /// The dialect's name in weight files.
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::Bvlc => "bvlc",
@@ -72,7 +74,7 @@ impl Dialect {
         }
     }
 
-    /// The dialect of that name.
+    /// The dialect that weight files call `name`.
     ///
     /// ```
     /// use googlenet::model::Dialect;
@@ -84,7 +86,7 @@ impl Dialect {
         Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// What it does in its own way.
+    /// The properties of this dialect in which it may differ from others.
     pub const fn differences(self) -> Differences {
         let bvlc = Differences {
             stem: Padding::Around(3),
@@ -138,7 +140,7 @@ impl Dialect {
         self.network_with_heads(classes).with_heads(&[])
     }
 
-    /// The same network with every auxiliary head that the dialect publishes.
+    /// The network of this dialect for `classes` classes, with every auxiliary head that the dialect publishes.
     ///
     /// ```
     /// use googlenet::model::Dialect;
@@ -166,8 +168,8 @@ mod tests {
     fn each_dialect_has_its_published_geometry() {
         let cases = [
             (Dialect::Bvlc, [112, 56, 28, 14, 7], 6_998_552),
-            // Without batch normalisation's four vectors a layer, with the biases they become; the published figure,
-            // 6,624,904, counts two of them a layer.
+            // Batch normalisation has four vectors a layer, of which the published figure, 6,624,904, counts two. Here
+            // each layer has one vector instead: the biases that the four become.
             (Dialect::Torchvision, [112, 56, 28, 14, 7], 6_624_904 - 7_280),
             (Dialect::TfSlim, [112, 56, 28, 14, 7], 6_624_904 - 7_280),
             (Dialect::OnnxZoo, [112, 55, 27, 13, 6], 6_998_552),

@@ -1,12 +1,14 @@
 //! GoogLeNet: Szegedy et al., "Going Deeper with Convolutions", 2014, arXiv:1409.4842, table 1.
 //!
-//! Names are those of Caffe's reference model in every dialect: they say a layer's place in the table, and of what size
-//! it is there. So the third branch's convolution is `5x5` where a dialect has 3x3 filters, too.
+//! In every dialect the layers have the names of Caffe's reference model. A name says where in the table its layer
+//! stands, and what size its filters have there: so the third branch's convolution is called `5x5` even if a dialect
+//! has 3x3 filters in it.
 
 use super::{AveragePool, AverageWindows, Conv, Dialect, Differences, FullyConnected, Head};
 use super::{Inception, Layer, Lrn, MaxPool, Network, Padding, Roles, Rounding};
 
-/// Name, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection: the columns of the paper's table.
+/// An Inception module: its name, and the output channels of its convolutions by the columns of the paper's table,
+/// which are 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 type Module = (&'static str, usize, usize, usize, usize, usize, usize);
 
 const MODULES_3: [Module; 2] = [("3a", 64, 96, 128, 16, 32, 32), ("3b", 128, 128, 192, 32, 96, 64)];
@@ -19,12 +21,14 @@ const MODULES_4: [Module; 5] = [
 ];
 const MODULES_5: [Module; 2] = [("5a", 256, 160, 320, 32, 128, 128), ("5b", 384, 192, 384, 48, 128, 128)];
 
-/// The auxiliary heads, and the modules behind which they stand.
+/// The auxiliary heads, and the modules whose outputs they read.
 const HEADS: [(&str, &str); 2] = [("loss1", "inception_4a"), ("loss2", "inception_4d")];
 
-/// The layers that have a role, by their names.
+/// The name of the layer whose output is the features.
 const FEATURES: &str = "pool5/7x7_s1";
+/// The name of the layer whose output is the logits.
 const LOGITS: &str = "loss3/classifier";
+/// The name of the layer whose output is the probabilities.
 const PROBABILITIES: &str = "prob";
 
 /// The side of the published networks' input.
@@ -41,7 +45,7 @@ pub fn googlenet(classes: usize) -> Network {
     Dialect::Bvlc.network(classes)
 }
 
-/// The table of `dialect`, with all heads that it has.
+/// The table of `dialect`, with all heads that the dialect publishes.
 pub(super) fn table(dialect: Dialect, classes: usize) -> Network {
     let differences = dialect.differences();
     let halve = |name: &str, kernel: usize| {

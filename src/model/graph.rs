@@ -1,9 +1,9 @@
-//! The table, lowered for one input side: nodes over activations, in an order in which they can run.
+//! Graphs: a network's table, lowered for one input side to nodes over activations, in an order in which they can run.
 //!
-//! A [`Place`] is a range of channels of an activation; a node reads one and writes one. So no concatenation exists: the
-//! last layers of an Inception module's branches write straight into their channels of the module's output. Nor does a
-//! grouped convolution: it is one node for each group, which reads some of the input's channels and writes some of the
-//! output's, and uses some of the rows of the layer's weights.
+//! A [`Place`] is a range of channels of an activation; a node reads one and writes one. So no concatenation exists:
+//! the last layers of an Inception module's branches write straight into their channels of the module's output. Nor
+//! does a grouped convolution: it is one node for each group, which reads some of the input's channels and writes some
+//! of the output's, and uses some of the rows of the layer's weights.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use googlenet_kernels::conv::ConvShape;
 
 use super::{AveragePool, Conv, Inception, Layer, Lrn, MaxPool, Network};
 
-/// A network at one input side.
+/// A network, lowered for one input side.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// Every activation; the first is the input.
@@ -30,26 +30,26 @@ pub struct Graph {
 pub struct Activation {
     /// The name of the layer that makes it; for a module, `<module>/output`.
     pub name: String,
-    /// Channels.
+    /// The number of channels.
     pub c: usize,
-    /// Rows.
+    /// The number of rows.
     pub h: usize,
-    /// Columns.
+    /// The number of columns.
     pub w: usize,
 }
 
 impl Activation {
-    /// Elements of a channel.
+    /// The number of elements of a channel.
     pub fn plane(&self) -> usize {
         self.h * self.w
     }
 
-    /// Elements of an image.
+    /// The number of elements for one image.
     pub fn len(&self) -> usize {
         self.c * self.plane()
     }
 
-    /// Whether it has no elements; no activation of a graph does.
+    /// Whether the activation has no elements, which is true of no activation of a graph.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -59,30 +59,31 @@ impl Activation {
 /// other, without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Index of the activation.
+    /// The index of the activation in [`Graph::activations`].
     pub activation: usize,
-    /// The first of its channels.
+    /// The first channel of the range.
     pub channel: usize,
-    /// How many channels there are from that one on.
+    /// The number of channels in the range.
     pub channels: usize,
 }
 
 /// One layer at work, or one group of a convolution that has several.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// A name that no other node has: the layer's, or, of a group, the layer's and the group's number, `<layer>/group0`.
+    /// A name that no other node has: the layer's, or, of a group, the layer's and the group's number,
+    /// `<layer>/group0`.
     pub name: String,
-    /// What it does.
+    /// What the node computes.
     pub op: Op,
-    /// What it reads.
+    /// What the node reads.
     pub input: Place,
-    /// What it writes.
+    /// What the node writes.
     pub output: Place,
-    /// Its weights, where it has any.
+    /// The weights that the node uses, if it uses any.
     pub weights: Option<WeightRows>,
 }
 
-/// Which weights a node uses: of the tensors `<layer>.weight` and `<layer>.bias` some rows, all of them unless the layer
+/// The weights that a node uses: rows of the tensors `<layer>.weight` and `<layer>.bias`, all of them unless the layer
 /// has groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightRows {
@@ -112,25 +113,25 @@ impl WeightRows {
     }
 }
 
-/// What a node does.
+/// What a node computes.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Convolution, bias, ReLU.
+    /// A convolution with bias, followed by ReLU.
     Conv(ConvShape),
-    /// Max pooling.
+    /// A max pool.
     MaxPool(MaxPool),
-    /// Local response normalisation.
+    /// Local response normalisation across channels.
     Lrn(Lrn),
-    /// Means of windows.
+    /// An average pool: the means of windows.
     AveragePool(AveragePool),
-    /// The mean of each channel.
+    /// A global average: the mean of each channel.
     GlobalAverage,
-    /// Matrix and bias.
+    /// A fully connected layer: a matrix and a bias.
     FullyConnected {
         /// Whether ReLU follows.
         relu: bool,
     },
-    /// Probabilities.
+    /// A softmax, which makes probabilities of logits.
     Softmax,
 }
 
@@ -145,10 +146,11 @@ impl Network {
         self.graph_with(side, &[])
     }
 
-    /// The same with those heads of the network whose names are in `heads`, each right after the layer that it reads.
+    /// Lowers the table as [`Network::graph`] does, with those heads of the network whose names are in `heads`. A
+    /// head's nodes come right after the layer that it reads.
     ///
     /// # Panics
-    /// As [`Network::graph`].
+    /// The panics of [`Network::graph`].
     pub fn graph_with(&self, side: usize, heads: &[&str]) -> Graph {
         assert!((super::MIN_SIDE..=super::MAX_SIDE).contains(&side), "input side {side}");
         let mut lowering = Lowering { classes: self.classes, ..Lowering::default() };
@@ -170,15 +172,15 @@ impl Network {
         let (logits, probabilities) = (role(&self.roles.logits), role(&self.roles.probabilities));
         let features = self.roles.features.as_ref().map(role);
         let Lowering { mut activations, mut nodes, mut modules, .. } = lowering;
-        // Every session keeps its graph.
+        // A graph lives as long as the sessions that use it: it holds no memory for elements that never come.
         activations.shrink_to_fit();
         nodes.shrink_to_fit();
         modules.shrink_to_fit();
         Graph { activations, nodes, logits, probabilities, features, heads: lowered_heads, modules }
     }
 
-    /// Whether the head `name` can run at `side`: its fully connected layers are made for inputs of the length that they
-    /// have at the network's own side.
+    /// Whether the head `name` can run at `side`: its fully connected layers are made for inputs of the length that
+    /// they have at the network's own side.
     ///
     /// ```
     /// use googlenet::model::Dialect;
@@ -188,7 +190,7 @@ impl Network {
     /// ```
     ///
     /// # Panics
-    /// As [`Network::graph`].
+    /// The panics of [`Network::graph`].
     pub fn head_fits(&self, name: &str, side: usize) -> bool {
         let Some(head) = self.heads.iter().find(|head| head.name == name) else { return false };
         let lengths = |side| -> Vec<usize> {
@@ -200,8 +202,9 @@ impl Network {
         lengths(side) == lengths(self.side)
     }
 
-    /// Name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic / groups, kh, kw]` of
-    /// a convolution, `[outputs, inputs]` of a fully connected layer, then `<layer>.bias`, `[oc]` or `[outputs]`.
+    /// The name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic / groups, kh,
+    /// kw]` of a convolution, `[outputs, inputs]` of a fully connected layer, then `<layer>.bias`, `[oc]` or
+    /// `[outputs]`.
     ///
     /// ```
     /// let parameters = googlenet::model::googlenet(1000).parameters();
@@ -225,45 +228,45 @@ impl Network {
 }
 
 impl Graph {
-    /// Where the logits are.
+    /// The place of the logits.
     pub fn logits(&self) -> Place {
         self.logits
     }
 
-    /// Where the probabilities are.
+    /// The place of the probabilities.
     pub fn probabilities(&self) -> Place {
         self.probabilities
     }
 
-    /// Where the features are, if the network has any.
+    /// The place of the features, if the network has any.
     pub fn features(&self) -> Option<Place> {
         self.features
     }
 
-    /// The heads that were lowered with the trunk, and where the logits of each are.
+    /// The names of the heads that were lowered with the trunk, and the places of their logits.
     pub fn heads(&self) -> &[(&'static str, Place)] {
         &self.heads
     }
 
-    /// Where the logits of the head `name` are, if it was lowered with the trunk.
+    /// The place of the logits of the head `name`, if it was lowered with the trunk.
     pub fn head(&self, name: &str) -> Option<Place> {
         self.heads.iter().find(|(head, _)| *head == name).map(|&(_, place)| place)
     }
 
-    /// The channels that `name`, a layer's, a group's, a head's or a module's output's, stands for.
+    /// The place that `name` stands for, which is the name of a layer, a group, a head or a module's output.
     pub fn find(&self, name: &str) -> Option<Place> {
         let group = || self.nodes.iter().find(|node| node.name == name).map(|node| node.output);
         let module = || self.modules.iter().find(|(module, _)| module == name).map(|&(_, place)| place);
         output_of(&self.nodes, name).or_else(|| self.head(name)).or_else(module).or_else(group)
     }
 
-    /// Channels, rows and columns of a place.
+    /// The channels, rows and columns of a place.
     pub fn shape(&self, place: Place) -> [usize; 3] {
         let Activation { h, w, .. } = self.activations[place.activation];
         [place.channels, h, w]
     }
 
-    /// Elements of a place, for one image.
+    /// The number of elements of a place, for one image.
     pub fn len(&self, place: Place) -> usize {
         self.shape(place).iter().product()
     }
@@ -288,7 +291,8 @@ struct Lowering {
 }
 
 impl Lowering {
-    /// Adds `layer` over `input`; its output goes to `place`, or to an activation of its own. Returns where it goes.
+    /// Adds the nodes of `layer` over `input`. The layer's output goes to `place`, or to an activation of its own;
+    /// returns the place of the output.
     fn layer(&mut self, layer: &Layer, input: Place, place: Option<Place>) -> Place {
         let Activation { h, w, .. } = self.activations[input.activation];
         let shape = self.output_shape(layer, [input.channels, h, w]);
@@ -370,7 +374,7 @@ impl Lowering {
         }
     }
 
-    /// The shape of what `layer` makes of `[c, h, w]`.
+    /// The shape of the output of `layer` for an input of shape `[c, h, w]`.
     fn output_shape(&self, layer: &Layer, [c, h, w]: [usize; 3]) -> [usize; 3] {
         match layer {
             Layer::Conv(conv) => [conv.oc, conv.output_side(h), conv.output_side(w)],
@@ -390,13 +394,13 @@ impl Lowering {
         }
     }
 
-    /// The shape of what a branch makes.
+    /// The shape of the output of `branch` for an input of shape `input`.
     fn chain_shape(&self, branch: &[Layer], input: [usize; 3]) -> [usize; 3] {
         assert!(!branch.is_empty(), "a branch without layers");
         branch.iter().fold(input, |shape, layer| self.output_shape(layer, shape))
     }
 
-    /// Adds an activation; returns all of it.
+    /// Adds an activation, and returns the place of all its channels.
     fn add_activation(&mut self, name: String, [c, h, w]: [usize; 3]) -> Place {
         self.activations.push(Activation { name, c, h, w });
         Place { activation: self.activations.len() - 1, channel: 0, channels: c }
@@ -422,7 +426,7 @@ mod tests {
         graph.find(name).expect(name)
     }
 
-    /// Graphs of every dialect, and of the small network, with all their heads.
+    /// The graphs of every dialect and of the small network at several sides, with all their heads.
     fn graphs() -> Vec<Graph> {
         let dialects = Dialect::ALL.map(|dialect| dialect.network_with_heads(10));
         let networks = dialects.into_iter().chain([small()]);
@@ -477,7 +481,7 @@ mod tests {
                     _ => graph.len(node.input),
                 };
                 assert_eq!(inputs, expected, "{}", node.name);
-                // What no node uses is left in the end.
+                // The rows that no node uses are left in the end.
                 shape[0] -= weights.rows.len();
             }
             assert!(parameters.iter().all(|(name, shape)| name.ends_with(".bias") || shape[0] == 0));
@@ -500,7 +504,7 @@ mod tests {
             let Op::Conv(shape) = node.op else { panic!("a convolution") };
             assert_eq!((shape.ic, shape.oc, shape.kh, shape.ow), (8, 12, 3, 8));
         }
-        // Groups that end a branch lie in its part of the module's channels.
+        // The groups that end a branch lie in the branch's channels of the module's output.
         let module = place(&graph, "mixed2/output");
         assert_eq!(graph.shape(module), [50 + 12, 4, 4]);
         assert_eq!(place(&graph, "mixed2/5x5"), Place { channel: 50, channels: 12, ..module });
@@ -540,7 +544,7 @@ mod tests {
         assert_eq!(pool.output, Place { channel: 20, channels: 24, ..module });
         assert!(matches!(pool.op, Op::MaxPool(_)) && pool.weights.is_none());
         assert_eq!(place(&graph, "mixed1/proj"), Place { channel: 44, channels: 6, ..module });
-        // A branch that ends in a module has that module's output in its channels.
+        // The output of a module that ends a branch lies in the branch's channels of the outer module's output.
         let mut network = small();
         let Layer::Inception(inner) = network.layers.remove(5) else { panic!("the second module") };
         let Layer::Inception(outer) = &mut network.layers[4] else { panic!("the first module") };
@@ -583,7 +587,7 @@ mod tests {
 
     type Change = fn(&mut Network);
 
-    /// What lowering says of the table that `change` makes.
+    /// The text of the panic with which the small network's table is refused after `change` was done to it.
     fn refusal(change: Change) -> String {
         let mut network = small();
         change(&mut network);

@@ -17,7 +17,7 @@ pub enum Channels {
 }
 
 impl Channels {
-    /// The name in weight files.
+    /// The order's name in weight files.
     pub const fn name(self) -> &'static str {
         match self {
             Channels::Rgb => "rgb",
@@ -25,7 +25,7 @@ impl Channels {
         }
     }
 
-    /// The order of that name.
+    /// The order that weight files call `name`.
     pub fn from_name(name: &str) -> Option<Channels> {
         [Channels::Rgb, Channels::Bgr].into_iter().find(|channels| channels.name() == name)
     }
@@ -36,22 +36,22 @@ impl Channels {
 pub struct Input {
     /// The order of the planes.
     pub channels: Channels,
-    /// What is subtracted from each channel, in that order.
+    /// What is subtracted from each channel, in the order of the planes.
     pub mean: [f32; 3],
-    /// What each channel is divided by after the subtraction, in that order.
+    /// What each channel is divided by after the subtraction, in the order of the planes.
     pub std: [f32; 3],
 }
 
 impl Input {
-    /// Caffe's: the three `mean_value`s of `models/bvlc_googlenet/train_val.prototxt`.
+    /// The input of Caffe's models: the three `mean_value`s of `models/bvlc_googlenet/train_val.prototxt`.
     pub const CAFFE: Input = Input { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3] };
-    /// The ONNX model zoo's, for its GoogLeNet: Caffe's planes with means that are not rounded.
+    /// The input of the ONNX model zoo's GoogLeNet: Caffe's planes with means that are not rounded.
     pub const ONNX_ZOO: Input = Input { mean: [103.939, 116.779, 123.68], ..Input::CAFFE };
-    /// From -1 to 1, `2 x / 255 - 1`: slim's `preprocessing/inception_preprocessing.py`, and what torchvision's
-    /// `transform_input` makes of [`Input::IMAGENET`].
+    /// An input of values from -1 to 1, `2 x / 255 - 1`, as slim's `preprocessing/inception_preprocessing.py` makes it,
+    /// and as torchvision's `transform_input` makes it of [`Input::IMAGENET`].
     pub const SYMMETRIC: Input = Input { channels: Channels::Rgb, mean: [127.5; 3], std: [127.5; 3] };
-    /// ImageNet's means and deviations as torchvision applies them: 0.485, 0.456, 0.406 and 0.229, 0.224, 0.225, each
-    /// times 255.
+    /// An input by ImageNet's means and deviations as torchvision applies them: 0.485, 0.456, 0.406 and 0.229, 0.224,
+    /// 0.225, each times 255.
     pub const IMAGENET: Input =
         Input { channels: Channels::Rgb, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] };
 }

@@ -1,10 +1,10 @@
 //! Networks as data: one typed table of layers, from which shapes, names, costs and the plan all derive.
 //!
-//! Nothing else in the crate states a layer's size. A table is a [`Network`]: the [`Layer`]s of its trunk, its auxiliary
-//! [`Head`]s, and the [`Roles`] that some of its layers have ([`googlenet`] makes GoogLeNet's). [`Network::graph`] lowers
-//! it for one input side to nodes and activations in execution order. Whoever wants the logits, the features or a head
-//! asks the table for them: no other part of the crate knows a layer by its name, but the importers, whose files have
-//! names of their own.
+//! Nothing else in the crate states a layer's size. A table is a [`Network`]: the [`Layer`]s of its trunk, its
+//! auxiliary [`Head`]s, and the [`Roles`] that some of its layers have ([`googlenet`] makes GoogLeNet's).
+//! [`Network::graph`] lowers it for one input side to nodes and activations in execution order. Whoever wants the
+//! logits, the features or a head asks the table for them: no other part of the crate knows a layer by its name, but
+//! the importers, whose files have names of their own.
 
 mod cost;
 mod dialect;
@@ -20,19 +20,19 @@ pub use googlenet::googlenet;
 pub use graph::{Activation, Graph, Node, Op, Place, WeightRows};
 pub use input::{Channels, Input};
 
-/// A network: what it is called, what it eats, its layers, and what they are for.
+/// The table of a network: its name, its input, its layers, and what some of them are for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// The network's name, `googlenet`.
     pub name: &'static str,
     /// The published version of the network that the table describes.
     pub dialect: Dialect,
-    /// Channels of the input image.
+    /// The number of channels of the input image.
     pub channels: usize,
     /// How many classes the network tells apart.
     pub classes: usize,
     /// The input side that the shapes of the weights are stated for. Only fully connected layers that see a whole map
-    /// depend on it: a head runs at those sides alone that leave it a map of the same size, [`Network::head_fits`].
+    /// depend on it: a head runs only at sides that leave it a map of the same size, as [`Network::head_fits`] says.
     pub side: usize,
     /// The layers of the trunk, in order; the heads' layers are not among them.
     pub layers: Vec<Layer>,
@@ -79,29 +79,29 @@ pub const MIN_SIDE: usize = 32;
 /// The largest input side a plan is made for; beyond it buffer sizes stop being reasonable.
 pub const MAX_SIDE: usize = 4096;
 
-/// One layer, with its parameters as fields. No two layers of a network have one name.
+/// One layer, with its parameters as fields. No two layers of a network have the same name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
-    /// Convolution, bias, ReLU.
+    /// A convolution with bias, followed by ReLU.
     Conv(Conv),
-    /// Max pooling.
+    /// A max pool.
     MaxPool(MaxPool),
     /// Local response normalisation across channels.
     Lrn(Lrn),
-    /// Branches over one input, concatenated by channel.
+    /// An Inception module: branches over one input, whose outputs are concatenated by channel.
     Inception(Inception),
-    /// Means of windows.
+    /// An average pool: the means of windows.
     AveragePool(AveragePool),
-    /// The mean of each channel.
+    /// A global average: the mean of each channel.
     GlobalAverage {
-        /// Its name.
+        /// The layer's name.
         name: &'static str,
     },
-    /// A matrix and a bias.
+    /// A fully connected layer: a matrix and a bias.
     FullyConnected(FullyConnected),
-    /// Probabilities.
+    /// A softmax, which makes probabilities of logits.
     Softmax {
-        /// Its name.
+        /// The layer's name.
         name: &'static str,
     },
 }
@@ -109,70 +109,71 @@ pub enum Layer {
 /// A square convolution with bias, followed by ReLU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
-    /// Its name; its tensors are `<name>.weight` and `<name>.bias`.
+    /// The layer's name; its tensors are `<name>.weight` and `<name>.bias`.
     pub name: String,
-    /// Output channels.
+    /// The number of output channels.
     pub oc: usize,
-    /// Into how many groups the channels are divided, at least 1: the first group of output channels sees the first
-    /// group of input channels alone, and so on.
+    /// The number of groups into which the channels are divided, at least 1: the first group of output channels sees
+    /// the first group of input channels alone, and so on.
     pub groups: usize,
-    /// Side of the filter.
+    /// The side of the filters.
     pub kernel: usize,
-    /// Step between two outputs.
+    /// The distance between the windows of two neighbouring outputs, in pixels of the input.
     pub stride: usize,
-    /// Zeros around the input.
+    /// The zeros around the input.
     pub padding: Padding,
 }
 
 /// A square max pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaxPool {
-    /// Its name.
+    /// The layer's name.
     pub name: String,
-    /// Side of the window.
+    /// The side of the windows.
     pub kernel: usize,
-    /// Step between two windows.
+    /// The distance between two neighbouring windows, in pixels of the input.
     pub stride: usize,
-    /// Padding around the input, which never wins.
+    /// The padding around the input; a padded pixel is never the maximum.
     pub padding: Padding,
-    /// How a last, incomplete window counts; there is none where the padding is [`Padding::Same`].
+    /// What becomes of a last, incomplete window; there is none if the padding is [`Padding::Same`].
     pub rounding: Rounding,
 }
 
 /// An average pool over square windows, or over parts of the map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AveragePool {
-    /// Its name.
+    /// The layer's name.
     pub name: String,
-    /// Where its windows lie.
+    /// Where the windows lie.
     pub windows: AverageWindows,
 }
 
 /// The windows of an average pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AverageWindows {
-    /// `kernel` pixels every `stride`; a last, incomplete window is kept (Caffe's rule).
+    /// Windows of `kernel` by `kernel` pixels every `stride` pixels; a last, incomplete window is kept (Caffe's rule).
     Sliding {
-        /// Side of a window.
+        /// The side of a window.
         kernel: usize,
-        /// From one to the next.
+        /// The distance from one window to the next.
         stride: usize,
     },
-    /// So many a side, whatever the map's size.
+    /// This many windows a side, whatever the map's size.
     Adaptive(usize),
 }
 
 /// A fully connected layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FullyConnected {
-    /// Its name; its tensors are `<name>.weight` and `<name>.bias`.
+    /// The layer's name; its tensors are `<name>.weight` and `<name>.bias`.
     pub name: String,
-    /// Outputs of a hidden layer, followed by ReLU; none of a classifier, with an output a class and no ReLU.
+    /// The number of outputs of a hidden layer, which ReLU follows; `None` for a classifier, which has an output for
+    /// each class and no ReLU.
     pub hidden: Option<usize>,
 }
 
-/// An auxiliary classifier over what a layer of the trunk makes (Szegedy et al. 2014, arXiv:1409.4842, section 5): part of
-/// a network only where its weights are there.
+/// An auxiliary classifier over the output of a layer of the trunk (Szegedy et al. 2014, arXiv:1409.4842, section 5).
+/// It is part of a network only if its weights are there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// The head's name, which as an endpoint stands for its logits.
@@ -194,7 +195,7 @@ impl Head {
 }
 
 impl Layer {
-    /// The layer's name; of an Inception module the module's, whose output is `<name>/output`.
+    /// The layer's name. An Inception module's output has a name of its own, `<name>/output`.
     pub fn name(&self) -> &str {
         match self {
             Layer::Conv(conv) => &conv.name,
@@ -211,22 +212,24 @@ impl Layer {
 /// How much is added around an input before windows are laid over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// So much at each edge.
+    /// This many pixels at each edge.
     Around(usize),
-    /// As much as `side / stride` windows, rounded up, take; the odd one at the end (TensorFlow's `SAME`).
+    /// As many pixels as `side / stride` windows, rounded up, take in all. Each edge gets half of them, and the end one
+    /// more if their number is odd (TensorFlow's `SAME`).
     Same,
 }
 
 /// What a pool does with a last window that reaches past the padded input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// It is left out.
+    /// The window is left out.
     Floor,
-    /// It is kept, if it begins inside the input or its leading padding (Caffe's rule).
+    /// The window is kept, if it begins inside the input or its leading padding (Caffe's rule).
     Ceil,
 }
 
-/// `y[c] = x[c] / (k + alpha / size * sum of x^2 over `size` channels around c) ^ beta`.
+/// Local response normalisation: `y[c] = x[c] / (k + alpha / size * s) ^ beta`, where `s` is the sum of `x^2` over
+/// `size` channels around `c`.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the names are the formula's")]
 pub struct Lrn {
@@ -241,14 +244,15 @@ pub struct Lrn {
 /// branches' outputs, which must be maps of one size, lie one after the other in the channels of the module's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inception {
-    /// Its name; the output is `<name>/output`.
+    /// The module's name; the name of its output is `<name>/output`.
     pub name: String,
     /// The branches, in the order of their channels in the output.
     pub branches: Vec<Vec<Layer>>,
 }
 
 impl Padding {
-    /// How much lies before the first of `side` pixels, under windows of `kernel` every `stride`.
+    /// The number of padded pixels before the first of `side` pixels, under windows of `kernel` pixels every `stride`
+    /// pixels.
     fn leading(self, side: usize, kernel: usize, stride: usize) -> usize {
         match self {
             Padding::Around(pad) => pad,
@@ -272,7 +276,7 @@ impl MaxPool {
         }
     }
 
-    /// Padding before the first of `side` pixels.
+    /// The number of padded pixels before the first of `side` pixels.
     pub fn leading(&self, side: usize) -> usize {
         self.padding.leading(side, self.kernel, self.stride)
     }
@@ -297,7 +301,7 @@ impl Conv {
         }
     }
 
-    /// Zeros before the first of `side` pixels.
+    /// The number of zeros before the first of `side` pixels.
     pub fn leading(&self, side: usize) -> usize {
         self.padding.leading(side, self.kernel, self.stride)
     }
@@ -309,7 +313,9 @@ mod tests {
 
     #[test]
     fn same_padding_is_tensorflows() {
-        // Side, kernel, stride: outputs, padding before. By hand from TensorFlow's "Notes on padding".
+        // A case has a side, a kernel and a stride, then the outputs and the padding before the first pixel, which were
+        // computed by hand from TensorFlow's "Notes on padding". A comment beside a case gives the padding at both ends
+        // together.
         for (side, kernel, stride, outputs, before) in [
             (224, 7, 2, 112, 2), // 5 in all
             (225, 7, 2, 113, 3), // 6 in all

@@ -4,7 +4,7 @@ use super::{AveragePool, AverageWindows, Conv, Dialect, FullyConnected, Head, In
 use super::{MaxPool, Network, Padding, Roles, Rounding};
 
 /// A network of five classes for inputs of 32x32, with two heads: `hidden`, whose matrices are made for that side, and
-/// `plain`, which runs at any.
+/// `plain`, which runs at any side.
 pub(crate) fn small() -> Network {
     let layers = vec![
         conv("conv1", 16, 1, (5, 2)),

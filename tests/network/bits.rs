@@ -5,7 +5,7 @@ use googlenet::{Options, Session, isa};
 
 const SIDE: usize = 64;
 
-/// One of several pictures, each unlike the others.
+/// The values of one of several pictures, each of which is unlike the others.
 fn picture(index: usize) -> impl Iterator<Item = f32> {
     (0..3 * SIDE * SIDE).map(move |i| (i as f32 * (0.731 + 0.01 * index as f32)).sin() * 100.0)
 }
@@ -58,8 +58,8 @@ fn keeping_a_layer_that_is_else_part_of_another_changes_no_bit() {
     }
 }
 
-/// At the networks' own size two threads cut the large maps instead of sharing what is transformed, and conv1 and its
-/// pool are one step; too slow where every instruction is emulated.
+/// At the networks' own size the plan splits the large maps among two threads instead of letting them share what is
+/// transformed, and conv1 and its pool are one step.
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn threads_at_224_give_the_same_bits() {
@@ -74,7 +74,7 @@ fn threads_at_224_give_the_same_bits() {
         let session = model.session(Options::new().isa(isa).side(224)).expect("a session");
         let fused = session.describe().iter().any(|step| step.layers == "conv1/7x7_s2 + pool1/3x3_s2");
         assert!(fused, "{isa}: the default plan has conv1 and its pool in one step");
-        // The same, with nothing fused, nothing in place and every layer kept.
+        // If every layer is kept, no layers are fused and none is computed in place.
         let graph = model.network().graph(224);
         let every = graph.nodes.iter().fold(Options::new(), |options, node| options.endpoint(node.name.clone()));
         let expected = logits(every);
@@ -84,7 +84,7 @@ fn threads_at_224_give_the_same_bits() {
     }
 }
 
-/// Threads that the caller lends: all at once, one after the other, one index again and again, or none.
+/// The caller may lend threads all at once, one after the other, one index again and again, or not at all.
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn lent_threads_give_the_same_bits() {
@@ -123,7 +123,7 @@ fn lent_threads_give_the_same_bits() {
     }
 }
 
-/// A barrier would wait for ever here: several runs at once on a pool that has fewer threads than each is planned for.
+/// Several runs at once share a pool that has fewer threads than each is planned for: a barrier would wait for ever.
 #[cfg(feature = "rayon")]
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
@@ -143,7 +143,7 @@ fn sessions_that_share_a_pool_do_not_block_each_other() {
                 (0..20).for_each(|_| session.run());
             });
         }
-        // From inside the pool, too.
+        // One more session runs from inside the pool.
         scope.spawn(|| {
             let mut session = session(0);
             pool.install(|| (0..20).for_each(|_| session.run()));

@@ -1,10 +1,10 @@
-//! Class maps against the logits that they are the parts of.
+//! Class maps are compared with the logits whose parts they are.
 
 use googlenet::error::SessionError;
 use googlenet::{Error, Options, model};
 
-/// A map's mean and bias are the logit, but for the order of sums: 1024 products of `w * x`, a mean over the pixels,
-/// and the logit's own such sums are each off by at most `n * EPSILON` of the sum of magnitudes.
+/// A map's mean and bias add up to the logit, but for the order of sums. The sums of 1024 products `w * x`, the mean
+/// over the pixels, and the logit's own such sums are each off by at most `n * EPSILON` of the sum of magnitudes.
 #[test]
 fn a_maps_mean_and_bias_are_the_logit() {
     for side in [64, 224] {

@@ -1,4 +1,4 @@
-//! Ensembles against their definition: the mean of what sessions say of each crop.
+//! Ensembles are compared with their definition: the mean of the probabilities that sessions give for each crop.
 
 use googlenet::error::{ModelError, SessionError};
 use googlenet::image::{Crops, Cuts, Rgb8};
@@ -16,7 +16,8 @@ fn pictures() -> Vec<(usize, usize, Vec<u8>)> {
     [(40, 30), (25, 50)].iter().map(picture).collect()
 }
 
-/// The mean over crops and models, by one session of one image.
+/// The mean of the probabilities over crops and models, by a session of one image for each model. The number beside a
+/// model says how many of its first classes are left out.
 fn mean(models: &[(&Model, usize)], crops: Crops, image: Rgb8<'_>) -> Vec<f64> {
     let mut sum = vec![];
     for &(model, skip) in models {
@@ -51,7 +52,7 @@ fn an_ensemble_is_the_mean_over_crops_and_models() {
                     let image = Rgb8::new(width, height, 3 * width, &data).expect("a picture");
                     let expected = mean(models, crops, image);
                     let found = ensemble.probabilities(image).expect("looked at");
-                    // The same sums in the same order, rounded once.
+                    // The ensemble adds the same numbers in the same order, and rounds the mean once.
                     let expected: Vec<f32> = expected.iter().map(|&mean| mean as f32).collect();
                     assert_eq!(found, expected, "{} models, {crops:?}", models.len());
                 }

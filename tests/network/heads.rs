@@ -1,4 +1,4 @@
-//! Auxiliary heads: computed where they are asked for, and then only those; what is else computed stays as it is.
+//! Auxiliary heads are computed only if they are asked for, and change nothing else that is computed.
 
 use googlenet::error::SessionError;
 use googlenet::model::Dialect;
@@ -6,7 +6,7 @@ use googlenet::{Error, Options, isa};
 
 const SIDE: usize = 224;
 
-/// Those of `output` for a fixed picture, as bits, and the layers of the plan.
+/// The bits of the values of `output` for a fixed picture, and the layers of the plan's steps.
 fn run(model: &googlenet::Model, options: Options, output: &str) -> (Vec<u32>, Vec<String>) {
     let mut session = model.session(options).expect("a session");
     session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.731).sin() * 100.0);

@@ -1,4 +1,4 @@
-//! Every layer of the network against an f64 evaluation of its definition, on seeded random weights.
+//! Every layer of the network is compared with an f64 evaluation of its definition, on seeded random weights.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use googlenet_kernels::reference::{
 fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
     let [c, h, w] = graph.shape(node.input);
     let [_, oh, ow] = graph.shape(node.output);
-    // A group's rows of the layer's tensors.
+    // These are the node's rows of a tensor of its layer, which are not all rows if the layer has groups.
     let rows = |part: &str| {
         let own = node.weights.as_ref().expect("a layer with weights");
         let (all, outputs) = (&weights[&format!("{}.{part}", own.layer)], weights[&own.bias()].len());
@@ -59,7 +59,8 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
     }
 }
 
-/// Largest error relative to the largest value, and root mean square error relative to the values'.
+/// The largest error relative to the largest expected value, and the root mean square error relative to the root mean
+/// square of the expected values.
 fn errors(got: &[f32], expected: &[f64], name: &str) -> (f64, f64) {
     assert_eq!(got.len(), expected.len(), "{name}");
     let largest = expected.iter().fold(0.0_f64, |max, v| max.max(v.abs()));
@@ -69,9 +70,10 @@ fn errors(got: &[f32], expected: &[f64], name: &str) -> (f64, f64) {
     (errors().fold(0.0, f64::max) / largest, (errors().map(|e| e * e).sum::<f64>() / squares).sqrt())
 }
 
-/// What one layer may lose, by the algorithm that computes it. A direct sum of the longest kind, 1,728 terms of random
-/// sign, rounds like a random walk of 42 steps of half an ulp of the terms' size: 2.5e-6. What F(m, r) may lose above
-/// that is what its points cost: see the battery of these algorithms.
+/// The largest errors, as the function `errors` measures them, that one layer may have, by the algorithm that computes
+/// it. A direct sum of the longest kind, 1,728 terms of random sign, rounds like a random walk of 42 steps of half an
+/// ulp of the terms' size: 2.5e-6. F(m, r) may have larger errors because of its points: see the battery of these
+/// algorithms.
 fn layer_bounds(kernel: &str) -> (f64, f64) {
     match kernel {
         "F(4,3)" | "F(2,5)" => (1e-5, 2e-6),
@@ -80,12 +82,13 @@ fn layer_bounds(kernel: &str) -> (f64, f64) {
     }
 }
 
-/// What any layer may have lost since the input: errors of some twenty layers add like independent ones, and every
-/// path goes through F(4,4) and F(4,5).
+/// The largest errors, as the function `errors` measures them, that any layer may have on top of all the layers before
+/// it. The errors of some twenty layers add like independent ones, and every path goes through F(4,4) and F(4,5).
 const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 
-/// Each layer alone, on the engine's own input of it, and the whole network up to it, each layer of the reference
-/// on the reference's own input, rounded to f32 once.
+/// Compares each layer of `network` with its definition in two ways: the layer alone, whose definition is evaluated on
+/// the input that the engine computed for it; and the whole network up to the layer, whose definitions are evaluated on
+/// the reference's own values, each rounded to f32 once.
 pub fn every_layer_is_its_definition(network: &Network, side: usize) {
     let graph = network.graph_with(side, &network.head_names());
     let weights: HashMap<_, _> =
@@ -144,27 +147,27 @@ fn every_layer_at_a_small_side_is_its_definition() {
     every_layer_is_its_definition(&model::googlenet(10), 64);
 }
 
-/// Heads over windows of a fixed size, at a side where their map is 4x4.
+/// These heads average windows of a fixed size; at this side their map is 4x4.
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn every_layer_of_heads_with_fixed_windows_is_its_definition() {
     every_layer_is_its_definition(&Dialect::Bvlc.network_with_heads(7), 192);
 }
 
-/// Heads over parts of the map, which make it 4x4 at any side.
+/// These heads average parts of the map, so that their map is 4x4 at any side.
 #[test]
 fn every_layer_of_heads_with_adaptive_windows_is_its_definition() {
     every_layer_is_its_definition(&Dialect::Torchvision.network_with_heads(7), 96);
 }
 
-/// The networks' own size, where the plan chooses other algorithms.
+/// At the networks' own size the plan chooses other algorithms than at small ones.
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
 fn every_layer_at_224_is_its_definition() {
     every_layer_is_its_definition(&model::googlenet(10), 224);
 }
 
-/// Sides that are odd here and there on the way down, where dialects differ most.
+/// At these sides some layers' maps have odd sides, where dialects differ most.
 #[test]
 fn every_layer_of_other_dialects_is_its_definition() {
     for (dialect, side) in

@@ -1,4 +1,4 @@
-//! The ways a file comes into memory: the demonstration weights give the same bits by each.
+//! The ways in which a weight file comes into memory: the demonstration weights give the same bits by each of them.
 
 use googlenet::error::WeightsError;
 use googlenet::weights::Weights;
@@ -11,7 +11,7 @@ struct Aligned<B: ?Sized>(B);
 const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
 static LINKED: &Aligned<[u8]> = &Aligned(*include_bytes!("../../weights/demo.safetensors"));
 
-/// Logits and probabilities of the photograph, then of a batch of two fixed patterns, as bits.
+/// The bits of the logits and probabilities of the photograph, and then of a batch of two fixed patterns.
 fn outputs(model: &Model) -> Vec<u32> {
     let photograph = image::decode(include_bytes!("../../weights/chelsea.png")).expect("a picture");
     let mut bits = Vec::new();
@@ -68,7 +68,7 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
         assert!(outputs(model) == expected, "{way}");
     }
     mapped.weights().verify().expect("undamaged");
-    // Damage that mapping does not look for is found before it gets a new hash.
+    // Mapping does not look for damage in weights, but packing does, before it gives a file a new hash.
     let mut bytes = std::fs::read(&path).expect("read");
     *bytes.last_mut().expect("not empty") ^= 1;
     let damaged = folder.path().join("damaged");
@@ -77,14 +77,14 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
     let model = unsafe { Model::map(&damaged) }.expect("its header is right");
     let refused = model.pack(folder.path().join("refused"), Options::new(), false);
     assert!(matches!(refused, Err(googlenet::Error::Weights(WeightsError::HashMismatch { .. }))));
-    // A side at which other kernels are chosen.
+    // At this side other kernels are chosen, which want the weights packed otherwise.
     let other = read.session(Options::new().side(224)).expect("a session");
     assert!(!other.uses_packed_file() && other.packing() != packing);
     assert!(!read.is_packed_for(&Options::new().side(224)).expect("planned"));
     assert!(read.is_packed_for(&Options::new()).expect("planned"));
     assert!(!plain.session(Options::new()).expect("a session").uses_packed_file());
 
-    // Packed again, a file has the new tensors in place of the old.
+    // A file that is packed again has the new packed tensors in place of the old ones.
     let again = folder.path().join("again");
     mapped.pack(&again, Options::new(), false).expect("packed");
     let bytes = |path| std::fs::read(path).expect("read");
@@ -125,7 +125,7 @@ fn packed_tensors_that_do_not_fit_are_packed_in_memory() {
         assert!(!model.is_packed_for(&Options::new()).expect(what), "{what}");
         assert!(outputs(&model) == expected, "{what}");
     }
-    // Without the metadata key they are tensors that do not belong there.
+    // Without the metadata key the packed tensors do not belong in the file.
     let mut metadata = packed.metadata().clone();
     metadata.remove("packing");
     write(&changed, &metadata, &tensors, true).expect("written");

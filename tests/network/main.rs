@@ -1,5 +1,6 @@
-//! The whole network: each layer against its definition, the ways weights are loaded against each other, sessions and
-//! ensembles. What needs the real weights, or a certain instruction set, is in `tests/promised`.
+//! Tests of the whole network: its layers are compared with their definitions and the ways of loading weights with each
+//! other, and sessions and ensembles are tried. Tests that need the real weights or a certain instruction set are in
+//! `tests/promised`.
 //!
 //! Modules that need a feature of the library are there only with it.
 
@@ -12,7 +13,8 @@ mod layers;
 mod loading;
 mod random;
 mod small;
-/// The table that `small.rs` runs, which the model's own tests use, too; it takes its types from its parent.
+/// The table of the network that `small.rs` runs. It is a file of the model's own tests, and takes its types from its
+/// parent module, which is why this one imports them all.
 #[path = "../../src/model/small.rs"]
 mod table;
 

@@ -1,4 +1,4 @@
-//! Models made in the test: of given tensors, and of seeded random ones that need no file.
+//! Models that a test makes itself, of given tensors or of seeded random ones.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,8 @@ use googlenet::Model;
 use googlenet::model::Network;
 use googlenet::weights::{Dtype, NewTensor, Weights, write};
 
-/// Tensors of `network` as a weight file of the BVLC preprocessing, in memory.
+/// A model of `network` with the given tensors and the BVLC preprocessing, read from a weight file that is written for
+/// it.
 pub fn model_of(network: &Network, tensors: &[NewTensor<'_>], side: usize, name: &str) -> Model {
     let keys = [
         ("dialect", network.dialect.name()),
@@ -18,7 +19,7 @@ pub fn model_of(network: &Network, tensors: &[NewTensor<'_>], side: usize, name:
         ("input_side", &side.to_string()),
     ];
     let metadata: BTreeMap<String, String> = keys.map(|(key, value)| (key.into(), value.into())).into();
-    static COUNT: AtomicUsize = AtomicUsize::new(0); // tests of one process run at once
+    static COUNT: AtomicUsize = AtomicUsize::new(0); // the tests of a process run at once
     let unique = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(format!("googlenet-{name}-{unique}.safetensors"));
     write(&path, &metadata, tensors, true).expect("written");
@@ -47,7 +48,7 @@ pub fn random_tensors(network: &Network) -> Vec<(String, Vec<usize>, Vec<f32>)> 
     network.parameters().into_iter().map(random).collect()
 }
 
-/// A model of those weights.
+/// A model of `network` with the weights of [`random_tensors`].
 pub fn random_model(network: &Network, side: usize) -> Model {
     let tensors = random_tensors(network);
     let tensors: Vec<NewTensor<'_>> = tensors

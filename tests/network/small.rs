@@ -1,5 +1,5 @@
-//! A network that is there for tests alone, with what GoogLeNet has not: groups, and branches that end in a pool. The engine
-//! knows it by its table, and by nothing else.
+//! A network that is there for tests alone, with what GoogLeNet does not have: groups, and branches that end in a pool.
+//! The engine knows the network by its table, and by nothing else.
 
 use googlenet::model::Network;
 use googlenet::{Options, isa};
@@ -13,7 +13,8 @@ fn every_layer_of_a_network_of_a_tests_own_is_its_definition() {
     crate::layers::every_layer_is_its_definition(&network(), 32);
 }
 
-/// With nothing kept, its pool is fused and its normalisation in place; threads split it in their ways.
+/// If no layer is kept, the first pool is fused and the normalisation is computed in place; plans for different numbers
+/// of threads split the steps differently.
 #[test]
 fn its_bits_are_the_same_however_it_is_planned() {
     let (network, side) = (network(), 32);

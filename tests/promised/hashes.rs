@@ -1,9 +1,10 @@
 //! Logits by their hashes: the same weights on the same instruction set have given these bits since they were recorded.
 //!
-//! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being xxh3-64
-//! of the bits of all outputs, little endian, image by image. Threads, batch and place in a batch are no part of a line,
-//! since they change no bit. Where bits are meant to change, `GOOGLENET_RECORD=1 cargo test --test promised hashes --
-//! --test-threads 1` writes the lines of this machine's sets anew; the commit says why.
+//! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being
+//! xxh3-64 of the bits of all outputs, little endian, image by image. Threads, batch and position in a batch are no
+//! part of a line, since they change no bit. Where bits are meant to change,
+//! `GOOGLENET_RECORD=1 cargo test --test promised hashes -- --test-threads 1` writes the lines of this machine's sets
+//! anew; the commit says why.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,10 +13,11 @@ use googlenet::model::Dialect;
 use googlenet::{Isa, Model, Options};
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Images of the largest batch.
+/// The number of images in the largest batch.
 const IMAGES: usize = 4;
 
-/// How a line names a set: the portable one computes with what the build's target has.
+/// How a line of `hashes.txt` names a set. The portable set computes with the instructions that the build's target has,
+/// so that its name says which target that is.
 fn key(isa: Isa) -> String {
     let fused = if cfg!(target_feature = "fma") { "-fma" } else { "" };
     match isa {
@@ -24,13 +26,13 @@ fn key(isa: Isa) -> String {
     }
 }
 
-/// Whole numbers of -128 to 127 that no library function goes into.
+/// The element `i` of an image: a whole number of -128 to 127, which no function of a library is needed for.
 fn pixel(image: usize, i: usize) -> f32 {
     let mixed = ((i + 1) as u32).wrapping_mul(2_654_435_761).wrapping_add(image as u32 * 40_503);
     f32::from((mixed >> 24) as u8) - 128.0
 }
 
-/// The hash of what each image of a batch gives, in order.
+/// The hashes of the outputs for each image of a batch, in order.
 fn hashes(model: &Model, options: Options, heads: &[&str]) -> Vec<u64> {
     let mut session = model.session(heads.iter().fold(options, |options, &head| options.endpoint(head))).expect("fits");
     let len = 3 * session.side().pow(2);
@@ -51,7 +53,7 @@ fn hashes(model: &Model, options: Options, heads: &[&str]) -> Vec<u64> {
     (0..session.batch()).map(image).collect()
 }
 
-/// Every network that has lines: its name, its weights, the sides and the heads that are run.
+/// Every network that has lines: its name, its weights, the sides at which it is run, and the heads that run with it.
 fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
     let demonstration = include_bytes!("../../weights/demo.safetensors");
     let demonstration = Model::from_static(demonstration).expect("the demonstration weights");
@@ -73,7 +75,7 @@ pub fn are_those_recorded(isa: Isa) {
     let text = std::fs::read_to_string(&path).expect("the recorded hashes");
     let mut recorded: BTreeMap<String, String> =
         text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(key, hash)| (key.into(), hash.into())).collect();
-    // Emulated, a run takes half a minute at 224: one thread and one image are then enough.
+    // If every instruction is emulated, a run takes half a minute at 224: one thread and one image are then enough.
     let emulated = !cfg!(any(target_arch = "x86_64", target_arch = "x86"));
     let mut changed = Vec::new();
     for (name, model, sides, heads) in networks() {
@@ -86,7 +88,7 @@ pub fn are_those_recorded(isa: Isa) {
                 let found = hashes(&model, options().threads(threads).batch(batch), &heads);
                 assert_eq!(found, alone[..batch], "{isa}, {name} at {side}: {threads} threads, batch {batch}");
             }
-            // Of the first image, which every batch has.
+            // The recorded hash is the first image's, which is in every batch.
             let (line, hash) = (format!("{} {name} {side}", key(isa)), format!("{:016x}", alone[0]));
             if recorded.get(&line) != Some(&hash) {
                 changed.push(format!("{line} {hash}"));

@@ -1,8 +1,8 @@
 //! Tests that need what a machine may lack: an instruction set, or the real weights in `../shared/googlenet`.
 //!
-//! Each is listed on every machine, and shown as ignored where its need is not met. Where `GOOGLENET_PROMISED` names the
-//! need, as in `GOOGLENET_PROMISED="avx2 avx512 weights"`, it fails instead: whoever makes a machine for tests says there
-//! what the machine must have.
+//! Each test is listed on every machine, and shown as ignored where its need is not met. Where the environment variable
+//! `GOOGLENET_PROMISED` names the need, as in `GOOGLENET_PROMISED="avx2 avx512 weights"`, the test fails instead:
+//! whoever makes a machine for tests says so what the machine must have.
 
 mod hashes;
 #[cfg(all(feature = "decode", feature = "import"))]
@@ -17,7 +17,7 @@ mod reference;
 use googlenet::{Isa, isa};
 use libtest_mimic::{Arguments, Trial};
 
-/// What a test needs, as `GOOGLENET_PROMISED` names it, and whether it is here.
+/// What a test needs, as `GOOGLENET_PROMISED` names it, and whether this machine has it.
 struct Need {
     name: &'static str,
     is_here: bool,
@@ -34,12 +34,12 @@ impl Need {
     }
 }
 
-/// The instruction set of that name, if this machine has it.
+/// The instruction set `name`, if this machine has it.
 fn detected(name: &str) -> Option<Isa> {
     isa::detected().find(|isa| isa.name() == name)
 }
 
-/// The test `name`, which is ignored unless all that it needs is here or was promised.
+/// The test `name`, which is ignored unless this machine has or was promised to have all of `needs`.
 fn trial(name: String, needs: &[Need], test: impl FnOnce() + Send + 'static) -> Trial {
     let promised = std::env::var("GOOGLENET_PROMISED").unwrap_or_default();
     let promised: Vec<&str> = promised.split_whitespace().collect();
@@ -60,7 +60,8 @@ fn main() {
     let mut trials = Vec::new();
     for name in isa::NAMES {
         let set = move || detected(name).expect("needed");
-        // The kernels' batteries walk every set that is here: where this is ignored they did not walk this one.
+        // The kernels' batteries walk every set that the machine has: where this test is ignored, they have not walked
+        // its set.
         trials.push(trial(format!("kernels::{name}"), &[Need::set(name)], move || assert_eq!(set().name(), name)));
         trials.push(trial(format!("hashes::{name}"), &[Need::set(name)], move || hashes::are_those_recorded(set())));
         #[cfg(all(feature = "decode", feature = "import"))]

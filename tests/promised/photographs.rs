@@ -1,11 +1,11 @@
-//! 100 photographs through the real weights: the accuracy that they are known for.
+//! The real weights recognise 100 photographs as accurately as they are known to.
 
 use std::path::{Path, PathBuf};
 
 use googlenet::image::{self, Crops};
 use googlenet::{Ensemble, Model, Options};
 
-/// The photographs and their classes.
+/// The photographs in `folder` and their classes.
 fn photographs(folder: &Path) -> Vec<(PathBuf, usize)> {
     let synsets = std::fs::read_to_string(folder.join("synset_words.txt")).expect("labels");
     let synsets: Vec<&str> = synsets.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -18,7 +18,7 @@ fn photographs(folder: &Path) -> Vec<(PathBuf, usize)> {
     entries.map(|entry| photograph(entry.expect("an entry").path())).collect()
 }
 
-/// Of how many photographs the class came first, and among the first five.
+/// The number of photographs whose class is the likeliest, and the number whose class is among the five likeliest.
 fn counts(crops: Crops, photographs: &[(PathBuf, usize)], model: Model) -> (usize, usize) {
     let mut ensemble = Ensemble::new(&[model], crops, Options::new().threads(2)).expect("an ensemble");
     let (mut first, mut fifth) = (0, 0);
@@ -39,7 +39,7 @@ pub fn a_hundred_photographs_are_recognised_as_often_as_they_should() {
     // ONNX Runtime on Pillow's pixels gives 77 and 96; another JPEG decoder may move one picture.
     let (first, fifth) = counts(Crops::Centre, &photographs, model.clone());
     assert!(first.abs_diff(77) <= 1 && fifth.abs_diff(96) <= 1, "top-1 {first}, top-5 {fifth}");
-    // More crops are right more often.
+    // The mean over more crops is right more often.
     let (first, fifth) = counts(Crops::Ten, &photographs, model);
     assert!(first.abs_diff(83) <= 1 && fifth.abs_diff(96) <= 1, "10 crops: top-1 {first}, top-5 {fifth}");
 }

@@ -13,7 +13,7 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet")
 }
 
-/// The real BVLC weights.
+/// A model of the real BVLC weights.
 pub fn model() -> Model {
     let imported = import::import(folder().join("bvlc_googlenet.safetensors")).expect("imports");
     let tensors: Vec<NewTensor<'_>> = imported
@@ -24,13 +24,15 @@ pub fn model() -> Model {
     model_of(&googlenet(1000), &tensors, 224, "real")
 }
 
-/// The reference inputs and outputs: 16 images as i16, logits and probabilities of ONNX Runtime.
+/// The reference inputs and outputs: 16 images, which the file holds as i16, and ONNX Runtime's logits and
+/// probabilities for them.
 pub struct Reference {
     pub inputs: Vec<Vec<f32>>,
     pub logits: Vec<Vec<f32>>,
     pub probabilities: Vec<Vec<f32>>,
 }
 
+/// Reads the reference inputs and outputs, with no code of the engine.
 pub fn reference() -> Reference {
     let bytes = std::fs::read(folder().join("reference.safetensors")).expect("readable");
     let length = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;

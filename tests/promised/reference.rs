@@ -2,7 +2,7 @@
 
 use googlenet::{Isa, Options};
 
-/// Indices of the five largest values, largest first.
+/// The indices of the five largest values, the largest first.
 fn top5(values: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));

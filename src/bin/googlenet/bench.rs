@@ -1,4 +1,4 @@
-//! `bench`: how fast it is here, and how much of what the cores can do.
+//! `bench`: how fast the network runs on this machine, and how much of the cores' peak it reaches.
 
 use std::fs;
 use std::io::Write;
@@ -45,7 +45,7 @@ pub struct Bench {
     json: bool,
 }
 
-/// Milliseconds per image.
+/// The times that an image took, in milliseconds.
 struct Times {
     median: f64,
     min: f64,
@@ -77,7 +77,8 @@ impl Bench {
         let arena_bytes = session.arena_bytes();
         drop(session);
         let layers = if self.layers { self.profile(&model, side)? } else { Vec::new() };
-        // Of the wall clock: threads work on an image, or on images, at once.
+        // A layer's time is summed over runs, images and threads. Divided by all three it is a share of the wall clock,
+        // as threads work at once.
         let shares = (self.runs * self.batch * self.threads) as f64;
         let layer_ms = |layer: &LayerTime| layer.nanoseconds as f64 / 1e6 / shares;
         let per_second = |layer: &LayerTime, count: u64| count as f64 / layer_ms(layer).max(1e-9) / 1e6;
@@ -156,7 +157,8 @@ impl Bench {
     fn session(&self, model: &Model, side: usize, profile: bool) -> Outcome<Session> {
         let options = Options::new().threads(self.threads).batch(self.batch).side(side).profile(profile);
         let mut session = model.session(options).or_fail(Code::Usage, "")?;
-        // Time does not depend on the values, subnormals aside: a fixed pattern of a picture's size.
+        // A run's time does not depend on the values, subnormals aside, so that a fixed pattern in a picture's range
+        // will do.
         for (i, x) in session.input_mut().iter_mut().enumerate() {
             *x = (i % 251) as f32 - 125.0;
         }
@@ -194,7 +196,7 @@ impl Bench {
     }
 }
 
-/// Multiply-adds per second of `threads` threads that work at once.
+/// The multiply-adds per second that `threads` threads reach together when they do nothing else.
 fn peak(isa: Isa, threads: usize) -> f64 {
     let start = Barrier::new(threads);
     let measure = || {
@@ -208,11 +210,12 @@ fn peak(isa: Isa, threads: usize) -> f64 {
     })
 }
 
-/// What the system calls the processor.
+/// The name that the system gives the processor.
 fn cpu() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned()
 }
 
+/// How long a measurement of the peak takes.
 const PEAK_MILLISECONDS: u64 = 200;

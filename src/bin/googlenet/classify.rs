@@ -45,7 +45,7 @@ pub struct Classify {
     images: Vec<PathBuf>,
 }
 
-/// "Chelsea" by Stefan van der Walt, CC0; see weights/README.md.
+/// The built-in photograph, "Chelsea" by Stefan van der Walt, CC0: see weights/README.md.
 static PHOTOGRAPH: &[u8] = include_bytes!("../../../weights/chelsea.png");
 
 const EXAMPLE: &str = "\

@@ -121,14 +121,14 @@ impl Convert {
         let geometry = match (preset, own.get("geometry")) {
             (Some(rule), _) => rule.geometry.name(),
             (None, Some(geometry)) => geometry,
-            // A file of ours that does not say.
+            // A file in this engine's own format that names no geometry means this one.
             (None, None) if own.contains_key("resize") => Geometry::ShortSide.name(),
             (None, None) => authors.geometry.name(),
         };
         let resize = match (self.resize, preset, self.side, own.contains_key("input_side")) {
             (Some(resize), ..) => resize,
             (None, Some(rule), ..) => rule.resize,
-            (None, None, None, true) => side, // said nothing of a margin
+            (None, None, None, true) => side, // a file with its own side and no `resize` has no margin
             (None, ..) if geometry == Geometry::TfSlim.name() => side,
             (None, ..) => side * 256 / 224,
         };
@@ -140,7 +140,7 @@ impl Convert {
             Channels::Rgb => image::Channels::Rgb,
         });
         let channels = channels.or(preset.map(|rule| rule.channels)).map(|channels| channels.name().to_owned());
-        // What a graph shows it was trained on is so, whatever its authors did with others.
+        // An imported graph may show what normalisation it was trained on; that then counts, not the preset's.
         let scale = preset.filter(|_| imported.input.is_none());
         let mean = self.mean.or(scale.map(|rule| rule.mean)).map(list);
         let std = self.std.or(scale.map(|rule| rule.std)).map(list);
@@ -159,7 +159,7 @@ impl Convert {
             ("std".into(), own_or("std", std, &list(input.std))),
             ("resize".into(), resize),
         ]);
-        // A file without the key means the same, to older readers, too.
+        // A file without this key means short-side, also to readers that are older than the key.
         if geometry != Geometry::ShortSide.name() {
             metadata.insert("geometry".into(), geometry.to_owned());
         }
@@ -175,7 +175,8 @@ impl Convert {
         Ok(metadata)
     }
 
-    /// Fails if the engine would refuse a file with these metadata: by the option's fault, or IN's.
+    /// Fails if the engine would refuse a file with these metadata. The failure is one of usage if the refused value is
+    /// an option's, and one of the model file if it is IN's own.
     fn check(&self, metadata: &BTreeMap<String, String>, classes: usize) -> Outcome {
         let checked =
             Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));

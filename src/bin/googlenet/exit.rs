@@ -1,4 +1,4 @@
-//! How the command ends: a documented code, and one line that says what was wrong.
+//! How the command ends: with a documented code, and with one line that says what was wrong.
 
 use std::fmt;
 use std::io;
@@ -42,17 +42,17 @@ pub struct Failure {
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure of the command's own finding.
+    /// A failure that the command itself has found, not the library.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), broken_pipe: false }
     }
 
-    /// An error of the library with its causes; `file` and `what` are the code and the name of the file in hand, where
-    /// the error does not say them itself.
+    /// The failure that an error of the library, with its causes, amounts to. `file` and `what` are the code and the
+    /// name of the file in hand, for errors that do not tell these themselves.
     pub fn of(file: Code, what: impl fmt::Display, error: &Error) -> Self {
         let text = match error {
             Error::File(FileError::TargetExists { path }) => format!("{} exists, --force replaces it", path.display()),
-            // These name their file.
+            // These errors name their file themselves.
             Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => chain(error),
             _ => named(what, &chain(error)),
         };
@@ -76,7 +76,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Writing to stdout; every other error is given a code and a context.
+/// Only errors of writing to stdout are converted so; every other error is given a code and a context by [`OrFail`].
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
@@ -86,7 +86,8 @@ impl From<io::Error> for Failure {
 
 /// Turns errors into failures.
 pub trait OrFail<T> {
-    /// With `code` and the name of the file in hand, where the error does not say them itself.
+    /// Turns an error into a failure. `code` and `what` are the code and the name of the file in hand, for errors that
+    /// do not tell these themselves.
     fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T>;
 }
 
@@ -102,7 +103,8 @@ impl<T> OrFail<T> for io::Result<T> {
     }
 }
 
-/// The code of an error of the library; `file` is that of the file in hand, for what the system says of it.
+/// The code of an error of the library; `file` is the code of the file in hand, for errors of reading or
+/// writing it.
 fn code(error: &Error, file: Code) -> Code {
     match error {
         Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => file,
@@ -113,7 +115,7 @@ fn code(error: &Error, file: Code) -> Code {
             SessionError::NoClassMaps | SessionError::MapLength { .. } => Code::Model,
             _ => Code::Usage,
         },
-        // All others are of weights and models.
+        // All other errors are about weights and models.
         _ => Code::Model,
     }
 }
@@ -123,16 +125,17 @@ fn named(what: impl fmt::Display, problem: &str) -> String {
     if what.is_empty() { problem.to_owned() } else { format!("{what}: {problem}") }
 }
 
-/// An error and its sources, outermost first, on one line; a source that its error quotes already is left out.
+/// The texts of an error and its causes, outermost first, on one line; a cause that the error before it quotes at its
+/// end is left out.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
         }
-        source = error.source();
+        cause = error.source();
     }
     text.replace(['\n', '\r'], " ")
 }
@@ -180,7 +183,7 @@ mod tests {
             (FileError::TargetExists { path: "x".into() }.into(), Code::Exists),
         ];
         for (error, expected) in cases {
-            // Whatever the caller was about.
+            // The file that the caller had in hand does not matter to these errors.
             for file in [Code::System, Code::Usage, Code::Model, Code::Input] {
                 assert_eq!(Failure::of(file, "", &error).code(), expected, "{error}");
             }

@@ -25,7 +25,7 @@ pub struct Inspect {
     json: bool,
 }
 
-/// The values of a tensor, in short; NaN take no part in the range, which is NaN where all values are.
+/// The range of a tensor's values, and how many are NaN. NaN take no part in the range, which is NaN if all values are.
 struct Range {
     min: f32,
     max: f32,
@@ -89,7 +89,7 @@ fn fits(weights: Weights) -> Option<bool> {
     Model::new(weights).ok()?.is_packed_for(&Options::new()).ok()
 }
 
-/// The beginning of a text of the file.
+/// The beginning of a text from the file, as it is shown.
 fn short(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}...", Printable(&text[..end])),
@@ -127,5 +127,5 @@ fn range(tensor: &Tensor<'_>) -> Range {
     })
 }
 
-/// Characters of a name or value that are shown.
+/// How many characters of a name or value are shown.
 const MAX_SHOWN: usize = 200;

@@ -1,4 +1,5 @@
-//! Lists of labels: a line a class, in the order of the output, a synset id in front or not.
+//! Lists of labels: text files with a line for each class, in the order of the network's output. A line may have a
+//! synset id in front of the label.
 
 use std::path::Path;
 
@@ -6,16 +7,16 @@ use googlenet::file;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 
-/// What a class is called.
+/// The names of a class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Label {
-    /// Its synset id, `n01440764`.
+    /// The class's synset id, such as `n01440764`, if the list has it.
     pub id: Option<String>,
-    /// Its name.
+    /// The class's label.
     pub text: String,
 }
 
-/// Reads a list that must have a line for each of `classes`.
+/// Reads a list that must have a line for each of `classes` classes.
 pub fn read(path: &Path, classes: usize) -> Outcome<Vec<Label>> {
     let labels = read_any(path)?;
     match labels.len() {
@@ -24,12 +25,12 @@ pub fn read(path: &Path, classes: usize) -> Outcome<Vec<Label>> {
     }
 }
 
-/// A list that does not have a line for each class.
+/// The failure that a list does not have a line for each class.
 pub fn misfit(path: &Path, labels: usize, classes: usize) -> Failure {
     Failure::new(Code::Model, format!("{}: {labels} labels for {classes} classes", path.display()))
 }
 
-/// Reads a list.
+/// Reads a list of any number of labels.
 pub fn read_any(path: &Path) -> Outcome<Vec<Label>> {
     let bytes = file::read(path, MAX_BYTES).or_fail(Code::Model, path.display())?;
     let text = String::from_utf8(bytes)
@@ -39,7 +40,8 @@ pub fn read_any(path: &Path) -> Outcome<Vec<Label>> {
     })
 }
 
-/// A label a line; empty lines at the end are none. Else the number of one that is empty.
+/// The labels of a list, one of each line but for empty lines at the end. If an earlier line is empty, its number is
+/// returned instead.
 fn labels(text: &str) -> Result<Vec<Label>, usize> {
     let lines = text.trim_end().lines().enumerate();
     lines.map(|(i, line)| if line.trim().is_empty() { Err(i + 1) } else { Ok(label(line)) }).collect()
@@ -63,7 +65,7 @@ fn label(line: &str) -> Label {
     }
 }
 
-/// Larger than any header.
+/// The length in bytes of the longest list that is read, which is more than the header of a weight file can hold.
 const MAX_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]

@@ -40,11 +40,12 @@ pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
 
 #[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
 fn map(path: &Path) -> googlenet::Result<Model> {
-    // SAFETY: whoever starts the command is told so, and no part of the command writes to an existing file.
+    // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
+    // writes to an existing file.
     unsafe { Model::map(path) }
 }
 
-/// A session; `verbose` says on stderr how its weights came into use.
+/// A session of `model`; with `verbose` a line on stderr says how its weights came into use.
 pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Session> {
     let session = model.session(options).or_fail(Code::Usage, "")?;
     if verbose {
@@ -53,7 +54,7 @@ pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Sessio
     Ok(session)
 }
 
-/// How a session's weights came into use.
+/// A text that says how a session's weights came into use.
 pub fn weights(model: &Model, session: &Session) -> String {
     let packing = session.packing();
     match model.packing() {
@@ -64,7 +65,7 @@ pub fn weights(model: &Model, session: &Session) -> String {
     }
 }
 
-/// As many threads as this process may run at once.
+/// The number of threads that this process may run at once, at most as many as a session takes.
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
 }

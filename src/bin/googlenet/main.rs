@@ -1,4 +1,4 @@
-//! The command `googlenet`: one file a subcommand. Results go to stdout, words to stderr.
+//! The command `googlenet`, with a file or a folder for each subcommand. Results go to stdout, words to stderr.
 #![deny(unsafe_code)]
 
 mod bench;
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
             return Code::Usage.into();
         }
         Err(help) => {
-            // Nobody is left to tell if even help cannot be printed.
+            // Nobody is left to be told if even the help cannot be printed.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     let outcome = cli.command.run(&mut out).and_then(|()| Ok(out.flush()?));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads stdout has seen enough.
+        // Whoever reads stdout has closed it, having seen enough: that is no failure.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -115,8 +115,8 @@ impl Command {
     }
 }
 
-/// What was wrong with the arguments, without the usage: the text up to the first empty line, on one line. Where no
-/// subcommand was named, that text is the help, whole.
+/// What `error` says was wrong with the arguments, without the usage: its text up to the first empty line, on one line.
+/// If no subcommand was named, the text is the help instead, which is returned whole.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     if !text.starts_with("error:") {

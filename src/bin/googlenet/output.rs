@@ -7,7 +7,8 @@ use googlenet::error::FileError;
 
 use crate::exit::{Code, Failure, Outcome};
 
-/// Fails if `path` exists and may not be replaced: asked before the work, so that none is done in vain.
+/// Fails if `path` exists and may not be replaced. A subcommand asks this before its work, so that none is done in
+/// vain.
 pub fn check(path: &Path, force: bool) -> Outcome {
     if path.is_dir() {
         return Err(Failure::new(Code::Usage, format!("{} is a directory", path.display())));

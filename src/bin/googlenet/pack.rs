@@ -1,4 +1,4 @@
-//! `pack`: a weight file that opens without packing.
+//! `pack`: from a weight file to one that is packed, so that to open it packs nothing.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -60,9 +60,9 @@ impl Plan {
             let [x, y] = step.shapes.map(|[c, h, w]| format!("{c}x{h}x{w}"));
             let why = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };
             writeln!(out, "  {}", step.layers)?;
-            let places: Vec<String> = step.offsets.iter().map(usize::to_string).collect();
-            let places = places.join(", ");
-            writeln!(out, "    {x} -> {y}, {} tasks, at byte {places}, {}{why}", step.tasks, step.kernel)?;
+            let offsets: Vec<String> = step.offsets.iter().map(usize::to_string).collect();
+            let offsets = offsets.join(", ");
+            writeln!(out, "    {x} -> {y}, {} tasks, at byte {offsets}, {}{why}", step.tasks, step.kernel)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `preprocess`: from a picture file to the tensor that the network sees.
+//! `preprocess`: from a picture file to the input that the network sees.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ Example:
   googlenet preprocess cat.jpg x.npy --preset torchvision";
 
 impl Preprocess {
-    /// Writes the tensor.
+    /// Writes the input, for each crop of the picture.
     pub fn run(self, _out: &mut dyn Write) -> Outcome {
         output::check(&self.output, self.force)?;
         let (rule, side) = match self.preset {
@@ -62,12 +62,12 @@ impl Preprocess {
         };
         let picture = image::open(&self.image).or_fail(Code::Input, self.image.display())?;
         let cuts = Cuts::new(picture.view(), &rule, side, self.crops).or_fail(Code::Input, self.image.display())?;
-        let mut tensor = vec![0.0; 3 * side * side];
+        let mut input = vec![0.0; 3 * side * side];
         let mut file = NewFile::create(&self.output).or_fail(Code::System, self.output.display())?;
         write_header(&mut file, &[cuts.len(), 3, side, side]).or_fail(Code::System, self.output.display())?;
         for index in 0..cuts.len() {
-            cuts.write(index, &mut tensor);
-            for value in &tensor {
+            cuts.write(index, &mut input);
+            for value in &input {
                 file.write_all(&value.to_le_bytes()).or_fail(Code::System, self.output.display())?;
             }
         }

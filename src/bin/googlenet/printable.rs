@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
-/// Text of a file, or a file's name, on one line.
+/// A text from a file, or a file's name, which is shown on one line.
 pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|char| match char {
-            // Embeddings, overrides and isolates of the bidirectional algorithm.
+            // These are the embeddings, overrides and isolates of the bidirectional algorithm.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => write!(f, "{}", char.escape_unicode()),
             '\u{2028}' | '\u{2029}' => write!(f, "{}", char.escape_unicode()),
             _ if char.is_control() => write!(f, "{}", char.escape_default()),

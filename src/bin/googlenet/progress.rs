@@ -4,27 +4,27 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Progress through a known number of steps; erased when dropped.
+/// The progress through a known number of runs, pictures or the like. The bar is erased when this is dropped.
 pub struct Progress {
     bar: ProgressBar,
     begin: Instant,
 }
 
 impl Progress {
-    /// Begins `steps` steps of `what`.
-    pub fn new(steps: usize, what: &'static str) -> Self {
+    /// Begins with none of `count` done; `what` says what they are.
+    pub fn new(count: usize, what: &'static str) -> Self {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect("a valid template");
-        let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::hidden());
+        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
         Self { bar: bar.with_style(style).with_message(what), begin: Instant::now() }
     }
 
-    /// `steps` more are done.
-    pub fn advance(&self, steps: usize) {
+    /// Notes that `count` more are done.
+    pub fn advance(&self, count: usize) {
         if self.bar.is_hidden() && self.begin.elapsed() > PATIENCE {
-            // Stays hidden where stderr is no terminal.
+            // The bar stays hidden if stderr is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.bar.inc(steps as u64);
+        self.bar.inc(count as u64);
     }
 }
 
@@ -34,4 +34,5 @@ impl Drop for Progress {
     }
 }
 
+/// How long work may take before a bar is shown.
 const PATIENCE: Duration = Duration::from_secs(1);

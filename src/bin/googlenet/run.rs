@@ -1,4 +1,4 @@
-//! `run`: raw tensors in, a layer's output out.
+//! `run`: from an input that is preprocessed already to a layer's output.
 
 use std::fs::File;
 use std::io::{BufReader, Seek, Write};
@@ -60,7 +60,7 @@ impl Run {
         let mut input = Input::open(&self.input, side)?;
         let images = input.images;
         let threads = self.threads.unwrap_or_else(load::all_threads);
-        // A batch of as many images as there are threads: each takes whole images.
+        // A batch has as many images as there are threads, so that each thread takes whole images.
         let batch = images.min(threads).min(Options::MAX_PIXELS / (side * side));
         let roles = &model.network().roles;
         let endpoint = if self.endpoint == "logits" { &roles.logits } else { &self.endpoint };
@@ -90,7 +90,7 @@ impl Run {
     }
 }
 
-/// A file of images, its length checked, up to its first value.
+/// A file of images whose header was read and whose length was checked; `reader` is at the first value.
 struct Input {
     images: usize,
     header: Header,
@@ -119,7 +119,7 @@ impl Input {
             let shown: String = header.descr.chars().take(20).collect();
             return Err(bad(format!("type {shown:?}, expected f32")));
         }
-        // Asked before anything is believed: this also bounds `images`.
+        // The file's length is compared before its header is believed, which also bounds `images`.
         let expected = images.checked_mul(4 * image);
         let found = file_len.saturating_sub(reader.stream_position().or_fail(Code::Input, path.display())?);
         if expected != Some(found) {

@@ -1,6 +1,8 @@
-//! What was judged before a run was killed: a file of one JSON object a line, the first of which says what it is about.
+//! Journals, by which a run that was killed goes on: a journal is a file of one JSON object a line, of which the first
+//! says what the journal is about, and each other one what came of a picture.
 //!
-//! Lines are written as pictures are judged. Of a run that is killed at most the last line is incomplete; it is cut off.
+//! Lines are written as pictures are judged. If a run is killed, at most the last line is incomplete; the next run
+//! removes such a line.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -12,23 +14,23 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 
-/// What came of a picture.
+/// What came of a picture when it was judged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// The likeliest classes, the likeliest first, and how likely that one is.
+    /// The likeliest classes, the likeliest first, and the probability of that one.
     Classes { top: Vec<usize>, confidence: f64 },
-    /// Why it could not be read.
+    /// Why the picture could not be read.
     Unreadable(String),
 }
 
-/// A journal that is being written; without a path nothing is.
+/// A journal that is being written; one without a file takes verdicts and writes nothing.
 pub struct Journal {
     file: Option<(PathBuf, File)>,
 }
 
 impl Journal {
-    /// Begins a journal at `path`, or goes on with the one that is there if it is about the same: `about`. Returns what
-    /// it holds for `pictures` pictures.
+    /// Begins a journal at `path`, or goes on with the one that is there if its first line says `about`, too. Returns
+    /// the journal, and for each of `pictures` pictures the verdict that it holds, if it holds one.
     pub fn open(
         path: Option<&Path>,
         about: &Map<String, Value>,
@@ -72,7 +74,7 @@ impl Journal {
         Ok((Self { file: Some((path.to_owned(), file.or_fail(Code::System, path.display())?)) }, verdicts))
     }
 
-    /// Notes what came of a picture; one write, so that a kill leaves the line whole or cut off.
+    /// Notes what came of a picture, in a single write: if the run is killed, the line is whole or truncated.
     pub fn note(&mut self, picture: usize, verdict: &Verdict) -> Outcome {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         let line = match verdict {
@@ -89,7 +91,7 @@ fn not_a_journal(path: &Path) -> Failure {
     Failure::new(Code::Usage, format!("{}: not a journal of googlenet eval", path.display()))
 }
 
-/// Whether a journal's first line says `about`.
+/// Fails unless `first`, a journal's first line, says all of `about`.
 fn same(path: &Path, first: &str, about: &Map<String, Value>) -> Outcome {
     let Ok(Value::Object(found)) = serde_json::from_str(first) else { return Err(not_a_journal(path)) };
     if found.get(KIND) != about.get(KIND) {
@@ -105,7 +107,8 @@ fn same(path: &Path, first: &str, about: &Map<String, Value>) -> Outcome {
     }
 }
 
-/// The verdict of a line, if it is one about `pictures` pictures.
+/// The picture that a journal's line is about, and its verdict; `None` if the line is damaged or is not about one of
+/// `pictures` pictures.
 fn entry(line: &str, pictures: usize) -> Option<(usize, Verdict)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let number = |value: &Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
@@ -118,10 +121,10 @@ fn entry(line: &str, pictures: usize) -> Option<(usize, Verdict)> {
     (!top.is_empty()).then_some((picture, Verdict::Classes { top, confidence }))
 }
 
-/// The key of the first line that says what the file is; its value is the version.
+/// The key in a journal's first line that says what the file is; its value is the version of journals.
 pub const KIND: &str = "googlenet eval journal";
 
-/// Ten million pictures.
+/// The length in bytes of the longest journal that is read, which holds some ten million pictures.
 const MAX_BYTES: u64 = 1 << 30;
 
 #[cfg(test)]
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_goes_on_wherever_it_was_cut_off() {
+    fn a_journal_goes_on_wherever_it_was_truncated() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("j");
         let verdicts = [
@@ -149,7 +152,7 @@ mod tests {
         drop(journal);
         let whole = std::fs::read(&path).expect("read");
         for length in 0..=whole.len() {
-            std::fs::write(&path, &whole[..length]).expect("cut off");
+            std::fs::write(&path, &whole[..length]).expect("truncated");
             let (mut journal, found) = Journal::open(Some(&path), &about(10), 3).expect("goes on");
             let complete = whole[..length].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
             for (picture, (found, verdict)) in found.iter().zip(&verdicts).enumerate() {

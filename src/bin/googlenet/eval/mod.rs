@@ -78,7 +78,7 @@ impl Eval {
         let about = self.about(&models, skip, &pictures);
         let (mut journal, mut verdicts) = Journal::open(self.journal.as_deref(), &about, pictures.len())?;
 
-        // What could not be read is tried again, and named again.
+        // Pictures that could not be read are tried again, and named again.
         for verdict in verdicts.iter_mut().filter(|verdict| matches!(verdict, Some(Verdict::Unreadable(_)))) {
             *verdict = None;
         }
@@ -120,14 +120,15 @@ impl Eval {
         }
     }
 
-    /// A label for each class, or none, and how many classes stand before the first of them.
+    /// A label for each class, or no labels, and how many of the ensemble's classes are left out before the
+    /// first: 1 if class 0 is a background that the labels do not have, or 0.
     fn labels(&self, models: &[Model], ensemble: &Ensemble) -> Outcome<(Vec<Label>, usize)> {
         let Some(path) = &self.labels else {
             let label = |text: &String| Label { id: None, text: text.clone() };
             return Ok((ensemble.labels().iter().map(label).collect(), 0));
         };
         let (labels, classes) = (labels::read_any(path)?, ensemble.classes());
-        // A class 0 that is the background no list of labels has, and no picture shows.
+        // If class 0 is the background, lists of labels do not have it, and no picture shows it.
         let background = models.iter().all(|model| model.network().background);
         match classes - labels.len().min(classes) {
             0 if labels.len() == classes => Ok((labels, 0)),
@@ -136,9 +137,9 @@ impl Eval {
         }
     }
 
-    /// What a verdict depends on, but for the programme itself.
+    /// All that verdicts depend on, except the programme itself: what a journal's first line says.
     fn about(&self, models: &[Model], skip: usize, pictures: &[Picture]) -> Map<String, Value> {
-        // Metadata hold the hash of the weights, the preprocessing and the labels.
+        // A model's metadata hold the hash of the weights, the preprocessing and the labels.
         let weights = models.iter().map(|model| hash(model.weights().metadata().iter().flat_map(|(k, v)| [k, v])));
         let classes: Vec<String> = pictures.iter().map(|picture| picture.class.to_string()).collect();
         let relative = |path: &Path| path.strip_prefix(&self.pictures).unwrap_or(path).to_string_lossy().into_owned();
@@ -154,7 +155,7 @@ impl Eval {
     }
 }
 
-/// Looks at the pictures `todo`; `done` is told of each, in order.
+/// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index and verdict, in order.
 fn judge(
     ensemble: &mut Ensemble,
     skip: usize,
@@ -164,11 +165,11 @@ fn judge(
 ) -> Outcome {
     let progress = Progress::new(todo.len(), "pictures");
     thread::scope(|scope| {
-        // Pictures are decoded while others are looked at; few, as each may be large.
+        // A thread decodes pictures while others are judged. It is only a few ahead, as each may be large.
         let (sender, receiver) = sync_channel(1);
         scope.spawn(move || {
             for &picture in todo {
-                // Fails when nobody listens any more: the other side has ended early.
+                // Sending fails when the receiver is gone, because judging has ended early.
                 if sender.send((picture, image::open(&pictures[picture].path))).is_err() {
                     break;
                 }
@@ -190,7 +191,8 @@ fn judge(
     })
 }
 
-/// The five likeliest classes; without those left out before the first, what is left adds up to 1.
+/// The verdict for a picture's `probabilities`: the five likeliest classes, and the confidence in the first. If a class
+/// was left out of `probabilities`, they do not add up to 1, and the confidence is the first one's share of their sum.
 fn verdict(probabilities: &[f32]) -> Verdict {
     let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
     if !(sum > 0.0 && sum.is_finite()) {
@@ -203,7 +205,7 @@ fn verdict(probabilities: &[f32]) -> Verdict {
     Verdict::Classes { top: order, confidence }
 }
 
-/// Of texts and their lengths.
+/// The hash of `texts` and their lengths.
 fn hash<'a>(texts: impl Iterator<Item = &'a String>) -> String {
     let mut hash = Xxh3::new();
     for text in texts {

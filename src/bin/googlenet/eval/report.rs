@@ -1,4 +1,5 @@
-//! What a set of verdicts amounts to: accuracy, by class, what is taken for what, and whether confidence is deserved.
+//! Reports, which say what a set of verdicts amounts to: the accuracy, in all and by class, which classes are taken for
+//! which, and whether confidence is deserved.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,46 +15,51 @@ use crate::printable::Printable;
 /// Everything that is counted; only classes with pictures are in `classes`.
 pub struct Report {
     judged: usize,
+    /// The number of pictures whose own class was the likeliest.
     first: usize,
+    /// The number of pictures whose own class was among the five likeliest.
     fifth: usize,
     classes: Vec<Class>,
     bins: [Bin; BINS],
-    /// Pictures' names, and what was wrong.
+    /// The names of the pictures that could not be read, and what was wrong with each.
     unreadable: Vec<(String, String)>,
 }
 
-/// One true class.
+/// The counts for one class and the pictures that show it.
 #[derive(Clone, Debug, Default)]
 struct Class {
     class: usize,
     label: Label,
     pictures: usize,
+    /// The number of its pictures for which it was the likeliest.
     first: usize,
+    /// The number of its pictures for which it was among the five likeliest.
     fifth: usize,
-    /// Wrong classes and how often they came first, most often first.
+    /// The other classes that were the likeliest for its pictures, and how often each was, the most frequent first.
     taken_for: Vec<(usize, usize)>,
 }
 
-/// The pictures whose confidence lies between two fifteenths.
+/// The pictures whose confidence lies in one fifteenth of the range from 0 to 1.
 #[derive(Clone, Copy, Default)]
 struct Bin {
     count: usize,
     right: usize,
+    /// The sum of the pictures' confidences.
     confidence: f64,
 }
 
-/// How a report is printed.
+/// What is printed in a report beside its counts.
 pub struct Context<'a> {
     pub crops: usize,
     pub models: usize,
-    /// Of this run; none where it judged nothing.
+    /// The speed of this run; `None` if it judged no picture.
     pub images_per_second: Option<f64>,
-    /// A label for each class, or none.
+    /// A label for each class, or no labels.
     pub labels: &'a [Label],
 }
 
 impl Report {
-    /// Counts; there is a verdict for each picture.
+    /// Counts the verdicts, of which there is one for each picture.
     pub fn new(pictures: &[Picture], verdicts: &[Verdict], labels: &[Label]) -> Self {
         let mut classes = BTreeMap::<usize, (Class, BTreeMap<usize, usize>)>::new();
         let mut bins = [Bin::default(); BINS];
@@ -91,12 +97,12 @@ impl Report {
         Self { judged, first, fifth, classes: classes.into_iter().map(finished).collect(), bins, unreadable }
     }
 
-    /// Pictures that could be read.
+    /// The number of pictures that could be read.
     pub fn judged(&self) -> usize {
         self.judged
     }
 
-    /// What could not be read, and why.
+    /// The names of the pictures that could not be read, and what was wrong with each.
     pub fn unreadable(&self) -> &[(String, String)] {
         &self.unreadable
     }
@@ -108,7 +114,8 @@ impl Report {
         self.bins.iter().map(apart).sum::<f64>() / self.judged.max(1) as f64
     }
 
-    /// The classes that are recognised least, among them those with most mistakes first; none without a mistake.
+    /// The classes that are recognised least often, the least first, and of equals the one with most mistakes first.
+    /// Classes without a mistake are left out.
     fn worst(&self) -> Vec<&Class> {
         let mut worst: Vec<_> = self.classes.iter().filter(|class| class.first < class.pictures).collect();
         let share = |class: &Class| class.first as f64 / class.pictures as f64;
@@ -120,7 +127,7 @@ impl Report {
         worst
     }
 
-    /// Tables for people.
+    /// Writes the report as tables for people.
     pub fn text(&self, context: &Context<'_>, out: &mut dyn Write) -> Outcome {
         let label = |class: usize| match context.labels.get(class) {
             Some(label) => label.text.as_str(),
@@ -172,7 +179,7 @@ impl Report {
         Ok(())
     }
 
-    /// Everything, in one object.
+    /// The whole report as one JSON object.
     pub fn json(&self, context: &Context<'_>) -> Value {
         let label = |class: usize| context.labels.get(class).map(|label| label.text.as_str());
         let taken_for = |class: &Class| -> Vec<Value> {
@@ -208,7 +215,7 @@ impl Report {
         })
     }
 
-    /// A row for each class (RFC 4180, lines ended by \n).
+    /// Writes the table of classes as CSV, a row for each class (RFC 4180, but lines end in \n).
     pub fn csv(&self, out: &mut dyn Write) -> Outcome {
         writeln!(out, "class,id,label,pictures,top1,top5,taken_for,times")?;
         for class in &self.classes {
@@ -225,12 +232,12 @@ impl Report {
     }
 }
 
-/// A field that may hold anything.
+/// A field of CSV, which may hold any text.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// Bins of confidence, as they are usual.
+/// The usual number of bins of confidence.
 const BINS: usize = 15;
 
 /// How many of the worst classes are shown.
@@ -248,7 +255,7 @@ mod tests {
         let (pictures, verdicts): (Vec<_>, Vec<_>) = [
             case(0, &[0, 1, 2, 3, 4], 1.0),
             case(0, &[2, 1, 0, 3, 4], 0.5),
-            case(1, &[2, 0, 3, 4, 5, 1], 0.5), // sixth: not among five
+            case(1, &[2, 0, 3, 4, 5, 1], 0.5), // the class is the sixth, not among five
             case(1, &[2, 1, 0, 3, 4], 0.5),
             case(2, &[2, 1, 0, 3, 4], 0.02),
             unreadable,
@@ -264,14 +271,15 @@ mod tests {
         let report = report();
         assert_eq!((report.judged, report.first, report.fifth), (5, 2, 4));
         assert_eq!(report.unreadable(), [("bad.png".to_owned(), "cut off".to_owned())]);
-        // Bins: 1.0 right once, apart 0; three of 0.5, none right, apart 1.5; 0.02 right, apart 0.98.
+        // The bin of 1.0 has one picture, which is right: the two are 0 apart. The bin of 0.5 has three, none right:
+        // 1.5 apart. The bin of 0.02 has one, which is right: 0.98 apart.
         assert!((report.calibration_error() - (1.5 + 0.98) / 5.0).abs() < 1e-12);
         let worst: Vec<_> = report.worst().iter().map(|class| (class.class, class.taken_for.clone())).collect();
         assert_eq!(worst, [(1, vec![(2, 2)]), (0, vec![(2, 1)])]);
     }
 
     #[test]
-    fn every_form_says_the_same() {
+    fn json_csv_and_text_say_the_same() {
         let report = report();
         let labels = ["a", "b \"c\", d", "e"].map(|text| Label { id: None, text: text.into() });
         let context = Context { crops: 10, models: 2, images_per_second: Some(3.0), labels: &labels };

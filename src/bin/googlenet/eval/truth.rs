@@ -1,4 +1,5 @@
-//! Which pictures there are, and what they show: a folder of folders, file names that begin with a synset id, or a list.
+//! The pictures to judge and the classes that they show, from a folder of folders, from file names that begin with a
+//! synset id, or from a list.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,15 +17,15 @@ pub struct Picture {
     pub class: usize,
 }
 
-/// What classes may be called.
+/// The names by which classes may be called.
 pub struct Names {
     count: usize,
-    /// Synset ids and labels in lower case; none where it is the name of several classes.
+    /// The class of each synset id and label, which are in lower case; `None` if several classes have the name.
     by_name: HashMap<String, Option<usize>>,
 }
 
 impl Names {
-    /// Of `count` classes; `labels` has one for each, or none at all.
+    /// The names of `count` classes; `labels` has one label for each class, or none at all.
     pub fn new(count: usize, labels: &[Label]) -> Self {
         let mut by_name = HashMap::new();
         for (class, label) in labels.iter().enumerate() {
@@ -39,7 +40,7 @@ impl Names {
         Self { count, by_name }
     }
 
-    /// The class of that synset id, label or number.
+    /// The class whose synset id, label or number is `name`.
     fn class(&self, name: &str) -> Result<usize, String> {
         let name = name.trim();
         match self.by_name.get(&name.to_lowercase()) {
@@ -47,7 +48,7 @@ impl Names {
             Some(None) => return Err(format!("{name:?} is the name of several classes")),
             None => {}
         }
-        // n01440764_tench is a folder's name, too.
+        // A folder's name may go on after the synset id, as in n01440764_tench.
         if let Some(Some(Some(class))) = synset(name).map(|id| self.by_name.get(id)) {
             return Ok(*class);
         }
@@ -58,7 +59,7 @@ impl Names {
         }
     }
 
-    /// The class of a file's name.
+    /// The class whose synset id the file name `name` begins with.
     fn class_of_file(&self, name: &str) -> Result<usize, String> {
         match synset(name) {
             Some(id) => self.class(id),
@@ -98,7 +99,8 @@ fn in_folder(folder: &Path, names: &Names) -> Outcome<Vec<Picture>> {
     Ok(pictures)
 }
 
-/// A line a picture: its path, from the list's folder, a tab or a space, and its class.
+/// The pictures of a list file. Each line has a picture's path, from the list's folder, a tab or a space, and its
+/// class.
 fn in_list(list: &Path, names: &Names) -> Outcome<Vec<Picture>> {
     let bytes = file::read(list, MAX_LIST_BYTES).or_fail(Code::Input, list.display())?;
     let text = String::from_utf8(bytes)
@@ -107,7 +109,7 @@ fn in_list(list: &Path, names: &Names) -> Outcome<Vec<Picture>> {
     let mut pictures = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |why: String| Failure::new(Code::Input, format!("{}:{}: {why}", list.display(), number + 1));
-        // Labels may have spaces; then there is a tab.
+        // A label may have spaces; a tab must then be before it.
         let parts = line.rsplit_once('\t').or_else(|| line.trim_end().rsplit_once(' '));
         let (path, class) = parts.ok_or_else(|| wrong("expected a path and a class".into()))?;
         pictures.push(Picture { path: folder.join(path.trim()), class: names.class(class).map_err(wrong)? });
@@ -125,16 +127,17 @@ fn entries(folder: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// By its name: one that turns out to be none, or of a kind that is not read, is counted as unreadable.
+/// Whether `path` is a picture by its name. A file that turns out to be none, or of a kind that is not read, is later
+/// counted as unreadable.
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     !path.is_dir() && extension.is_some_and(|extension| PICTURES.contains(&extension.as_str()))
 }
 
-/// What pictures' names end in; those that can be read first.
+/// What the names of pictures end in; the kinds that can be read come first.
 const PICTURES: [&str; 10] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
 
-/// A million pictures' names.
+/// The length in bytes of the longest list that is read, which has room for a million pictures' names.
 const MAX_LIST_BYTES: u64 = 256 << 20;
 
 #[cfg(test)]
