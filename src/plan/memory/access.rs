@@ -115,6 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "walks thousands of pairs and has no unsafe code to check")]
     fn overlap_is_what_a_list_of_bytes_says() {
         let bytes = |r: &Region| -> Vec<usize> {
             (0..r.rows)

@@ -162,6 +162,9 @@ mod tests {
     use super::super::Region;
     use super::*;
 
+    /// Under Miri a run takes a second.
+    const RUNS: u8 = if cfg!(miri) { 5 } else { 50 };
+
     fn three_phases() -> Arc<Accesses> {
         let phase = |shift: usize| -> Vec<Access> {
             let region = |i: usize| Region { offset: (i * 2 + shift) % 64, rows: 1, len: 2, stride: 2 };
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn every_task_runs_once_and_phases_stay_apart_for_any_number_of_threads() {
         let mut arena = Arena::new(three_phases());
-        for run in 1..50_u8 {
+        for run in 1..RUNS {
             arena.rewind();
             let together = || arena.run(&[], add_one, expect(run));
             std::thread::scope(|scope| (0..run % 5).for_each(|_| drop(scope.spawn(together))));
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn one_thread_walks_the_same_schedule() {
         let mut arena = Arena::new(three_phases());
-        (1..50_u8).for_each(|run| arena.run_alone(&[], add_one, expect(run)));
+        (1..RUNS).for_each(|run| arena.run_alone(&[], add_one, expect(run)));
     }
 
     #[test]
