@@ -40,7 +40,10 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
         return Err(too_large().into());
     }
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(len as usize).map_err(|_| io(io::ErrorKind::OutOfMemory.into()))?;
+    let reserved = usize::try_from(len).is_ok_and(|len| bytes.try_reserve_exact(len).is_ok());
+    if !reserved {
+        return Err(io(io::ErrorKind::OutOfMemory.into()));
+    }
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { Err(too_large().into()) } else { Ok(bytes) }
 }
@@ -132,7 +135,7 @@ impl Temporary {
             let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
             let mut temporary = OsString::from(".");
             temporary.push(name);
-            temporary.push(format!(".{}-{unique}.tmp", std::process::id()));
+            temporary.push(format!(".{}-{unique}.tmp", process()));
             let path = target.with_file_name(temporary);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // left by a process that was killed
@@ -158,6 +161,12 @@ impl Drop for Temporary {
         // After a rename there is nothing to remove; after a failure there is nobody left to tell.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// A number that no other process has at the same time. WebAssembly in a browser knows no processes, and the standard
+/// library panics where it is asked there; files cannot be created either.
+fn process() -> u32 {
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) { 0 } else { std::process::id() }
 }
 
 /// Makes the new name last through a power cut, where folders can be synced. The file is whole either way.

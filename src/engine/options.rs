@@ -31,6 +31,9 @@ pub struct Options {
     pub(super) profile: bool,
 }
 
+/// No buffer of a run is longer than an allocation may be, so that neither its elements nor its bytes wrap a `usize`.
+const _: () = assert!(Options::MAX_PIXELS as u64 * 192 <= isize::MAX as u64);
+
 /// The environment variable that lowers the instruction set.
 const ISA_VARIABLE: &str = "GOOGLENET_ISA";
 
@@ -47,11 +50,13 @@ impl Options {
     /// The largest batch.
     pub const MAX_BATCH: usize = 4096;
 
-    /// The largest number of input pixels in a run, `batch * side * side`: four images of 4096x4096, 1337 of 224x224.
+    /// The largest number of input pixels in a run, `batch * side * side`: four images of 4096x4096 or 1337 of 224x224. Where
+    /// addresses have 32 bits only, it is one image of 2048x2048 or 83 of 224x224.
     ///
     /// The input takes 12 bytes a pixel, the activations some 115 a pixel of the images that are computed at once, an
-    /// endpoint at most 192: without endpoints a session needs less than 8 GiB.
-    pub const MAX_PIXELS: usize = 1 << 26;
+    /// endpoint at most 192: without endpoints a session needs less than 8 GiB, and less than 0.5 GiB with addresses of
+    /// 32 bits.
+    pub const MAX_PIXELS: usize = if usize::BITS < 64 { 1 << 22 } else { 1 << 26 };
 
     /// Options for one thread, one image, the weights' input side and the best instruction set of this machine.
     pub fn new() -> Self {
@@ -176,9 +181,10 @@ impl Options {
         self
     }
 
-    /// Whether to measure each layer's time, for [`super::Session::profile`].
+    /// Whether to measure each layer's time, for [`super::Session::profile`]. WebAssembly in a browser has no clock that
+    /// Rust's standard library could read: nothing is measured there.
     pub fn profile(mut self, profile: bool) -> Self {
-        self.profile = profile;
+        self.profile = profile && !cfg!(all(target_family = "wasm", target_os = "unknown"));
         self
     }
 
@@ -234,6 +240,15 @@ fn named(name: &str) -> Result<Isa> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_of_more_pixels_than_addresses_allow_are_refused() {
+        let model = crate::Model::open("weights/demo.safetensors").expect("the demonstration weights");
+        let side = 4096;
+        let batch = Options::MAX_PIXELS / (side * side) + 1;
+        let error = model.session(Options::new().side(side).batch(batch)).err().expect("too many pixels");
+        assert!(error.to_string().contains("4096x4096"), "{error}");
+    }
 
     #[test]
     fn sets_are_named_exactly_and_only_if_the_cpu_has_them() {

@@ -6,8 +6,8 @@ use crate::error::{PictureError, PrepareError};
 
 /// A picture that every test and the Pillow script can make: `[height, width, 3]`.
 fn pattern(width: usize, height: usize) -> Vec<u8> {
-    let at = |x: usize, y: usize, c: usize| x * 37 + y * 59 + c * 83 + x * y * 11 + x * x / 7 * (y + 3);
-    let pixel = |i: usize| [0, 1, 2].map(|c| at(i % width, i / width, c) as u8);
+    let at = |x: u64, y: u64, c: u64| x * 37 + y * 59 + c * 83 + x * y * 11 + x * x / 7 * (y + 3);
+    let pixel = |i: usize| [0, 1, 2].map(|c| at((i % width) as u64, (i / width) as u64, c) as u8);
     (0..width * height).flat_map(pixel).collect()
 }
 

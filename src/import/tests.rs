@@ -199,7 +199,7 @@ fn other_networks_are_refused_at_the_first_difference() {
     refuses(&["loss3/classifier", "expected [classes, 1024]"], |graph| {
         tensor(graph, "loss3/classifier_w").dims[1] = 1023;
     });
-    refuses(&["9223372036854775807 classes"], |graph| {
+    refuses(&["9223372036854775807", "classes"], |graph| {
         tensor(graph, "loss3/classifier_w").dims[0] = i64::MAX;
         tensor(graph, "loss3/classifier_b").dims[0] = i64::MAX;
     });

@@ -61,7 +61,7 @@ impl Run {
         let images = input.images;
         let threads = self.threads.unwrap_or_else(load::all_threads);
         // A batch has as many images as there are threads, so that each thread takes whole images.
-        let batch = images.min(threads).min(Options::MAX_PIXELS / (side * side));
+        let batch = images.min(threads).min((Options::MAX_PIXELS / (side * side)).max(1));
         let roles = &model.network().roles;
         let endpoint = if self.endpoint == "logits" { &roles.logits } else { &self.endpoint };
         let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
