@@ -4,7 +4,7 @@ use super::tensor::{Data, Tensor};
 use super::{Imported, names};
 use crate::error::{ImportError, ModelError};
 use crate::model::Dialect;
-use crate::weights::{Dtype, FORMAT, Header, Profile, check_hash, parse, parse_foreign};
+use crate::weights::{Dtype, FORMAT, Header, Strictness, check_hash, parse, parse_foreign};
 use crate::{Error, Result};
 
 /// Reads a file and checks its tensors against the table.
@@ -37,7 +37,7 @@ fn header(bytes: &[u8]) -> Result<Header> {
     if header.metadata.get("format").is_none_or(|format| format != FORMAT) {
         return Ok(header);
     }
-    let header = parse(bytes, Profile::Strict)?;
+    let header = parse(bytes, Strictness::Strict)?;
     check_hash(bytes, &header)?;
     Ok(header)
 }

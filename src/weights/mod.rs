@@ -1,8 +1,8 @@
-//! Weights files: safetensors with a strict profile, described in `weights/FORMAT.md`.
+//! Weight files: safetensors under stricter rules, which `weights/FORMAT.md` describes.
 //!
-//! - `format.rs` parses and checks the header; nothing in a file is believed before
+//! - `format.rs` parses and checks the header; nothing else in a file is used before that
 //! - `view.rs` holds [`Weights`], an immutable file in memory, and its named [`Tensor`]s
-//! - `map.rs` maps a file instead of reading it: the only unsafe code here
+//! - `map.rs` maps a file instead of reading it, and has the only unsafe code of this module
 //! - `write.rs` writes a file whole or not at all
 //!
 //! ```
@@ -31,7 +31,7 @@ mod tests;
 mod view;
 mod write;
 
-pub use format::{Dtype, Entry, Header, Profile, parse};
+pub use format::{Dtype, Entry, Header, Strictness, parse};
 #[cfg(feature = "import")]
 pub(crate) use format::{FORMAT, parse_foreign};
 pub(crate) use format::{PACKED, PACKING};
