@@ -12,7 +12,8 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("tiny.safetensors");
 //! let metadata = BTreeMap::from([("dialect".to_owned(), "bvlc".to_owned())]);
-//! let bias = NewTensor { name: "conv1/7x7_s2.bias", shape: &[3], dtype: Dtype::F16, values: (&[0.5, 1.0, -2.0]).into() };
+//! let values = (&[0.5, 1.0, -2.0]).into();
+//! let bias = NewTensor { name: "conv1/7x7_s2.bias", shape: &[3], dtype: Dtype::F16, values };
 //! write(&path, &metadata, &[bias], false)?;
 //!
 //! let weights = Weights::open(&path)?;
