@@ -1,9 +1,9 @@
 //! Files as wholes: read up to a limit, written whole or not at all.
 //!
 //! ```text
-//! temporary file    beside the target, in the same file system
-//! write, fsync
-//! publish           force: rename over the target; else: hard link, which fails where something is
+//! create   a temporary file beside the target, in the same file system
+//! write    the content, then fsync
+//! publish  with force: rename it over the target; else: make a hard link, which fails where the target exists
 //! ```
 
 use std::ffi::OsString;
@@ -34,7 +34,8 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let io = |source| FileError::Io { action: "read", path: path.to_owned(), source };
     let too_large = || FileError::TooLarge { path: path.to_owned(), limit };
     let file = File::open(path).map_err(io)?;
-    // What has no end has no length either: it only saves growing.
+    // A device or pipe without an end states a length of 0, so the limit is held again while reading; here the length
+    // only saves growing the vector.
     let len = file.metadata().map_err(io)?.len();
     if len > limit {
         return Err(too_large().into());
@@ -42,13 +43,13 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let reserved = usize::try_from(len).is_ok_and(|len| bytes.try_reserve_exact(len).is_ok());
     if !reserved {
-        return Err(io(io::ErrorKind::OutOfMemory.into()));
+        return Err(io(io::ErrorKind::OutOfMemory.into()).into());
     }
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { Err(too_large().into()) } else { Ok(bytes) }
 }
 
-/// A file that gets its name only when it is complete; dropped before, it leaves nothing.
+/// A file that gets its name only when it is complete; dropped before that, it leaves nothing behind.
 ///
 /// ```
 /// use googlenet::{Error, error::FileError, file::NewFile};
@@ -69,13 +70,13 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
 #[derive(Debug)]
 pub struct NewFile {
     target: PathBuf,
-    // Closed before it is removed: fields are dropped in this order.
+    // Fields are dropped in this order: the file is closed before `temporary` removes it.
     out: BufWriter<File>,
     temporary: Temporary,
 }
 
 impl NewFile {
-    /// Begins a file that will be `target`.
+    /// Begins a file that will have the name `target`.
     ///
     /// # Errors
     ///
@@ -88,12 +89,12 @@ impl NewFile {
         }
     }
 
-    /// Gives the file its name. Without `force` an existing target is an error, even one that another process made
-    /// meanwhile; this needs a file system with hard links.
+    /// Completes the file and gives it its name. Without `force` an existing target is an error, even one that another
+    /// process made meanwhile; this needs a file system with hard links.
     ///
     /// # Errors
     ///
-    /// [`FileError::TargetExists`] or [`FileError::Io`]; nothing new is there then.
+    /// [`FileError::TargetExists`] or [`FileError::Io`]; the target is then as it was.
     pub fn commit(self, force: bool) -> Result<()> {
         let Self { target, out, temporary } = self;
         let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
@@ -107,7 +108,7 @@ impl NewFile {
         })
     }
 
-    /// What the system refused while `self` was written.
+    /// The error for `source`, which the system gave while this file was being written.
     pub(crate) fn write_error(&self, source: io::Error) -> Error {
         FileError::Io { action: "write", path: self.target.clone(), source }.into()
     }
@@ -123,7 +124,7 @@ impl Write for NewFile {
     }
 }
 
-/// A file beside the target, removed when dropped.
+/// The path of a file beside the target, which is removed when this value is dropped.
 #[derive(Debug)]
 struct Temporary(PathBuf);
 
@@ -138,7 +139,7 @@ impl Temporary {
             temporary.push(format!(".{}-{unique}.tmp", process()));
             let path = target.with_file_name(temporary);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // left by a process that was killed
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // a process that was killed left it
                 created => return created.map(|file| (Temporary(path), file)),
             }
         }
@@ -158,7 +159,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove; after a failure there is nobody left to tell.
+        // A failure is ignored: after a rename there is nothing to remove, and `drop` has nobody to report to.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -169,7 +170,8 @@ fn process() -> u32 {
     if cfg!(all(target_family = "wasm", target_os = "unknown")) { 0 } else { std::process::id() }
 }
 
-/// Makes the new name last through a power cut, where folders can be synced. The file is whole either way.
+/// Makes the name of `target` last through a power cut, where the system can sync folders; elsewhere the name may be
+/// lost, but the file is whole if it is there.
 fn sync_folder(target: &Path) {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = File::open(folder) {
@@ -177,6 +179,7 @@ fn sync_folder(target: &Path) {
     }
 }
 
+/// How many bytes are collected before the system is asked to write them.
 const BUFFER_BYTES: usize = 1 << 18;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! `.npy` files: a tensor of f32, row-major, after a header in Python's syntax.
+//! `.npy` files: an array of f32, row-major, after a header in Python's syntax.
 //!
 //! ```text
-//! 0         6               8                    10 or 12     a multiple of 64 when written here
+//! 0         6               8                    10 or 12     a multiple of 64 in files that this module writes
 //! | 93NUMPY | major, minor  | n: u16 or, from 2.0, u32 | n bytes of header | values
 //!
 //! {'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 224, 224), }
 //! ```
 //!
-//! Files are hostile: the header is capped, read without recursion, and every key must stand there once.
+//! Files are hostile: the header has a longest length, is read without recursion, and must have every key exactly once.
 //!
 //! The module needs the feature `import`.
 //!
@@ -15,19 +15,19 @@
 
 use std::io::{self, Read, Write};
 
-/// What the header says.
+/// What the header of an array says.
 #[derive(Debug, PartialEq)]
 pub struct Header {
-    /// Type of the elements, as in `<f4`.
+    /// The type of the elements, as NumPy spells it: `<f4` is a little-endian f32.
     pub descr: String,
-    /// Whether the first dimension is the fastest.
+    /// Whether neighbours along the first dimension lie side by side, instead of those along the last.
     pub fortran_order: bool,
-    /// Length of each dimension.
+    /// The length of each dimension.
     pub shape: Vec<u64>,
 }
 
 impl Header {
-    /// Reads up to the first value.
+    /// Reads a header; `reader` then stands at the first value.
     pub fn read(reader: &mut impl Read) -> io::Result<Self> {
         let mut start = [0; 8];
         reader.read_exact(&mut start).map_err(|_| invalid("not a .npy file"))?;
@@ -48,7 +48,7 @@ impl Header {
         parsed.ok_or_else(|| invalid("header is not that of a plain array"))
     }
 
-    /// Reads values of this header's type into `out`; the type is one of `<f4` and `>f4`.
+    /// Reads values into `out`; the header's type must be `<f4` or `>f4`.
     pub fn read_values(&self, reader: &mut impl Read, out: &mut [f32]) -> io::Result<()> {
         let big = self.descr.starts_with('>');
         for value in out {
@@ -59,9 +59,10 @@ impl Header {
     }
 }
 
-/// Writes the header of `shape`; little-endian f32 follow it.
+/// Writes the header of an array of `shape`; the caller writes its values after it, as little-endian f32.
 pub fn write_header(writer: &mut impl Write, shape: &[usize]) -> io::Result<()> {
-    let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect(); // a comma stands after one dimension, too
+    // Python needs a comma even after a single dimension.
+    let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect();
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
     let n = (10 + header.len() + 1).next_multiple_of(64) - 10;
     writer.write_all(b"\x93NUMPY\x01\x00")?;
@@ -79,7 +80,7 @@ fn invalid(problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// The three keys of the dictionary, in any order.
+/// Reads the header's dictionary: its three keys, in any order.
 fn parse(header: &str) -> Option<Header> {
     let (mut descr, mut fortran_order, mut shape) = (None, None, None);
     let mut text = Text(header);
@@ -103,7 +104,7 @@ fn parse(header: &str) -> Option<Header> {
     Some(Header { descr: descr?, fortran_order: fortran_order?, shape: shape? })
 }
 
-/// What is left of the header.
+/// The part of the header that is not read yet.
 struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
@@ -113,7 +114,7 @@ impl<'a> Text<'a> {
         Some(())
     }
 
-    /// A string without escapes.
+    /// Reads a string, which must have no escapes.
     fn string(&mut self) -> Option<&'a str> {
         let quote = if self.eat("'").is_some() { '\'' } else { self.eat("\"").map(|()| '"')? };
         let (string, rest) = self.0.split_once(quote)?;
@@ -133,12 +134,13 @@ impl<'a> Text<'a> {
         if dims.is_empty() {
             return Some(Vec::new());
         }
-        // Python 2 wrote `3L`.
+        // Python 2 wrote an `L` after long integers: `3L`.
         let dims = dims.strip_suffix(',').unwrap_or(dims).split(',').map(|dim| dim.trim().trim_end_matches('L'));
         dims.map(|dim| dim.parse().ok()).collect()
     }
 }
 
+/// The longest header that is read, in bytes.
 const MAX_HEADER: u32 = 64 << 10;
 
 #[cfg(test)]

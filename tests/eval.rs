@@ -1,4 +1,5 @@
-//! `googlenet eval` as a user meets it, on pictures made here: the photograph, mirrored, dimmed, enlarged.
+//! Tests `googlenet eval` as a user meets it, on pictures made of the photograph: mirrored, dimmed, brightened, with
+//! less contrast.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
 const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
-/// The demonstration weights' classes, with ids made up.
+/// The labels of the demonstration weights' classes, in the order of the network's output.
 const LABELS: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 fn googlenet(arguments: &[&str]) -> Command {
@@ -23,7 +24,7 @@ fn eval(arguments: &[&str]) -> Output {
     googlenet(&[&["eval", "--threads", "2"], arguments].concat()).output().expect("the command starts")
 }
 
-/// Runs it; it must succeed. Returns stdout.
+/// Runs `googlenet eval`, which must succeed, and returns its stdout.
 fn succeed(arguments: &[&str]) -> String {
     let output = eval(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -34,7 +35,8 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&succeed(&[arguments, &["--json"]].concat())).expect("JSON")
 }
 
-/// Runs it; its last line on stderr must be an error that contains `word`.
+/// Runs `googlenet eval`, which must end with the exit status `code` and an error that contains `word` as its last line
+/// on stderr.
 fn fail(arguments: &[&str], code: i32, word: &str) {
     let output = eval(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -44,7 +46,8 @@ fn fail(arguments: &[&str], code: i32, word: &str) {
     assert!(output.stdout.is_empty(), "{arguments:?} printed results");
 }
 
-/// A folder of pictures, five of them the cat, under the names of the classes `truth`; and one that is no picture.
+/// A folder of five pictures of the cat, in folders named after the classes in `truth` by turns, and of one file that
+/// is no picture.
 fn folder(truth: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let photograph = image::open(PHOTOGRAPH).expect("the photograph");
@@ -95,7 +98,7 @@ fn counts_are_those_of_classify() {
         assert!((report["calibration_error"].as_f64().expect("a number") - error).abs() < 1e-6);
         assert!(report["images_per_second"].as_f64().expect("a number") > 0.0);
         assert_eq!(report["crops"].to_string(), crops);
-        // The dog is taken for a cat, the cats are cats.
+        // The picture of the cat that stands in the folder `dog` is taken for a cat, as the other four are.
         assert_eq!((&report["classes"][0]["class"], &report["classes"][0]["pictures"]), (&3.into(), &4.into()));
         let dog = &report["classes"][1];
         assert_eq!((&dog["label"], &dog["top1"]), (&"dog".into(), &0.into()));
@@ -155,7 +158,7 @@ fn classes_are_named_by_folders_synset_ids_and_lists() {
         }
         assert_eq!(found["classes"][0]["id"], "n00000003");
     }
-    // Without the ids nobody knows what the names mean.
+    // Without `--labels` the classes have no ids, so the names of the files mean nothing.
     fail(&[flat.path().to_str().expect("UTF-8")], 4, "n00000003");
 }
 
@@ -191,7 +194,8 @@ fn a_killed_run_goes_on_where_it_was() {
     let journal = path(work.path(), "j");
     let expected = json(&[at, "--crops", "144"]);
 
-    // Killed as soon as it has noted a picture; should it be done by then, the journal is cut as a kill would.
+    // The run is killed as soon as it has noted a picture. Should it be done by then, the journal is shortened as a
+    // kill would have left it.
     let arguments = ["eval", "--threads", "1", at, "--crops", "144", "--journal", &journal];
     let mut child =
         googlenet(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
@@ -222,13 +226,14 @@ fn a_killed_run_goes_on_where_it_was() {
     child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
     child.stderr.take().expect("piped").read_to_string(&mut words).expect("UTF-8");
     assert!(child.wait().expect("ended").success(), "{words}");
-    // One that could not be read is tried again.
+    // A picture that could not be read does not count as judged: it is tried again.
     assert!(words.contains(&format!("{known} of 6 pictures were judged before")), "{words}");
     let resumed: Value = serde_json::from_str(&out).expect("JSON");
     for key in ["pictures", "top1", "top5", "calibration", "classes", "unreadable"] {
         assert_eq!(resumed[key], expected[key], "{key}");
     }
-    // All is known: the third run looks at nothing but what could not be read, which is noted once more.
+    // After two runs everything is known: the third looks only at the picture that could not be read, and notes it
+    // again.
     let noted_before = noted();
     let third = json(&[at, "--crops", "144", "--journal", &journal]);
     let unreadable = expected["unreadable"].as_array().map_or(0, Vec::len);

@@ -1,4 +1,5 @@
-//! The presets against what the libraries of the weights' authors make of the same pictures: `oracles/preprocess.py`.
+//! Compares the presets with what the libraries of the weights' authors make of the same pictures, as
+//! `oracles/preprocess.py` has recorded it.
 
 use googlenet::image::{Channels, Crops, Cuts, Geometry, Preset, Rgb8, Rule, prepare};
 use serde_json::Value;
@@ -10,7 +11,7 @@ fn golden() -> Value {
     serde_json::from_str(include_str!("oracles/preprocess.json")).expect("JSON")
 }
 
-/// The script's picture, RGB `[height, width, 3]`.
+/// The picture that `oracles/preprocess.py` makes too, RGB `[height, width, 3]`.
 fn pattern(width: usize, height: usize) -> Vec<u8> {
     let at = |x: usize, y: usize, c: usize| x * 37 + y * 59 + c * 83 + x * y * 11 + x * x / 7 * (y + 3);
     (0..3 * width * height).map(|i| at(i / 3 % width, i / 3 / width, i % 3) as u8).collect()
@@ -20,28 +21,29 @@ fn size(case: &Value) -> [usize; 2] {
     [0, 1].map(|i| case["size"][i].as_u64().expect("a size") as usize)
 }
 
-/// Every `step`th of the bytes, RGB `[SIDE, SIDE, 3]`, that `tensor` was made of.
+/// Every `step`th of the bytes, RGB `[SIDE, SIDE, 3]`, that became `tensor` by the means and deviations of `rule`.
 fn bytes(tensor: &[f32], rule: &Rule, step: usize) -> Vec<u8> {
     let byte = |i: usize| {
         let (at, c) = (i / 3, i % 3);
         let plane = if rule.channels == Channels::Bgr { 2 - c } else { c };
         let byte = tensor[plane * SIDE * SIDE + at] * rule.std[plane] + rule.mean[plane];
-        // A byte again, but for two roundings.
+        // Undoing the rule gives a byte again, but for two roundings.
         assert!((byte - byte.round()).abs() < 1e-3 && (-0.1..255.1).contains(&byte), "{byte}");
         byte.round() as u8
     };
     (0..N).step_by(step).map(byte).collect()
 }
 
-/// FNV-1a.
+/// The 64-bit FNV-1a of `bytes`, in hexadecimal digits.
 fn hash(bytes: &[u8]) -> String {
     let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// Where the original computes bytes, all are equal. Tensors differ by roundings: Caffe's and the zoo's are one
-/// subtraction, as ours; torchvision's network undoes a normalisation, six operations on numbers below 4, each off by
-/// at most 2^-23 of them; slim's are eight on numbers of 0 to 1, doubled, ours the same on 0 to 255.
+/// Where an author's library computes bytes, ours must all be equal to them. Tensors may differ by roundings alone.
+/// Caffe and the zoo round once, in a subtraction, as we do. torchvision's network undoes a normalisation: six
+/// operations on numbers below 4, each off by at most 2^-23 of them. slim does eight operations on numbers of 0 to 1,
+/// then doubles them, and we do the same operations on numbers of 0 to 255.
 #[test]
 fn every_preset_is_what_its_authors_library_makes() {
     let golden = golden();
@@ -128,7 +130,7 @@ fn the_middle_of_every_rule_is_what_prepare_makes() {
             if rule.resize > SIDE {
                 assert_eq!(ten[4], expected, "{preset:?}");
             }
-            // A rule without a margin is given one, or these were all the same.
+            // A rule without a margin is given one: otherwise all of its crops would be the same.
             for (i, crop) in ten.iter().enumerate() {
                 assert!(ten[..i].iter().all(|other| other != crop), "{preset:?}: crop {i}");
             }
@@ -136,8 +138,9 @@ fn the_middle_of_every_rule_is_what_prepare_makes() {
     }
 }
 
-/// Slim's ten crops are of the whole picture at 256x256: its own margin is what is cut off otherwise. Resized by
-/// 256 / 224, a picture keeps every eighth pixel's place, where TensorFlow's filter is exact.
+/// Slim's ten crops are taken of the whole picture at 256x256, as the margin around its single crop is what they are to
+/// show. Where 224 pixels become 256, every eighth pixel of the result lies exactly on a source pixel, so TensorFlow's
+/// filter gives that pixel's own value.
 #[test]
 fn slims_crops_are_of_the_whole_picture() {
     let rule = Preset::TfSlim.rule(SIDE);
@@ -152,7 +155,8 @@ fn slims_crops_are_of_the_whole_picture() {
     }
 }
 
-/// Whole, a picture of 50,000x1 would be 12.8 million pixels wide; only the ends and the middle are made.
+/// Resized as a whole, a picture of 50,000x1 pixels would be 12.8 million pixels wide; only the ends and the middle are
+/// computed.
 #[test]
 fn extreme_shapes_cost_no_more_than_their_crops() {
     for preset in Preset::ALL {

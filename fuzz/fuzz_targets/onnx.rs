@@ -1,9 +1,10 @@
-//! Any bytes as a file to import: an error that fits a terminal, or every tensor of the network with as many values as
-//! its shape asks for.
+//! Reads any bytes as a file to import. The result must be an error that fits a terminal, or every tensor of the
+//! network with as many values as its shape asks for.
 //!
-//! A whole network is 14 MB in f16, more than a fuzzer makes up. The seeds have graph and shapes but no data, which is
-//! looked at last: what is searched is the decoders, the links between nodes, and the whole walk along the tables. The
-//! graphs in `tests/oracles` are as good: `cargo +nightly fuzz run onnx fuzz/corpus/onnx tests/oracles`.
+//! A whole network is 14 MB in f16, more than a fuzzer makes up. So the seeds have graph and shapes but no data: the
+//! importer reads those last, and the fuzzer still reaches the decoders, the links between nodes, and the whole
+//! comparison with the model's tables. The graphs in `tests/oracles` do as seeds too: `cargo +nightly fuzz run onnx
+//! fuzz/corpus/onnx tests/oracles`.
 #![no_main]
 
 use googlenet::import::import_bytes;
@@ -28,5 +29,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Two lists of 400 and two names of 80 characters, each up to 10 bytes when escaped, and our own words.
+/// The longest text of an error, in bytes: two lists of 400 and two names of 80 characters, each character up to 10
+/// bytes when escaped, and this crate's own words.
 const MAX_TEXT: usize = 10 * 1024;

@@ -1,14 +1,14 @@
-//! Any bytes as a weights file. What is accepted has all its tensors in bounds, disjoint, and usable; what the strict
-//! profile accepts, the plain one accepts with the same result.
+//! Reads any bytes as a weight file. A file that is accepted has all its tensors in bounds, disjoint, and usable; one
+//! that is accepted strictly is accepted plainly too, with the same result.
 #![no_main]
 
 use googlenet::Description;
-use googlenet::weights::{Profile, Weights, parse};
+use googlenet::weights::{Strictness, Weights, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let strict = parse(bytes, Profile::Strict);
-    let Ok(header) = parse(bytes, Profile::Plain) else {
+    let strict = parse(bytes, Strictness::Strict);
+    let Ok(header) = parse(bytes, Strictness::Plain) else {
         assert!(strict.is_err(), "strict accepts what plain refuses");
         return;
     };
@@ -24,9 +24,9 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(strict.tensors.iter().all(|tensor| tensor.range.start % 64 == 0));
     }
 
-    // The same bytes with the hash check on top: an error or a value, no panic.
+    // Strictly opened, which checks the hash too, the same bytes give an error or a value, and no panic.
     let _ = Weights::from_vec(bytes.to_vec());
-    let weights = Weights::from_vec_as(bytes.to_vec(), Profile::Plain).expect("just parsed");
+    let weights = Weights::from_vec_as(bytes.to_vec(), Strictness::Plain).expect("just parsed");
     assert_eq!(weights.tensors().len(), header.tensors.len());
     for tensor in weights.tensors() {
         let values = tensor.to_f32();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub enum FileError {
     /// The operating system refused something.
     Io {
-        /// What was being done, as in "open".
+        /// The verb for what was being done, as in "open".
         action: &'static str,
         /// The file.
         path: PathBuf,

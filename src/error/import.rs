@@ -9,75 +9,75 @@ use super::{Cause, Error};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// Neither safetensors nor `.npz`, nor a readable ONNX model or `.caffemodel`.
+    /// The bytes are neither safetensors nor `.npz`, nor a readable ONNX model or `.caffemodel`.
     NotAModel {
-        /// What the decoder said; none if the bytes are an empty message.
+        /// The decoder's reason; `None` if the bytes decode, but as a message without a network.
         source: Option<Cause>,
     },
     /// A safetensors file to import is damaged.
     Safetensors {
-        /// What is wrong with it.
+        /// What is wrong with the file.
         source: Box<Error>,
     },
     /// A ZIP archive of arrays to import cannot be read.
     Archive {
-        /// The array; empty where it is the archive itself.
+        /// The array's name; empty where the archive as a whole is damaged.
         member: String,
-        /// What is wrong with it.
+        /// What is wrong with the array or the archive.
         what: &'static str,
     },
     /// A node is not what the network has in its place.
     NodeMismatch {
-        /// Its name, or, if it has none, its first output's.
+        /// The node's name, or, if it has none, the name of its first output.
         node: String,
-        /// The layer of the network.
+        /// The layer of the network that belongs there.
         layer: String,
-        /// What differs: `operator`, an attribute, ...
+        /// The property that differs: `operator`, or an attribute's name, for example.
         what: &'static str,
-        /// What the network asks for.
+        /// The property's value in the network.
         expected: String,
-        /// What stands in the file.
+        /// The property's value in the file.
         found: String,
     },
     /// A node has no part in the network.
     UnexpectedNode {
-        /// Its name, or, if it has none, its first output's.
+        /// The node's name, or, if it has none, the name of its first output.
         node: String,
-        /// Its operator.
+        /// The node's operator.
         operator: String,
     },
     /// Nodes or names of a graph do not fit together.
     Graph {
-        /// The node or value.
+        /// The name of the node or of the value.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the node or the value.
         what: &'static str,
     },
     /// A tensor's elements are neither f32 nor f16.
     ElementType {
-        /// Its name in the network.
+        /// The tensor's name in the network.
         tensor: String,
-        /// Its name in the file.
+        /// The tensor's name in the file.
         source_name: String,
-        /// The file format's number of the type.
+        /// The number that the file's format gives to the type.
         found: i32,
     },
     /// A tensor's data is not as long as its shape asks for.
     DataLength {
-        /// Its name in the network.
+        /// The tensor's name in the network.
         tensor: String,
-        /// Its name in the file.
+        /// The tensor's name in the file.
         source_name: String,
-        /// Elements, by its shape.
+        /// How many elements the shape asks for.
         expected: usize,
-        /// Bytes found.
+        /// How many bytes of data there are.
         found_bytes: usize,
     },
     /// A tensor's data stands in another file.
     ExternalData {
-        /// Its name in the network.
+        /// The tensor's name in the network.
         tensor: String,
-        /// Its name in the file.
+        /// The tensor's name in the file.
         source_name: String,
     },
 }

@@ -23,7 +23,7 @@ pub use session::SessionError;
 pub use tensor::TensorError;
 pub use weights::WeightsError;
 
-/// Why an error happened, where that is an error of another crate.
+/// The error of another crate, or of the system, behind one of this crate's.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What every fallible function of this crate returns.

@@ -1,4 +1,4 @@
-//! Errors of models as a whole: dialect, labels, classes.
+//! Errors of models as a whole: of their dialects, labels and classes.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use super::text::Quoted;
 pub enum ModelError {
     /// The weights are for a dialect that nobody knows, or that is not the network's.
     UnknownDialect {
-        /// The dialect.
+        /// The dialect that the weights name.
         dialect: String,
-        /// Those that would do.
+        /// The dialects that would have been accepted.
         known: Vec<&'static str>,
     },
     /// There are not as many labels as classes.
     LabelCount {
-        /// Labels.
+        /// How many labels there are.
         labels: usize,
-        /// Classes.
+        /// How many classes there are.
         classes: usize,
     },
-    /// Models of an ensemble have not the same classes.
+    /// The models of an ensemble have different numbers of classes.
     ClassCounts {
-        /// The fewest classes that one of them has.
+        /// The number of classes of the model that has the fewest.
         least: usize,
-        /// Another's.
+        /// The number of classes of another model.
         other: usize,
     },
 }

@@ -12,10 +12,10 @@ pub enum PictureError {
     NotAPicture,
     /// The bytes begin like a picture and stop before its end.
     Truncated {
-        /// Bytes there are.
+        /// How many bytes there are.
         length: usize,
     },
-    /// More than 65535 pixels on a side, or more memory than a picture may take.
+    /// The picture has more than 65535 pixels on a side, or takes more memory than a picture may.
     TooLarge {
         /// The decoder's reason.
         source: Cause,
@@ -25,25 +25,25 @@ pub enum PictureError {
         /// The decoder's reason.
         source: Cause,
     },
-    /// A picture without pixels.
+    /// The picture has no pixels.
     Empty {
-        /// Pixels in a row.
+        /// The number of pixels in a row.
         width: usize,
-        /// Rows.
+        /// The number of rows.
         height: usize,
     },
     /// A row of `3 * width` bytes is longer than the distance between rows.
     Stride {
-        /// Pixels in a row.
+        /// The number of pixels in a row.
         width: usize,
-        /// Bytes from row to row.
+        /// The number of bytes from the start of a row to the start of the next.
         stride: usize,
     },
     /// The pixels end before the last row does.
     TooShort {
-        /// Bytes that the sizes call for (`usize::MAX` where they overflow).
+        /// How many bytes width, height and stride call for; `usize::MAX` where that number overflows.
         needed: usize,
-        /// Bytes given.
+        /// How many bytes the caller gave.
         found: usize,
     },
 }

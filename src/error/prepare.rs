@@ -1,16 +1,16 @@
-//! Errors of what turns a picture into the network's input: crop, normalisation, the buffer to fill.
+//! Errors of turning a picture into the network's input: of the crop, the normalisation, and the slice to fill.
 
 use std::fmt;
 
-/// What is asked of a picture, or of the buffer that it fills, and is impossible.
+/// What was asked of a picture, or of the slice that it is to fill, and is impossible.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// The buffer for the network's input is not `3 * side * side` long.
+    /// The slice for the network's input is not `3 * side * side` long.
     InputLength {
-        /// Values that the crop has.
+        /// How many values the crop has.
         expected: usize,
-        /// Values that the buffer has.
+        /// How many values the slice has room for.
         found: usize,
     },
     /// The crop is empty, or larger than the resized short side.

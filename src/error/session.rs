@@ -13,57 +13,57 @@ pub enum SessionError {
     OutOfRange {
         /// The option.
         option: &'static str,
-        /// Its value.
+        /// The value that was given.
         value: usize,
-        /// The smallest value.
+        /// The smallest value allowed.
         least: usize,
-        /// The largest value.
+        /// The largest value allowed.
         most: usize,
     },
     /// A run would take more input pixels than a session may hold.
     TooManyPixels {
-        /// Images of a run.
+        /// The number of images in a run.
         batch: usize,
-        /// Side of each, in pixels.
+        /// The side of each image, in pixels.
         side: usize,
-        /// The most pixels in all.
+        /// The most pixels that all images of a run may have together.
         limit: usize,
     },
-    /// An instruction set that this machine does not have, or that nobody knows.
+    /// An instruction set was asked for that this machine does not have, or that this crate does not know.
     InstructionSet {
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
-        /// Whether there is such a set.
+        /// Whether this crate knows a set of that name.
         known: bool,
-        /// The sets of this machine.
+        /// The names of the sets that this machine has.
         available: Vec<&'static str>,
     },
-    /// A class map of a session that was made without them.
+    /// A class map was asked of a session that was made without class maps.
     NoClassMaps,
-    /// The buffer for a class map has not as many values as the map.
+    /// The slice for a class map has not as many values as the map.
     MapLength {
-        /// Values that the map has.
+        /// How many values the map has.
         expected: usize,
-        /// Values that the buffer has.
+        /// How many values the slice has room for.
         found: usize,
     },
-    /// A layer that the network does not have.
+    /// A layer was asked for that the network does not have.
     UnknownLayer {
-        /// The name asked for.
+        /// The name that was asked for.
         layer: String,
     },
-    /// An auxiliary head's matrix is made for another input side.
+    /// An auxiliary head was asked for whose matrix is made for another input side.
     HeadSide {
-        /// The head.
+        /// The head's name.
         head: &'static str,
         /// The session's input side.
         side: usize,
     },
     /// Threads could not be started.
     Threads {
-        /// How many were asked for.
+        /// How many threads were asked for.
         threads: usize,
-        /// Why.
+        /// The reason that starting a thread failed.
         source: Cause,
     },
 }

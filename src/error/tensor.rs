@@ -1,4 +1,4 @@
-//! Errors of single tensors: as a weight file describes them, and as the network needs them.
+//! Errors of single tensors: of how a file describes them, and of what the network needs of them.
 
 use std::fmt;
 
@@ -13,38 +13,38 @@ pub enum TensorError {
         /// The name.
         tensor: String,
     },
-    /// An element type that is not supported.
+    /// A tensor has an element type that is not supported.
     Type {
         /// The tensor's name.
         tensor: String,
-        /// Its type, as the file spells it.
+        /// The type's name, as the file spells it.
         dtype: String,
     },
-    /// A shape with too many dimensions, a dimension that is zero, or a product that overflows.
+    /// A tensor's shape has too many dimensions, or one that is zero, or asks for more bytes than can be counted.
     ImpossibleShape {
         /// The tensor's name.
         tensor: String,
-        /// Its shape.
+        /// The tensor's shape.
         shape: Vec<u64>,
     },
     /// A tensor's data offsets do not lie in order within the data section.
     Offsets {
         /// The tensor's name.
         tensor: String,
-        /// Offset of its first byte in the data section.
+        /// The offset in the data section of the tensor's first byte.
         begin: u64,
-        /// Offset past its last byte.
+        /// The offset in the data section of the byte past the tensor's last.
         end: u64,
-        /// Length of the data section.
+        /// The length of the data section.
         data_length: u64,
     },
     /// A tensor has another length than its shape and type ask for.
     Length {
         /// The tensor's name.
         tensor: String,
-        /// Bytes asked for.
+        /// How many bytes shape and type ask for.
         expected: u64,
-        /// Bytes there.
+        /// How many bytes there are.
         found: u64,
     },
     /// Two tensors share bytes.
@@ -53,14 +53,14 @@ pub enum TensorError {
         first: String,
         /// The tensor that begins within it.
         second: String,
-        /// Where it begins, in the data section.
+        /// The offset in the data section at which the second tensor begins.
         offset: u64,
     },
-    /// A finite value has no finite f16.
+    /// A finite value is too large for a finite f16.
     HalfRange {
         /// The tensor's name.
         tensor: String,
-        /// Index of the element.
+        /// The index of the value in the tensor.
         index: usize,
         /// The value.
         value: f32,
@@ -77,19 +77,19 @@ pub enum TensorError {
     },
     /// A tensor has another shape than the network's.
     WrongShape {
-        /// Its name in the network.
+        /// The tensor's name in the network.
         tensor: String,
-        /// Its name in the file.
+        /// The tensor's name in the file.
         source_name: String,
-        /// The network's shape; `None` where any number of classes would do.
+        /// The shape that the network needs; a dimension is `None` where any number of classes would do.
         expected: Vec<Option<usize>>,
-        /// The file's, which may be nonsense.
+        /// The shape that the file states, which may be nonsense.
         found: Vec<i64>,
     },
 }
 
 impl TensorError {
-    /// A tensor that goes by the same name in the file and in the network, and has another shape in each.
+    /// The error for a tensor that has the same name in the file and in the network, and another shape in each.
     pub(crate) fn wrong_shape(tensor: String, expected: &[Option<usize>], found: &[usize]) -> Self {
         Self::WrongShape {
             source_name: tensor.clone(),

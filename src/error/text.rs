@@ -1,9 +1,9 @@
-//! How the errors' texts show names and values that come from a file: escaped and shortened, so that a hostile file
-//! cannot flood a terminal.
+//! How the errors' texts show names and values that come from a file: they are escaped and shortened, so that a hostile
+//! file cannot flood a terminal.
 
 use std::fmt;
 
-/// Foreign text: in quotes, control characters escaped, at most `SHOWN` characters of it.
+/// Shows text from a file in quotes, its control characters escaped, at most `SHOWN` characters of it.
 pub(super) struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -15,7 +15,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Names and values, some of them foreign, in a list of our own: no quotes around it, else as [`Quoted`].
+/// Shows a list that this crate made of names and values, some of them from a file: without quotes, its control
+/// characters escaped, at most `LISTED` characters of it.
 pub(super) struct Listed<'a>(pub &'a str);
 
 impl fmt::Display for Listed<'_> {
@@ -30,12 +31,12 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// The text of another crate's error, which may quote the file, as [`Listed`].
+/// The text of another crate's error, escaped and shortened as [`Listed`] does it, as it may quote the file.
 pub(super) fn listed(error: &dyn std::error::Error) -> String {
     Listed(&error.to_string()).to_string()
 }
 
-/// A tensor by its name in the file and, if that is another, in the network.
+/// Shows a tensor by its name in the file and, if the network has another name for it, by that too.
 pub(super) struct Named<'a> {
     pub tensor: &'a str,
     pub source_name: &'a str,
@@ -51,5 +52,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
+/// The most characters of a quoted text that are shown.
 const SHOWN: usize = 80;
+/// The most characters of a list that are shown.
 const LISTED: usize = 400;

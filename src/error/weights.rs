@@ -1,4 +1,5 @@
-//! Errors of weight files as a whole: header, metadata, order of the bytes. Those of single tensors are in `tensor.rs`.
+//! Errors of weight files as a whole: of header, metadata and the order of the bytes. Errors of single tensors are in
+//! `tensor.rs`.
 
 use std::fmt;
 
@@ -9,23 +10,23 @@ use super::text::{Quoted, listed};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WeightsError {
-    /// The weights end before their header does.
+    /// The file ends before its header does.
     Truncated {
-        /// Bytes needed at least.
+        /// How many bytes the file must have at least.
         expected: u64,
-        /// Bytes there.
+        /// How many bytes the file has.
         found: u64,
     },
-    /// The header claims, or would need, more bytes than any weights file has.
+    /// The header to read claims, or the header to write needs, more bytes than a header may have.
     HeaderTooLong {
         /// The header's length.
         length: u64,
-        /// The longest allowed.
+        /// The longest header that is allowed.
         limit: u64,
     },
     /// The header does not begin with `{`: this is no safetensors file.
     HeaderStart {
-        /// The first byte, if there is one.
+        /// The header's first byte, if there is one.
         found: Option<u8>,
     },
     /// The header is not JSON of the expected structure.
@@ -40,44 +41,44 @@ pub enum WeightsError {
     },
     /// There is more of something than any network of the family has.
     TooMany {
-        /// Of what, as in "tensors".
+        /// What there is too much of, as in "tensors".
         what: &'static str,
         /// How many there are.
         found: usize,
-        /// The most allowed.
+        /// The most that is allowed.
         limit: usize,
     },
-    /// The data section, or a tensor, does not begin where its alignment asks.
+    /// The data section, or a tensor, does not begin at a multiple of its alignment.
     Misaligned {
         /// The tensor's name, or "data section".
         what: String,
-        /// Where it begins, in the file.
+        /// The offset in the file at which the tensor or the data section begins.
         offset: u64,
-        /// What the offset must be a multiple of.
+        /// The number that the offset must be a multiple of.
         alignment: u64,
     },
-    /// Bytes of the data section belong to no tensor and are more than alignment asks for.
+    /// More bytes of the data section than alignment asks for belong to no tensor.
     Gap {
-        /// Where they begin, in the data section.
+        /// The offset in the data section at which these bytes begin.
         offset: u64,
-        /// How many they are.
+        /// How many bytes belong to no tensor.
         length: u64,
     },
-    /// An alignment byte is not zero.
+    /// A byte that only aligns the tensor after it is not zero.
     Padding {
-        /// Where it lies, in the data section.
+        /// The byte's offset in the data section.
         offset: u64,
-        /// Its value.
+        /// The byte's value.
         value: u8,
     },
-    /// The data section is not the one the metadata describe.
+    /// The data section has another hash than the metadata state.
     HashMismatch {
         /// The hash stored in the metadata.
         stored: String,
-        /// The hash of the bytes there.
+        /// The hash of the data section as it is.
         computed: String,
     },
-    /// A metadata key that must be there is not.
+    /// A metadata key that must be there is missing.
     MetadataMissing {
         /// The key.
         key: &'static str,
@@ -86,15 +87,16 @@ pub enum WeightsError {
     MetadataValue {
         /// The key.
         key: &'static str,
-        /// Its value.
+        /// The key's value.
         value: String,
-        /// What it should be.
+        /// The value that the key should have.
         expected: &'static str,
     },
 }
 
 impl WeightsError {
-    /// A header that `source` refuses; its text may quote the file, so it is kept escaped and shortened.
+    /// The error for a header that the JSON parser refuses with `source`. Its text is kept escaped and shortened, as it
+    /// may quote the file.
     pub(crate) fn header_syntax(source: &serde_json::Error) -> Self {
         Self::HeaderSyntax { source: listed(source).into() }
     }

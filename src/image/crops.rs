@@ -1,4 +1,4 @@
-//! Many crops of a picture: each size is made once, normalised once, and crops are copied out of it.
+//! Many crops of a picture: each size of the picture is resized and normalised once, and crops are copied out of it.
 //!
 //! ```text
 //! for each short side (one for 1 and 10 crops; 256, 288, 320, 352 for 144)
@@ -7,8 +7,8 @@
 //! crop i      = a window of a canvas or a whole square, mirrored or not: rows copied
 //! ```
 //!
-//! Sources: Caffe's `python/caffe/io.py` (`oversample`) for 10; Szegedy et al. 2014, arXiv:1409.4842, section 7, for
-//! 144.
+//! Sources: Caffe's `python/caffe/io.py` (`oversample`) for the 10 crops; Szegedy et al. 2014, arXiv:1409.4842, section
+//! 7, for the 144.
 
 use std::ops::Range;
 
@@ -21,8 +21,8 @@ use crate::model::MAX_SIDE;
 
 /// Which parts of a picture are looked at.
 ///
-/// Where a rule leaves no margin around the middle, 10 crops are of the whole picture made 8/7 as large, 256 for 224.
-/// 144 crops are always of pictures that keep their shape; only the filter is the rule's.
+/// Where a rule leaves no margin around the middle, the 10 crops are taken of the whole picture at 8/7 of the input's
+/// side, 256 for 224. The 144 crops are always taken of pictures that keep their shape; only the filter is the rule's.
 ///
 /// ```
 /// use googlenet::image::Crops;
@@ -34,19 +34,20 @@ use crate::model::MAX_SIDE;
 pub enum Crops {
     /// The middle, as [`prepare`](super::prepare) makes it.
     Centre,
-    /// Four corners, row by row, and the middle; then the five mirrored.
+    /// The four corners, row by row, and the middle; then the mirror images of these five.
     Ten,
-    /// The paper's. For each short side, 8, 9, 10 and 11 sevenths of the input's (256, 288, 320, 352 for 224), for
-    /// each of three squares along the long side: four corners, the middle, and the square itself, made the input's
-    /// side; then the six mirrored.
+    /// The 144 crops of GoogLeNet's paper. The short side becomes 8, 9, 10 and 11 sevenths of the input's side (256,
+    /// 288, 320, 352 for 224), and three squares are taken along the long side of each. The crops of a square are its
+    /// four corners, its middle, and the square itself, resized to the input's side; then the mirror images of these
+    /// six.
     Paper,
 }
 
 impl Crops {
-    /// All that are known.
+    /// All ways to crop that this crate knows.
     pub const ALL: [Crops; 3] = [Crops::Centre, Crops::Ten, Crops::Paper];
 
-    /// How many they are.
+    /// How many crops of a picture there are.
     pub const fn count(self) -> usize {
         match self {
             Crops::Centre => 1,
@@ -55,7 +56,7 @@ impl Crops {
         }
     }
 
-    /// Those of that number.
+    /// The crops of which there are `count`.
     pub fn from_count(count: usize) -> Option<Crops> {
         Crops::ALL.into_iter().find(|crops| crops.count() == count)
     }
@@ -78,7 +79,7 @@ pub struct Cuts {
     side: usize,
     canvases: Vec<Canvas>,
     cuts: Vec<Cut>,
-    /// Planes of a picture before, to be written again: megabytes that the system would have to clear.
+    /// Planes of an earlier picture, to be written again: new ones are megabytes that the system would have to clear.
     spare: Vec<Vec<f32>>,
 }
 
@@ -90,7 +91,7 @@ struct Canvas {
     planes: Vec<f32>,
 }
 
-/// A window of a canvas.
+/// The window of a canvas that becomes a crop: its first column and row, and whether it is mirrored.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     canvas: usize,
@@ -104,17 +105,18 @@ impl Cuts {
     ///
     /// # Errors
     ///
-    /// Those of [`prepare`](super::prepare) about `rule`.
+    /// The errors of [`prepare`](super::prepare) about `rule`, and [`SessionError::OutOfRange`] where `side` is too
+    /// large for a network.
     pub fn new(image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
         Self::none().with(image, rule, side, crops)
     }
 
-    /// No crops: memory to make them in.
+    /// A value without crops, whose memory [`Cuts::with`] uses and enlarges.
     pub(crate) fn none() -> Self {
         Self { side: 0, canvases: Vec::new(), cuts: Vec::new(), spare: Vec::new() }
     }
 
-    /// The crops of another picture, in the memory of these.
+    /// Replaces the crops by those of another picture, in the same memory.
     pub(crate) fn with(mut self, image: Rgb8<'_>, rule: &Rule, side: usize, crops: Crops) -> Result<Self> {
         check(rule, side)?;
         if side > MAX_SIDE {
@@ -129,7 +131,8 @@ impl Cuts {
                 self.cuts.push(Cut { canvas, x: 0, y: 0, mirrored: false });
             }
             Crops::Ten => {
-                // Without a margin all would be the middle; slim's own margin is what it cuts off.
+                // A rule without a margin is given one here, as all crops would be the middle otherwise. It is given it
+                // around the whole picture: what slim's geometry leaves out is just such a margin.
                 let (source, resize) = match rule.resize > side {
                     true => (rule.geometry.source(image), rule.resize),
                     false => (image, margin(side, 8)),
@@ -177,18 +180,18 @@ impl Cuts {
         }
     }
 
-    /// Cuts with the corners `at` of `source` resized to `size`.
+    /// Adds a cut at each of the corners `at`, of `source` resized to `size`.
     fn windows(&mut self, source: Rgb8<'_>, rule: &Rule, size: (usize, usize), at: &[[usize; 2]]) {
         let sides = |axis: usize| at.iter().map(|at| at[axis]..at[axis] + self.side).collect();
         let columns = Axis::new(source.width, size.0, sides(0));
         let rows = Axis::new(source.height, size.1, sides(1));
         let pixels = rule.geometry.resample(source, &columns, &rows);
         let canvas = self.canvas(&pixels, rule, columns.len(), rows.len());
-        let cut = |&[x, y]: &[usize; 2]| Cut { canvas, x: columns.place(x), y: rows.place(y), mirrored: false };
+        let cut = |&[x, y]: &[usize; 2]| Cut { canvas, x: columns.index_of(x), y: rows.index_of(y), mirrored: false };
         self.cuts.extend(at.iter().map(cut));
     }
 
-    /// The paper's cuts of `image` with its short side at `resize`.
+    /// Adds the paper's 36 cuts of `image` with its short side at `resize`.
     fn squares(&mut self, image: Rgb8<'_>, rule: &Rule, resize: usize) {
         let geometry = rule.geometry;
         let (width, height) = geometry.short_side(image, resize);
@@ -203,7 +206,7 @@ impl Cuts {
         let pixels = geometry.resample(image, &columns, &rows);
         let canvas = self.canvas(&pixels, rule, columns.len(), rows.len());
         for start in starts {
-            let corner = if width <= height { [0, rows.place(start)] } else { [columns.place(start), 0] };
+            let corner = if width <= height { [0, rows.index_of(start)] } else { [columns.index_of(start), 0] };
             let first = self.cuts.len();
             let cut = |[x, y]: [usize; 2]| Cut { canvas, x, y, mirrored: false };
             self.cuts.extend(five(geometry, corner, [resize; 2], self.side).map(cut));
@@ -213,7 +216,8 @@ impl Cuts {
         }
     }
 
-    /// The square of side `resize` at `corner` of `pixels`, whose rows are `width` long, made the input's side.
+    /// Adds a canvas of the square of side `resize` at `corner` of `pixels`, resized to the input's side; returns its
+    /// index. The rows of `pixels` are `width` long.
     fn shrunk(&mut self, pixels: &Pixels, rule: &Rule, width: usize, corner: [usize; 2], resize: usize) -> usize {
         let [x, y] = corner;
         let axis = Axis::part(resize, self.side, 0..self.side);
@@ -231,28 +235,29 @@ impl Cuts {
         self.canvas(&small, rule, self.side, self.side)
     }
 
-    /// Adds a canvas of those pixels, normalised; returns its index.
+    /// Adds a canvas of `pixels`, normalised; returns its index.
     fn canvas(&mut self, pixels: &Pixels, rule: &Rule, width: usize, height: usize) -> usize {
         let mut planes = self.spare.pop().unwrap_or_default();
-        planes.resize(3 * width * height, 0.0); // all are written
+        planes.resize(3 * width * height, 0.0); // every value is overwritten below
         normalise::pixels_to_planes(pixels, rule, &mut planes);
         self.canvases.push(Canvas { width, height, planes });
         self.canvases.len() - 1
     }
 
-    /// Adds the mirror images of all cuts from `first` on.
+    /// Adds the mirror image of every cut from index `first` on.
     fn mirror(&mut self, first: usize) {
         let mirrored: Vec<Cut> = self.cuts[first..].iter().map(|&cut| Cut { mirrored: true, ..cut }).collect();
         self.cuts.extend(mirrored);
     }
 }
 
-/// `side` and `sevenths - 7` sevenths of it.
+/// A side of `sevenths` sevenths of `side`, which leaves a margin around a crop of `side`.
 fn margin(side: usize, sevenths: usize) -> usize {
     side * sevenths / 7
 }
 
-/// Four corners, row by row, and the middle of the rectangle of `size` at `corner`.
+/// Where the crops of `side` begin that lie in the four corners, row by row, and in the middle of the rectangle of
+/// `size` at `corner`.
 fn five(geometry: Geometry, corner: [usize; 2], size: [usize; 2], side: usize) -> [[usize; 2]; 5] {
     let [right, bottom] = size.map(|len| len - side);
     let middle = size.map(|len| geometry.middle(len, side));

@@ -13,7 +13,7 @@ use super::Rgb8;
 use crate::error::PictureError;
 use crate::{Result, file};
 
-/// A picture of its own: rows of RGB8 without gaps. Needs the feature `decode`.
+/// A decoded picture: rows of RGB8 without gaps. This type needs the feature `decode`.
 #[derive(Clone)]
 pub struct Decoded {
     width: usize,
@@ -34,9 +34,10 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
-/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels, as the file has them and as RGB8.
+/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels, both as the file stores them and as
+/// RGB8.
 ///
-/// Needs the feature `decode`.
+/// This function needs the feature `decode`.
 ///
 /// # Errors
 ///
@@ -57,7 +58,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
         _ => return Err(PictureError::NotAPicture.into()),
     };
-    // The JPEG decoder fills up what is missing without a word.
+    // The JPEG decoder fills the missing rest of a picture with grey and reports no error.
     if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
         return Err(PictureError::Truncated { length: bytes.len() }.into());
     }
@@ -77,7 +78,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
         }
         error => PictureError::Damaged { source: error.into() },
     };
-    // The decoder counts its own bytes; grey becomes three times as many.
+    // The decoder holds its limit for the bytes that it makes itself; a grey picture takes three times as many as RGB8.
     let (width, height) = reader().into_dimensions().map_err(failed)?;
     if 3 * u64::from(width) * u64::from(height) > MAX_BYTES {
         let source = format!("{width}x{height} pixels take more than {MAX_BYTES} bytes");
@@ -91,7 +92,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
     Ok(Decoded { width, height, data: to_rgb8(picture) })
 }
 
-/// Reads and decodes a file; see [`decode`]. Needs the feature `decode`.
+/// Reads and decodes a file; see [`decode`]. This function needs the feature `decode`.
 ///
 /// # Errors
 ///
@@ -106,7 +107,8 @@ pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
     decode(&file::read(path, MAX_BYTES)?)
 }
 
-/// Three bytes a pixel. The crate's own conversions weigh alpha and round 16 bits; these do what Pillow does.
+/// The picture as three bytes a pixel, converted as Pillow does it. The conversions of the `image` crate blend alpha in
+/// and round 16 bits instead.
 fn to_rgb8(picture: DynamicImage) -> Vec<u8> {
     let high = |v: u16| (v >> 8) as u8;
     match picture {
@@ -124,18 +126,18 @@ fn to_rgb8(picture: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageRgba16(p) => {
             p.as_raw().as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b].map(high)).collect()
         }
-        other => other.into_rgb8().into_raw(), // neither format holds floats
+        other => other.into_rgb8().into_raw(), // only pictures of floats are left, which neither format can hold
     }
 }
 
 /// Whether an end marker follows the first scan (ITU-T T.81, annex B).
 ///
-/// Segments are stepped over by their lengths, so a thumbnail's end marker does not count; inside a scan
-/// `ff 00` is data and `ff d0`..`ff d7` are restarts.
+/// Segments are stepped over by their lengths, so the end marker of a thumbnail does not count. Inside a scan `ff 00`
+/// is data and `ff d0`..`ff d7` are restarts.
 fn jpeg_has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // To the next marker; between segments this only steps over fill bytes.
+        // Step to the next marker; between segments there are only fill bytes to step over.
         while let Some(&[a, b]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             if a == 0xff && !matches!(b, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff) {
                 break;
@@ -153,6 +155,7 @@ fn jpeg_has_end(bytes: &[u8]) -> bool {
     }
 }
 
+/// The most pixels on a side.
 const MAX_SIDE: u32 = 65535;
-/// Of a file, and of its pixels.
+/// The most bytes of a file, and the most bytes of its decoded pixels.
 const MAX_BYTES: u64 = 512 << 20;

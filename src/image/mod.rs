@@ -4,9 +4,9 @@
 //! bytes --decode--> RGB8 [h, w, 3] --resize--> RGB [side, side, 3] --normalise--> f32 [3, side, side]
 //! ```
 //!
-//! A [`Rule`] says how; a [`Preset`] is the rule of some weights' authors, and its resampling that of the library
-//! they used, bit for bit, because accuracies are measured with it: Pillow's, OpenCV's, TensorFlow 1's. (Of
-//! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize`.) Decoding stands behind the
+//! A [`Rule`] says how this is done, and a [`Preset`] is the rule of some weights' authors. A preset resamples as the
+//! library that they used, bit for bit, because accuracies are measured with it: Pillow, OpenCV or TensorFlow 1. (Of
+//! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize.rs`.) Decoding needs the
 //! feature `decode`: a caller who has pixels already needs no decoder.
 //!
 //! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
@@ -37,7 +37,7 @@ pub use rule::{Geometry, Preset, Rule};
 use axis::Axis;
 use rule::Pixels;
 
-/// A borrowed picture: `height` rows of `width` RGB pixels, a byte a channel, rows `stride` bytes apart.
+/// A borrowed picture: `height` rows of `width` RGB pixels, one byte for each channel, rows `stride` bytes apart.
 #[derive(Clone, Copy)]
 pub struct Rgb8<'a> {
     width: usize,
@@ -47,7 +47,7 @@ pub struct Rgb8<'a> {
 }
 
 impl<'a> Rgb8<'a> {
-    /// Wraps `data`; the last row need not be followed by its padding.
+    /// Wraps `data`; the padding after the last row may be missing.
     ///
     /// # Errors
     ///
@@ -76,17 +76,17 @@ impl<'a> Rgb8<'a> {
         }
     }
 
-    /// Pixels in a row, at least 1.
+    /// The number of pixels in a row, at least 1.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows, at least 1.
+    /// The number of rows, at least 1.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// The part of `width` and `height` whose first pixel is at `x`, `y`; all of it inside.
+    /// The part of `width` and `height` whose first pixel is at `x`, `y`; all of it must lie inside the picture.
     fn window(self, x: usize, y: usize, width: usize, height: usize) -> Self {
         debug_assert!(x + width <= self.width && y + height <= self.height);
         Self { width, height, stride: self.stride, data: &self.data[y * self.stride + 3 * x..] }
@@ -106,8 +106,8 @@ impl fmt::Debug for Rgb8<'_> {
 
 /// Writes the network's input for `image` into `out`, `[3, side, side]`.
 ///
-/// Only the pixels that reach the crop are resampled: beside `side * side * 3` bytes for the crop this takes
-/// `side * 3` bytes for each source row under one output pixel, whatever the picture's shape.
+/// Only the pixels that reach the crop are resampled: whatever the picture's shape, memory is needed for `side * side *
+/// 3` bytes of the crop and for `side * 3` bytes of each source row under one output pixel.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
     Ok(())
 }
 
-/// The middle `side` x `side` of `image`, resized as `rule` says; no other pixels are made.
+/// The middle `side` x `side` pixels of `image`, resized as `rule` says; no other pixels are computed.
 fn middle(image: Rgb8<'_>, rule: &Rule, side: usize) -> Pixels {
     let source = rule.geometry.source(image);
     let (width, height) = rule.geometry.resized(source, rule.resize);
@@ -145,7 +145,7 @@ fn middle(image: Rgb8<'_>, rule: &Rule, side: usize) -> Pixels {
     rule.geometry.resample(source, &axis(source.width, width), &axis(source.height, height))
 }
 
-/// Whether `rule` makes sense for an input of `side`.
+/// Checks that `rule` makes sense for an input of `side`.
 fn check(rule: &Rule, side: usize) -> Result<()> {
     if side == 0 || rule.resize < side {
         return Err(PrepareError::Crop { side, resize: rule.resize }.into());

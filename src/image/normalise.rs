@@ -1,11 +1,11 @@
 //! `out[c][i] = (pixels[i][channel(c)] - mean[c]) / std[c]`: RGB `[h, w, 3]`, bytes or f32, to f32 `[3, h, w]`.
 //!
-//! One plane after the other, so that each is written front to back.
+//! The planes are filled one after the other, so that each is written front to back.
 
 use super::rule::Pixels;
 use super::{Channels, Rule};
 
-/// Fills the three planes of `out`, as long as `pixels`.
+/// Fills the three planes of `out`, which must have as many values as `pixels`.
 pub fn pixels_to_planes(pixels: &Pixels, rule: &Rule, out: &mut [f32]) {
     match pixels {
         Pixels::Bytes(pixels) => to_planes(pixels, rule, out),

@@ -1,7 +1,7 @@
-//! Bilinear and bicubic resampling with antialiasing, of no more than the crops need.
+//! Bilinear and bicubic resampling with antialiasing, of no more pixels than the crops need.
 //!
-//! Bit for bit what `Image.resize` of Pillow up to 12, followed by a crop, gives on RGB8, passes in this order (here
-//! bilinear; bicubic has twice the support):
+//! The result is bit for bit what `Image.resize` of Pillow up to 12, followed by a crop, gives on RGB8. The passes run
+//! in this order (shown for bilinear; bicubic has twice the support):
 //!
 //! ```text
 //! scale   = in / out, support = max(1, scale)
@@ -12,12 +12,13 @@
 //!
 //! for y in the kept rows
 //!     for iy under y, once each: ring[iy % taps] = the kept columns of source row iy
-//!     out[y] = the rows under y, weighted
+//!     out[y] = the sum of the rows under y, each times its weight
 //! ```
 //!
-//! Horizontal first, rounded to u8 between the passes, for every shape. (Pillow 13 shrinks some pictures that are taller
-//! than wide vertically first; there the two differ by one level in places.) The ring holds the rows under one output
-//! row, so memory follows the scale and the crops' sides, never the picture's other side.
+//! The horizontal pass comes first for every shape, and its results are rounded to u8. (Pillow 13 shrinks some pictures
+//! that are taller than wide vertically first; there its results differ from these by one level in places.) The ring
+//! holds the rows under one output row, so memory follows the scale and the crops' sides, never the picture's other
+//! side.
 //!
 //! Source: Pillow, `src/libImaging/Resample.c` (`precompute_coeffs`, `ImagingResampleHorizontal_8bpc`,
 //! `ImagingResampleVertical_8bpc`).
@@ -30,9 +31,9 @@ use super::axis::Axis;
 /// Which neighbours count, by their distance from the centre in units of the larger grid.
 #[derive(Clone, Copy)]
 pub enum Filter {
-    /// `BILINEAR`.
+    /// Pillow's `BILINEAR`: weights fall linearly to 0 at a distance of 1.
     Triangle,
-    /// `BICUBIC`: Keys' cubic with a = -0.5.
+    /// Pillow's `BICUBIC`: Keys' cubic with a = -0.5, which ends at a distance of 2.
     Cubic,
 }
 
@@ -64,7 +65,7 @@ pub fn resample(image: Rgb8<'_>, filter: Filter, columns: &Axis, rows: &Axis) ->
     out
 }
 
-/// The kept columns of one source row.
+/// Resizes one source row: writes its kept columns into `out`.
 fn horizontal(row: &[u8], columns: &Taps, out: &mut [u8]) {
     let (pixels, _) = row.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
@@ -94,7 +95,7 @@ struct Span {
 }
 
 impl Taps {
-    /// For the kept positions of `axis`.
+    /// The taps of the kept positions of `axis`.
     fn new(filter: Filter, axis: &Axis) -> Self {
         let scale = axis.in_len as f64 / axis.out_len as f64;
         let stretch = scale.max(1.0);
@@ -104,32 +105,33 @@ impl Taps {
         let mut taps = Vec::new();
         for x in axis.positions() {
             let centre = (x as f64 + 0.5) * scale;
-            // `as` floors and stops at 0: the start of a span may lie left of the picture.
+            // The start of a span may lie left of the picture; `as` rounds towards 0 and makes negative numbers 0.
             let start = (centre - support + 0.5) as usize;
             let end = ((centre + support + 0.5) as usize).min(axis.in_len);
             taps.clear();
             taps.extend((start..end).map(|i| filter.weight((i as f64 - centre + 0.5) * (1.0 / stretch))));
-            let sum: f64 = taps.iter().sum(); // > 0: the nearest pixel is at most 0.5 from the centre
+            // The sum is above 0, as the nearest pixel is at most 0.5 from the centre.
+            let sum: f64 = taps.iter().sum();
             spans.push(Span { start, end, at: weights.len() });
             weights.extend(taps.iter().map(|tap| fixed(tap / sum)));
         }
         Self { spans, weights }
     }
 
-    /// The source positions under `x` and their weights.
+    /// The source positions that the kept position of index `x` sees, and their weights.
     fn under(&self, x: usize) -> (Range<usize>, &[i32]) {
         let Span { start, end, at } = self.spans[x];
         (start..end, &self.weights[at..at + (end - start)])
     }
 
-    /// The most positions under any one.
+    /// The most source positions that any kept position sees.
     fn longest(&self) -> usize {
         self.spans.iter().map(|span| span.end - span.start).max().unwrap_or(0)
     }
 }
 
 impl Filter {
-    /// Where the weights end.
+    /// The distance from the centre at which the weights end.
     fn support(self) -> f64 {
         match self {
             Filter::Triangle => 1.0,
@@ -148,22 +150,24 @@ impl Filter {
     }
 }
 
-/// The cubic's slope at 1.
+/// Keys' parameter a, the slope of the cubic at a distance of 1.
 const A: f64 = -0.5;
 
-/// Rounded to `PRECISION_BITS`, halves away from zero.
+/// A weight in fixed point with `PRECISION_BITS` fraction bits, halves rounded away from zero.
 fn fixed(weight: f64) -> i32 {
     (0.5_f64.copysign(weight) + weight * f64::from(1 << PRECISION_BITS)) as i32
 }
 
-/// Weights sum to 2^22 give or take half a unit a tap, the cubic's negative ones to less than a fifth of that, so `acc`
-/// stays below 2^31 for 2^22 taps and more.
+/// The byte that an accumulated sum of weighted bytes stands for.
+///
+/// The weights of a position sum to 2^22, give or take half a unit a tap, and the cubic's negative ones to less than a
+/// fifth of that, so `acc` stays below 2^31 for 2^22 taps and more.
 fn clip8(acc: i32) -> u8 {
     (acc >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
-/// Fraction bits of a weight: 32, less 8 for the byte and 2 for sign and overflow.
+/// The fraction bits of a weight: 32, less 8 for the byte and 2 for sign and overflow.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// One half, where every sum starts so that the shift rounds.
+/// One half in fixed point; every sum starts there, so that the shift at its end rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);

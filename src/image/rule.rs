@@ -1,26 +1,26 @@
-//! What the networks' authors do with a picture: how it is resized, and what is made of its pixels.
+//! What the authors of published weights do with a picture: how they resize it, and what they make of its pixels.
 
 use super::axis::Axis;
 use super::resize::{self, Filter};
 use super::{Rgb8, opencv, tensorflow};
 use crate::model::{Channels, Dialect, Input};
 
-/// How a network wants its pictures. `mean` and `std` are in the order of `channels`, on the 0..=255 scale.
+/// How a picture becomes an input. `mean` and `std` are in the order of `channels`, on the 0..=255 scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// How the picture is resized, before its middle is cut out.
+    /// How the picture is resized, before its middle is taken.
     pub geometry: Geometry,
     /// Which channel each plane holds.
     pub channels: Channels,
-    /// Subtracted from each channel.
+    /// What is subtracted from each channel.
     pub mean: [f32; 3],
-    /// Each channel is divided by this, after the subtraction.
+    /// What each channel is divided by, after the subtraction.
     pub std: [f32; 3],
-    /// The short side's length before the crop, at least the crop's side.
+    /// The length in pixels of the resized picture's short side; at least the crop's side.
     pub resize: usize,
 }
 
-/// How a picture is resized, by whose arithmetic.
+/// How a picture is resized, and by whose arithmetic.
 ///
 /// ```
 /// use googlenet::image::Geometry;
@@ -32,20 +32,22 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Geometry {
-    /// `short-side`: the short side to `resize`, the long side in proportion, rounded; Pillow's bilinear filter.
+    /// `short-side`: the short side becomes `resize`, the long side stays in proportion, rounded; Pillow's bilinear
+    /// filter.
     ShortSide,
-    /// `torchvision`: the same, but the long side is truncated, and a crop's odd half pixel goes to the even side.
+    /// `torchvision`: as `short-side`, but the long side is truncated, and where the middle would begin at half a
+    /// pixel, it begins at the even one of the two pixels.
     Torchvision,
-    /// `warp`: both sides to `resize`; OpenCV's bilinear filter, which leaves pixels out where it shrinks.
+    /// `warp`: both sides become `resize`; OpenCV's bilinear filter, which leaves pixels out where it shrinks.
     Warp,
-    /// `warp-bicubic`: both sides to `resize`; Pillow's bicubic filter.
+    /// `warp-bicubic`: both sides become `resize`; Pillow's bicubic filter.
     WarpBicubic,
-    /// `tf-slim`: of both sides the middle 87.5 %, then both to `resize`; TensorFlow 1's bilinear filter, not rounded
-    /// to bytes.
+    /// `tf-slim`: the middle 87.5 % of both sides is kept, then both become `resize`; TensorFlow 1's bilinear filter,
+    /// not rounded to bytes.
     TfSlim,
 }
 
-/// What the authors of published weights do.
+/// The rule of some weights' authors, by name.
 ///
 /// ```
 /// use googlenet::image::{Geometry, Preset};
@@ -57,26 +59,26 @@ pub enum Geometry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Preset {
-    /// `short-side`: Caffe's channels and means; the short side to 256, the middle 224x224.
+    /// `short-side`: Caffe's channels and means; the short side becomes 256, the crop is the middle 224x224.
     ShortSide,
-    /// `bvlc`: Caffe's training and validation: stretched to 256x256, the middle 224x224.
+    /// `bvlc`, Caffe's training and validation: the picture is stretched to 256x256, the crop is the middle 224x224.
     Bvlc,
-    /// `bvlc-cpp`: Caffe's C++ example: stretched to 224x224.
+    /// `bvlc-cpp`, Caffe's C++ example: the picture is stretched to 224x224.
     BvlcCpp,
-    /// `onnx-zoo`: the ONNX model zoo's GoogLeNet: stretched to 224x224, bicubic, with means of its own.
+    /// `onnx-zoo`, the ONNX model zoo's GoogLeNet: the picture is stretched to 224x224, bicubic, with means of its own.
     OnnxZoo,
-    /// `torchvision`: the short side to 256, the middle 224x224, -1 to 1.
+    /// `torchvision`: the short side becomes 256, the crop is the middle 224x224, values are -1 to 1.
     Torchvision,
-    /// `tf-slim`: the middle 87.5 % to 224x224, -1 to 1.
+    /// `tf-slim`: the middle 87.5 % of the picture becomes 224x224, values are -1 to 1.
     TfSlim,
 }
 
 impl Geometry {
-    /// All that are known.
+    /// All geometries that this crate knows.
     pub const ALL: [Geometry; 5] =
         [Geometry::ShortSide, Geometry::Torchvision, Geometry::Warp, Geometry::WarpBicubic, Geometry::TfSlim];
 
-    /// The name in weight files.
+    /// The geometry's name in weight files.
     pub const fn name(self) -> &'static str {
         match self {
             Geometry::ShortSide => "short-side",
@@ -87,12 +89,12 @@ impl Geometry {
         }
     }
 
-    /// The geometry of that name.
+    /// The geometry called `name`.
     pub fn from_name(name: &str) -> Option<Geometry> {
         Geometry::ALL.into_iter().find(|geometry| geometry.name() == name)
     }
 
-    /// The part of a picture that is used.
+    /// The part of a picture that this geometry resizes.
     pub(super) fn source(self, image: Rgb8<'_>) -> Rgb8<'_> {
         match self {
             // `central_crop(0.875)`: a sixteenth of each side, truncated, is left out at both ends.
@@ -104,7 +106,7 @@ impl Geometry {
         }
     }
 
-    /// Width and height of that part, resized.
+    /// Width and height that `image`, which is what [`Geometry::source`] leaves, is resized to.
     pub(super) fn resized(self, image: Rgb8<'_>, resize: usize) -> (usize, usize) {
         match self {
             Geometry::ShortSide | Geometry::Torchvision => self.short_side(image, resize),
@@ -112,24 +114,24 @@ impl Geometry {
         }
     }
 
-    /// Width and height with the short side at `resize`, whatever the geometry does otherwise.
+    /// Width and height of `image` with its short side at `resize`, even for a geometry that stretches pictures.
     pub(super) fn short_side(self, image: Rgb8<'_>, resize: usize) -> (usize, usize) {
         let (width, height) = (image.width, image.height);
         let (short, long) = (width.min(height), width.max(height));
         let long = match self {
-            // Python's `int(size * long / short)`.
+            // torchvision computes `int(size * long / short)` in Python.
             Geometry::Torchvision => (resize as f64 * long as f64 / short as f64) as usize,
-            // Python's `round(long * scale)`.
+            // Python's `round(long * scale)` rounds halves to even.
             _ => (long as f64 * (resize as f64 / short as f64)).round_ties_even() as usize,
         };
         if width <= height { (resize, long) } else { (long, resize) }
     }
 
-    /// Where the middle `side` of `len` begins.
+    /// Where the middle `side` of `len` pixels begins.
     pub(super) fn middle(self, len: usize, side: usize) -> usize {
         let twice = len - side;
         match self {
-            // Python's `round((len - side) / 2)`: 0.5 to 0, 1.5 to 2.
+            // torchvision computes `round((len - side) / 2)` in Python, which makes 0.5 to 0 and 1.5 to 2.
             Geometry::Torchvision => twice / 2 + usize::from(twice % 4 == 3),
             _ => twice / 2,
         }
@@ -147,18 +149,18 @@ impl Geometry {
     }
 }
 
-/// RGB `[h, w, 3]`, as the filter leaves them.
+/// Resized pixels, RGB `[h, w, 3]`, in the type that the filter gives.
 pub(super) enum Pixels {
     Bytes(Vec<u8>),
     Floats(Vec<f32>),
 }
 
 impl Preset {
-    /// All that are known.
+    /// All presets that this crate knows.
     pub const ALL: [Preset; 6] =
         [Preset::ShortSide, Preset::Bvlc, Preset::BvlcCpp, Preset::OnnxZoo, Preset::Torchvision, Preset::TfSlim];
 
-    /// The name that the command knows it by.
+    /// The preset's name, as the command takes it.
     pub const fn name(self) -> &'static str {
         match self {
             Preset::ShortSide => "short-side",
@@ -170,12 +172,12 @@ impl Preset {
         }
     }
 
-    /// The preset of that name.
+    /// The preset called `name`.
     pub fn from_name(name: &str) -> Option<Preset> {
         Preset::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
-    /// What is done for weights of `dialect` that say nothing of their preprocessing.
+    /// The preset for weights of `dialect` that say nothing of their preprocessing.
     ///
     /// ```
     /// use googlenet::image::Preset;
@@ -187,7 +189,8 @@ impl Preset {
         Preset::from_name(dialect.differences().preset).expect("a dialect names one of the presets")
     }
 
-    /// The rule for an input of `side` pixels: where the authors leave a margin, 256 for 224, it is as wide in proportion.
+    /// The rule for an input of `side` pixels. Where the authors leave a margin, 256 for 224, other sides get one in
+    /// proportion.
     pub fn rule(self, side: usize) -> Rule {
         let wider = side.saturating_mul(8) / 7;
         let (input, geometry, resize) = match self {

@@ -1,17 +1,17 @@
-//! Resampling against Pillow, the whole path against the reference inputs, decoding of odd files.
+//! Tests of resampling against Pillow, of the whole path against the reference inputs, and of decoding odd files.
 
 use super::*;
 use crate::Error;
 use crate::error::{PictureError, PrepareError};
 
-/// A picture that every test and the Pillow script can make: `[height, width, 3]`.
+/// A picture, `[height, width, 3]`, that a formula gives, so that a script around Pillow can make it too.
 fn pattern(width: usize, height: usize) -> Vec<u8> {
     let at = |x: u64, y: u64, c: u64| x * 37 + y * 59 + c * 83 + x * y * 11 + x * x / 7 * (y + 3);
     let pixel = |i: usize| [0, 1, 2].map(|c| at((i % width) as u64, (i / width) as u64, c) as u8);
     (0..width * height).flat_map(pixel).collect()
 }
 
-/// The middle `side` x `side` of a picture whose short side was made `resize`.
+/// The middle `side` x `side` of `image`, resized until its short side is `resize`.
 fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
     let (width, height) = Geometry::ShortSide.resized(image, resize);
     let middle = |in_len, len: usize| Axis::part(in_len, len, (len - side) / 2..(len - side) / 2 + side);
@@ -23,9 +23,10 @@ fn crop_of_pattern([width, height, resize, side]: [usize; 4]) -> Vec<u8> {
     centre_crop(Rgb8::new(width, height, 3 * width, &data).unwrap(), resize, side)
 }
 
-/// Pillow 13.0, for width, height, short side, crop:
-/// `Image.fromarray(pattern).resize((round(w * s), round(h * s)), BILINEAR).crop(middle)`;
-/// where that would go vertically first (`h > 2 * w`, shrinking), by two calls, horizontally first.
+/// What Pillow 13.0 makes of `pattern` for width, height, short side and crop:
+/// `Image.fromarray(pattern).resize((round(w * s), round(h * s)), BILINEAR).crop(middle)`.
+/// Where this call would resize vertically first (`h > 2 * w`, shrinking), two calls were made, the horizontal one
+/// first.
 const PILLOW: [([usize; 4], &[u8]); 7] = [
     (
         [7, 5, 4, 3],
@@ -60,7 +61,7 @@ const PILLOW: [([usize; 4], &[u8]); 7] = [
     ),
 ];
 
-/// The same, as 64-bit FNV-1a of the crop's bytes.
+/// What Pillow makes of larger pictures, as for [`PILLOW`]: the 64-bit FNV-1a of the crop's bytes.
 const PILLOW_HASH: [([usize; 4], u64); 10] = [
     ([640, 480, 256, 224], 0x4616_50a6_c684_3f19),
     ([100, 333, 256, 224], 0x9fe9_ec02_95d6_e55a),
@@ -92,7 +93,8 @@ fn large_pictures_equal_pillow() {
     }
 }
 
-/// Resized whole these would have 12.8 million columns or rows of 256; only the crop's 224 are ever made.
+/// Resized as a whole, these pictures would have 12.8 million columns or rows of 256 pixels; only the crop's 224 are
+/// computed.
 #[test]
 fn extreme_shapes_cost_no_more_than_the_crop() {
     for (width, height) in [(50_000, 1), (1, 50_000), (1, 1)] {
@@ -166,7 +168,7 @@ fn what_makes_no_sense_is_refused() {
         prepare(image, &rule, usize::MAX, &mut out),
         Err(Error::Prepare(PrepareError::InputLength { .. }))
     ));
-    // The largest short side there can be: a crop of its middle, no overflow.
+    // A crop of the middle of the largest short side that can be asked for does not overflow.
     prepare(image, &Rule { resize: usize::MAX, ..rule }, 2, &mut out).unwrap();
 }
 
@@ -210,7 +212,7 @@ mod decoding {
         assert_eq!(first_pixel(&png(deep.into())), [1, 2, 255]);
     }
 
-    /// 8x8 pixels of C, M, Y, K = 200, 100, 50, 30 from Pillow, which reads them back as `CMYK_AS_RGB`.
+    /// A JPEG that Pillow made of 8x8 pixels of C, M, Y, K = 200, 100, 50, 30, and reads back as `CMYK_AS_RGB`.
     const CMYK: &str = "\
         ffd8ffee000e41646f626500640000000000ffdb004300020101010101020101010202020202040302020202050404030406\
         0506060605060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc00014080008000804431100\
@@ -224,7 +226,7 @@ mod decoding {
         let bytes: Vec<u8> =
             digits.iter().map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
         for (found, expected) in first_pixel(&bytes).into_iter().zip(CMYK_AS_RGB) {
-            assert!(found.abs_diff(expected) <= 1, "{found} for {expected}"); // one rounding each
+            assert!(found.abs_diff(expected) <= 1, "{found} for {expected}"); // both round once
         }
     }
 
@@ -234,7 +236,7 @@ mod decoding {
         for format in [ImageFormat::Jpeg, ImageFormat::Png] {
             let bytes = encoded(picture.clone(), format);
             decode(&bytes).unwrap();
-            // Pixels end before a PNG's last chunk, IEND, of 12 bytes.
+            // A PNG's last chunk, IEND, of 12 bytes comes after all pixels, so its absence is not noticed.
             let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
             for length in 8..whole {
                 match decode(&bytes[..length]) {
@@ -251,12 +253,12 @@ mod decoding {
             assert!(matches!(decode(bytes), Err(Error::Picture(PictureError::NotAPicture))));
         }
         assert!(matches!(open("no/such/picture.jpg"), Err(Error::File(FileError::Io { .. }))));
-        // A header that promises 65535 x 65535 pixels: refused before they are allocated.
+        // A header that promises 65535 x 65535 pixels is refused before they are allocated.
         let mut bytes = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].fill(0xff);
         assert!(matches!(decode(&bytes), Err(Error::Picture(PictureError::TooLarge { .. }))));
-        // 20,000 x 20,000 grey ones, which fit the limit until they are RGB.
+        // 20,000 x 20,000 grey pixels would fit the limit, but not once they are RGB.
         let mut bytes = encoded(DynamicImage::new_luma8(8, 8), ImageFormat::Jpeg);
         let sof = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         bytes[sof + 5..sof + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
@@ -298,12 +300,13 @@ mod decoding {
         })
     }
 
-    /// The 16 reference inputs, made by Pillow with libjpeg-turbo.
+    /// Compares with the 16 reference inputs, which Pillow made with libjpeg-turbo.
     ///
-    /// The resampling is exact (above), so what differs is the JPEG decoder alone: of these files' decoded pixels
-    /// 1 % (by at most 3 levels: the inverse DCT and the colour conversion round differently) where chroma is
-    /// whole, 9 to 23 % (by at most 6) where it is halved and upsampled too, 6 of the 16. Shrinking averages that:
-    /// max 4, mean 0.083 levels, 7.6 % of the values.
+    /// The resampling is exact, as the tests above show, so the differences come from the JPEG decoder alone. Where a
+    /// file's chroma is whole, 1 % of its decoded pixels differ from libjpeg-turbo's, by at most 3 levels, as the
+    /// inverse DCT and the colour conversion round differently. Where chroma is halved and upsampled too, as in 6 of
+    /// the 16 files, 9 to 23 % differ, by at most 6 levels. Shrinking averages the differences: 7.6 % of the values
+    /// differ, by at most 4 levels, and all by 0.083 levels in the mean.
     #[test]
     fn reference_inputs() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/googlenet");

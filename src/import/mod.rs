@@ -1,18 +1,20 @@
-//! Reading GoogLeNet's weights out of other programs' files: ONNX graphs, `.caffemodel`s, and tensors under the names of
-//! Caffe, torchvision or TensorFlow's slim, as safetensors or `.npz`.
+//! Reading GoogLeNet's weights out of other programs' files: ONNX graphs, `.caffemodel`s, and tensors under the names
+//! of Caffe, torchvision or TensorFlow's slim, as safetensors or `.npz`.
 //!
 //! ```text
-//! onnx/, caffe/           a file's messages -> net.rs: nodes over values    walk.rs: compared with the model table
-//! safetensors.rs, npz.rs  a file's tensors                                  names.rs: found by their names
-//! table.rs                the model table's tensors, and how many classes a file has
-//! tensor.rs               numbers where they lie; layouts, normalisation folded in f64
+//! onnx/, caffe/           make a file's messages a network of net.rs, which walk.rs compares with the model table
+//! safetensors.rs, npz.rs  list a file's tensors, which names.rs finds by their names
+//! table.rs                has the model table's tensors, and finds out how many classes a file has
+//! tensor.rs               reads numbers, reorders them, and folds normalisation in f64
+//! wire.rs                 bounds what decoding a protocol buffer may allocate
 //! ```
 //!
-//! All end in [`Imported`]: every tensor of the table, in its order, with exactly its shape, and nothing else. What a
-//! file decides is the dialect, the number of classes and whether the auxiliary heads are there. Files are hostile:
-//! whatever is not understood is an error.
+//! The model table is the network as `src/model/` describes it. All formats end in [`Imported`]: every tensor of the
+//! table, in the table's order and with exactly the table's shape, and nothing else. A file decides no more than the
+//! dialect, the number of classes and which auxiliary heads there are. Files are hostile: whatever is not understood is
+//! an error.
 //!
-//! The module needs the feature `import`.
+//! This module needs the feature `import`.
 
 mod caffe;
 mod names;
@@ -36,55 +38,56 @@ use tensor::Parts;
 /// The longest file that is read: 512 MiB, where GoogLeNet's weights for 1000 classes take 28 MB.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// The weights of a GoogLeNet.
+/// The weights of a GoogLeNet, as they were imported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
-    /// Which GoogLeNet it is.
+    /// The published version of GoogLeNet that the weights are for.
     pub dialect: Dialect,
     /// How many classes the classifier tells apart.
     pub classes: usize,
-    /// The auxiliary heads that are there.
+    /// The names of the auxiliary heads that the file has.
     pub heads: Vec<&'static str>,
-    /// Every tensor of the model table in its nodes' order, the weight before the bias.
+    /// Every tensor of the network, in the order of its nodes, each weight before its bias.
     pub tensors: Vec<ImportedTensor>,
-    /// What is to be fed to it, as far as the file shows; else it is what the dialect's authors do.
+    /// How pixels become the network's input, if the file shows that; otherwise as the dialect's authors do it.
     pub input: Option<Input>,
-    /// How many values are NaN or infinite; those of sound weights are not.
+    /// How many values of all tensors are NaN or infinite; sound weights have none.
     pub non_finite: usize,
-    /// What a safetensors file says of itself, as it stands; empty of others.
+    /// The metadata of a safetensors file, uninterpreted; empty for files of another format.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// One tensor.
+/// One imported tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedTensor {
-    /// `<layer>.weight` or `<layer>.bias`.
+    /// The tensor's name: `<layer>.weight` or `<layer>.bias`.
     pub name: String,
-    /// `[oc, ic, kh, kw]` of a convolution, `[outputs, inputs]` of a fully connected layer, `[oc]` of a bias.
+    /// The tensor's shape: `[oc, ic, kh, kw]` for a convolution, `[outputs, inputs]` for a fully connected layer,
+    /// `[oc]` for a bias.
     pub shape: Vec<usize>,
-    /// The elements, the last dimension fastest; f16 is widened.
+    /// The tensor's elements, the last dimension fastest; those of an f16 file are widened.
     pub values: Vec<f32>,
 }
 
-/// What a file shows of its input.
+/// What a file shows of the input that its network expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InputForm {
-    /// Nothing.
+enum InputHint {
+    /// The file shows nothing: it has tensors, but no graph.
     Unknown,
-    /// Its first convolution reads what it is given.
+    /// The graph's first convolution reads the input itself.
     Plain,
-    /// It undoes ImageNet's normalisation first, as torchvision's `transform_input`.
+    /// The graph undoes ImageNet's normalisation of the input first, as torchvision's `transform_input` does.
     Transformed,
 }
 
 impl Imported {
-    /// Tensors of `dialect` from their `parts`, which are in the table's order.
+    /// The weights of `dialect`, made of the `parts` of its layers, which must be in the model table's order.
     fn new(
         dialect: Dialect,
         classes: usize,
         heads: &[&'static str],
         parts: Vec<Parts<'_>>,
-        input: InputForm,
+        input: InputHint,
     ) -> Result<Imported> {
         let mut tensors = Vec::with_capacity(2 * parts.len());
         for parts in parts {
@@ -94,8 +97,8 @@ impl Imported {
         let network = dialect.network_with_heads(classes).with_heads(heads);
         assert!(network.parameters() == named, "parts are the table's");
         let non_finite = tensors.iter().flat_map(|tensor| &tensor.values).filter(|value| !value.is_finite()).count();
-        // A graph without the nodes that undo a normalisation was trained on that normalisation itself.
-        let input = dialect.differences().undoes.filter(|_| input == InputForm::Plain);
+        // A graph that lacks the nodes with which its dialect undoes a normalisation was trained on that normalisation.
+        let input = dialect.differences().undoes.filter(|_| input == InputHint::Plain);
         let metadata = BTreeMap::new();
         Ok(Imported { dialect, classes, heads: heads.to_vec(), tensors, input, non_finite, metadata })
     }
@@ -105,7 +108,7 @@ impl Imported {
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is longer than [`MAX_BYTES`], and those of [`import_bytes`].
+/// An error of [`file::read`] if the file cannot be read or is longer than [`MAX_BYTES`], or one of [`import_bytes`].
 ///
 /// ```
 /// let imported = googlenet::import::import("weights/demo.safetensors")?;
@@ -117,11 +120,11 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
     import_bytes(&file::read(path, MAX_BYTES)?, None)
 }
 
-/// Reads a file from memory; its content tells of which kind it is, and which dialect, unless that is asked for.
+/// Reads a file from memory. Its content tells its format, and its dialect unless `dialect` asks for one.
 ///
 /// # Errors
 ///
-/// If the file is damaged, or describes anything but a GoogLeNet of the model table: the first difference is named.
+/// An error that says what is damaged, or how the file first differs from every GoogLeNet that this crate knows.
 ///
 /// ```
 /// use googlenet::import::import_bytes;
@@ -146,10 +149,11 @@ pub fn import_bytes(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> 
     }
 }
 
-/// A length below 4 GiB, then JSON. An ONNX file begins with small fields, whose bytes would make a huge length.
+/// Whether `bytes` begin with a length below 4 GiB and then JSON, as a safetensors file does. An ONNX file begins with
+/// small fields, whose bytes would make a huge length.
 fn looks_like_safetensors(bytes: &[u8]) -> bool {
     matches!(bytes.split_first_chunk::<8>(), Some(([.., 0, 0, 0, 0], [b'{', ..])))
 }
 
-/// The most classes; the largest sets of pictures have some 20,000.
+/// The most classes that a file may have; the largest sets of pictures have some 20,000.
 const MAX_CLASSES: usize = 1 << 15;

@@ -1,4 +1,5 @@
-//! Tensors found by their names: Caffe's, which are the table's own, torchvision's `state_dict`, or TF-slim's variables.
+//! Finds tensors by their names: Caffe's, which are the model table's own, those of torchvision's `state_dict`, or
+//! those of TF-slim's variables.
 //!
 //! | table | torchvision | slim, after `InceptionV1/` |
 //! |---|---|---|
@@ -8,34 +9,34 @@
 //! | `loss1/conv`, `/fc`, `/classifier` | `aux1.conv`, `.fc1`, `.fc2` | |
 //! | `loss3/classifier` | `fc` | `Logits/Conv2d_0c_1x1` |
 //!
-//! torchvision: `<layer>.conv.weight` and `<layer>.bn.*`, eps 1e-3, perhaps behind a wrapper's prefix (`module.`), as
-//! timm and others keep it. Slim: `<layer>/weights`, `[kh, kw, ic, oc]`, and `<layer>/BatchNorm/*`, epsilon 1e-3, where
-//! gamma is left out if it is not trained.
+//! torchvision has `<layer>.conv.weight` and `<layer>.bn.*` with an epsilon of 1e-3, perhaps behind the prefix of a
+//! wrapper (`module.`), as timm and others keep it. slim has `<layer>/weights`, `[kh, kw, ic, oc]`, and
+//! `<layer>/BatchNorm/*` with an epsilon of 1e-3, where gamma is left out if it is not trained.
 
 use super::table::Table;
 use super::tensor::{Norm, Order, Tensor};
-use super::{Imported, InputForm};
+use super::{Imported, InputHint};
 use crate::error::{ModelError, TensorError};
 use crate::model::Dialect;
 use crate::{Error, Result};
 use std::collections::HashMap;
 
-/// Whose names they are.
+/// The program that gave the tensors their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Style {
     Caffe,
-    /// With what stands before every name.
+    /// torchvision's names; the text is the prefix that stands before every one of them.
     Torchvision(String),
     Slim,
 }
 
-/// Epsilon of both programs' batch normalisation.
+/// The epsilon of batch normalisation, in torchvision as in slim.
 const EPSILON: f64 = 1e-3;
 
-/// What `tensors` hold. `dialect` is the one asked for, `own` the one that the file names, if it does.
+/// Imports `tensors`. `dialect` is the one that the caller asks for, `own` the one that the file names, if it does.
 pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Option<Dialect>) -> Result<Imported> {
     let style = Style::of(&tensors);
-    // Caffe's names leave it open.
+    // Caffe's names are the names of several dialects, so they leave the dialect open.
     let found = match style {
         Style::Caffe => own,
         Style::Torchvision(_) => Some(Dialect::Torchvision),
@@ -58,7 +59,7 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
     let mut parts = Vec::new();
     for layer in table.layers() {
         let names = style.names(&layer);
-        // One layer goes by two names in slim's own versions.
+        // A layer of slim may have one of two names; the first one is reported if neither is there.
         let names = names.iter().find(|names| found.tensors.contains_key(&names.weight())).unwrap_or(&names[0]);
         let weight = found.take(&names.weight())?;
         let order = match style {
@@ -83,10 +84,10 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
     if let Some(extra) = order.into_iter().find(|name| found.tensors.contains_key(name) && !is_counter(name)) {
         return Err(TensorError::Unexpected { tensor: extra }.into());
     }
-    Imported::new(dialect, table.classes(), &network.head_names(), parts, InputForm::Unknown)
+    Imported::new(dialect, table.classes(), &network.head_names(), parts, InputHint::Unknown)
 }
 
-/// What counts training steps, and computes nothing.
+/// Whether a tensor of that name only counts training steps.
 fn is_counter(name: &str) -> bool {
     name.ends_with(".num_batches_tracked") || name == "global_step"
 }
@@ -101,12 +102,12 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The names of a layer's tensors.
+/// Gives the names of one layer's tensors.
 struct Names {
     style: Style,
-    /// What they begin with.
+    /// The layer's name in the program of that style.
     layer: String,
-    /// Whether it may be normalised.
+    /// Whether the layer is a convolution, which may be followed by batch normalisation.
     is_conv: bool,
 }
 
@@ -129,7 +130,7 @@ impl Names {
         }
     }
 
-    /// Gamma, beta, mean, variance.
+    /// The names of gamma, beta, mean and variance, for a layer that may be normalised.
     fn norm(&self) -> Option<[String; 4]> {
         let layer = &self.layer;
         match &self.style {
@@ -155,7 +156,7 @@ impl Style {
         if is_slim { Style::Slim } else { Style::Caffe }
     }
 
-    /// What the tensors of the table's `layer` may be called.
+    /// The names that the tensors of the model table's `layer` may have.
     fn names(&self, layer: &str) -> Vec<Names> {
         let is_conv = !layer.ends_with("/classifier") && !layer.ends_with("/fc");
         let layers = match self {
@@ -199,7 +200,7 @@ fn torchvision(layer: &str) -> String {
 fn slim(layer: &str) -> Vec<String> {
     let (block, part) = layer.split_once('/').expect("the table's names have two parts");
     if let Some(module) = block.strip_prefix("inception_") {
-        // Slim counts the pool before as `a`.
+        // Slim's letters are one further than the table's, as it calls the pool before a stage's modules `a`.
         let mut chars = module.chars();
         let (stage, letter) = (chars.next().unwrap_or('3'), chars.next().unwrap_or('a'));
         let letter = char::from_u32(letter as u32 + 1).unwrap_or('b');
@@ -208,7 +209,7 @@ fn slim(layer: &str) -> Vec<String> {
             "3x3_reduce" => &["Branch_1/Conv2d_0a_1x1"],
             "3x3" => &["Branch_1/Conv2d_0b_3x3"],
             "5x5_reduce" => &["Branch_2/Conv2d_0a_1x1"],
-            // In Mixed_5b it is called 0a.
+            // slim calls this convolution 0b in all modules but Mixed_5b, where it calls it 0a.
             "5x5" => &["Branch_2/Conv2d_0b_3x3", "Branch_2/Conv2d_0a_3x3"],
             _ => &["Branch_3/Conv2d_0b_1x1"],
         };
@@ -219,7 +220,7 @@ fn slim(layer: &str) -> Vec<String> {
         ("conv2", "3x3_reduce") => "Conv2d_2b_1x1",
         ("conv2", _) => "Conv2d_2c_3x3",
         ("loss3", _) => "Logits/Conv2d_0c_1x1",
-        // Heads that slim does not have: a name that no file holds.
+        // slim's weights have no heads: the table's name stands for one that no file holds.
         _ => layer,
     };
     vec![name.to_owned()]

@@ -1,51 +1,51 @@
-//! A network as another program wrote it down: nodes over values, whatever the file's format.
+//! A network as another program wrote it down: nodes that read and make values, whatever the file's format.
 //!
-//! The readers of files make a [`Net`]; `walk.rs` compares it with the model table. Values are numbered; what only
-//! passes a value on (dropout, identity, split) is no node here. A node whose attributes make no sense is still one: it
-//! is refused when the walk comes to it, or as left over.
+//! The readers of files make a [`Net`]; `walk.rs` compares it with the model table. Values are numbered. A layer that
+//! only passes a value on (dropout, identity, split) is no node here. A node whose attributes make no sense is a node
+//! all the same: the comparison refuses it when it comes to it, or as left over at the end.
 
 use super::tensor::{Norm, Tensor};
 use crate::error::ImportError;
 use crate::{Error, Result};
 use std::collections::HashMap;
 
-/// Index of a value.
+/// The number of a value: its index in the lists of a [`Net`].
 pub(super) type Value = usize;
 
-/// A foreign network.
+/// The network of a file.
 #[derive(Debug)]
 pub(super) struct Net<'a> {
-    /// In the file's order: nothing is read before it is made, so no cycle exists.
+    /// The nodes in the file's order. No value is read before it is made, so there is no cycle.
     pub nodes: Vec<Node<'a>>,
-    /// Names of the values, which messages quote.
+    /// The name of each value, for messages to quote.
     values: Vec<&'a str>,
-    /// By value: the nodes that read it, in order, each once.
+    /// The nodes that read each value, in order, each node once.
     readers: Vec<Vec<usize>>,
-    /// The value that each name of the file stands for now.
+    /// The value that each of the file's names stands for after the nodes so far.
     names: HashMap<&'a str, Value>,
-    /// Values that the network gives.
+    /// The values that are the network's outputs.
     pub outputs: Vec<Value>,
-    /// Rows and columns of the image, where the file fixes them.
+    /// The image's rows and columns, where the file fixes them.
     pub sides: [Option<usize>; 2],
-    /// A tensor that nothing reads, if there is one.
+    /// The name of a tensor that no node reads, if there is one.
     pub unread: Option<String>,
 }
 
-/// The image.
+/// The value that is the image.
 pub(super) const INPUT: Value = 0;
 
-/// A node.
+/// One operation of a network, with its weights.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub label: &'a str,
-    /// As the file names it.
+    /// The operator's name in the file.
     pub operator: String,
     pub inputs: Vec<Value>,
     pub output: Value,
     pub kind: std::result::Result<Kind<'a>, Odd>,
 }
 
-/// What is odd about a node.
+/// Why a node cannot be part of a GoogLeNet: a property, the value it should have, and the one it has.
 #[derive(Clone, Debug)]
 pub(super) struct Odd {
     pub what: &'static str,
@@ -64,7 +64,7 @@ pub(super) enum Kind<'a> {
     Norm(Norm<'a>),
     Relu,
     MaxPool(Window),
-    /// Whether padding counts as elements.
+    /// An average over windows, and whether padding counts among the pixels that it is over.
     AveragePool(Window, bool),
     GlobalAverage,
     Lrn {
@@ -73,56 +73,57 @@ pub(super) enum Kind<'a> {
         beta: f32,
         k: f32,
     },
-    /// By channel.
+    /// All inputs, one after the other along the channels.
     Concat,
-    /// `[n, c, h, w]` to `[n, c * h * w]`, or what comes to the same.
+    /// A change of shape from `[n, c, h, w]` to `[n, c * h * w]`, or to another shape that reads the same.
     Flatten,
     FullyConnected {
         weight: Tensor<'a>,
         transposed: bool,
         bias: Option<Tensor<'a>>,
     },
-    /// A stored tensor added.
+    /// The input plus a stored tensor.
     Add(Tensor<'a>),
-    /// Multiplied by a stored tensor.
+    /// The input times a stored tensor.
     Mul(Tensor<'a>),
-    /// Channel of so many, without its dimension.
+    /// The channel of this index alone, without the dimension of channels.
     Channel(i64),
-    /// That dimension again.
+    /// The input with a dimension of length 1 put in, such as the one that [`Kind::Channel`] took away.
     Unsqueeze,
-    /// Top, left, bottom, right; and by what.
+    /// The input with padding at its top, left, bottom and right, all of one value.
     Pad([i64; 4], f32),
     Softmax,
     Unknown,
 }
 
-/// Windows of a convolution or a pool: rows, then columns.
+/// The windows of a convolution or a pool; of each pair the first number is for rows, the second for columns.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// None where it is the weight's.
+    /// The sides of a window; `None` where the file leaves them to the shape of the weight.
     pub kernel: Option<[i64; 2]>,
     pub strides: [i64; 2],
     pub edges: Edges,
 }
 
-/// What lies around the input.
+/// How far windows reach past the input.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Edges {
-    /// Top, left, bottom, right; whether a last, incomplete window is kept.
+    /// Padding at the top, left, bottom and right; `ceil` says whether a last, incomplete window is kept.
     Explicit { pads: [i64; 4], ceil: bool },
-    /// As many outputs as `side / stride`, rounded up; the odd padding at the end.
+    /// Padding for `side / stride` outputs, rounded up; of an odd number of pixels the larger half is at the end.
     SameUpper,
-    /// The same, the odd padding at the beginning.
+    /// Padding as of `SameUpper`, but of an odd number of pixels the larger half is at the beginning.
     SameLower,
 }
 
-/// Pixels of a stride or a padding.
+/// The most pixels that are believed of a stride or a padding.
 const MOST: i64 = 1 << 20;
 
 impl Window {
-    /// Along `axis`, over `side` pixels: padding before the first, and how many windows there are.
-    pub(super) fn place(&self, axis: usize, side: usize, kernel: usize) -> (i64, i64) {
-        // Files say what they like: beyond a million pixels one number is as wrong as another, and none overflows.
+    /// How the windows lie along `axis` over `side` pixels: how many pixels of padding come before the first pixel, and
+    /// how many windows there are.
+    pub(super) fn extent(&self, axis: usize, side: usize, kernel: usize) -> (i64, i64) {
+        // A file may state any number. Beyond a million pixels one is as wrong as another, and clamped none overflows.
         let stride = self.strides[axis].clamp(1, MOST);
         let (side, kernel) = (side as i64, kernel as i64);
         let same = |side: i64| {
@@ -153,7 +154,7 @@ impl Window {
 }
 
 impl<'a> Net<'a> {
-    /// A network without nodes over an image of that name.
+    /// A network without nodes, whose image is called `input`.
     pub(super) fn new(input: &'a str, sides: [Option<usize>; 2]) -> Net<'a> {
         Net {
             nodes: Vec::new(),
@@ -171,12 +172,12 @@ impl<'a> Net<'a> {
         self.names.get(name).copied()
     }
 
-    /// From here on `name` stands for `value`.
+    /// Makes `name` stand for `value` in all nodes added from now on.
     pub(super) fn alias(&mut self, name: &'a str, value: Value) {
         self.names.insert(name, value);
     }
 
-    /// Adds a node; from here on `output` stands for what it makes.
+    /// Adds a node; `output` stands for the value that it makes in all nodes added from now on.
     pub(super) fn push(
         &mut self,
         label: &'a str,
@@ -206,7 +207,7 @@ impl<'a> Net<'a> {
         &self.readers[value]
     }
 
-    /// The one node that reads `value`, expected to be `layer`'s.
+    /// The node that reads `value`; an error, which names the model table's `layer`, unless there is exactly one.
     pub(super) fn reader(&self, value: Value, layer: &str) -> Result<usize> {
         match self.readers(value) {
             &[at] => Ok(at),
@@ -214,7 +215,7 @@ impl<'a> Net<'a> {
         }
     }
 
-    /// How many nodes, and which.
+    /// A text that says how many `nodes` there are, and which.
     pub(super) fn list(&self, nodes: &[usize]) -> String {
         if nodes.is_empty() {
             return "none".to_owned();
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_attribute_is_too_large_to_place_a_window() {
+    fn no_attribute_is_too_large_for_the_extent_of_windows() {
         for most in [i64::MAX, i64::MIN] {
             let all = [
                 Edges::SameUpper,
@@ -261,7 +262,7 @@ mod tests {
             ];
             for edges in all {
                 for strides in [[most; 2], [1; 2]] {
-                    let (before, n) = Window { kernel: None, strides, edges }.place(0, 7, 7);
+                    let (before, n) = Window { kernel: None, strides, edges }.extent(0, 7, 7);
                     assert!(before.abs() <= MOST && n <= 2 * MOST + 7, "{before} {n}");
                 }
             }

@@ -1,10 +1,10 @@
 //! An `.npz` file: a ZIP archive of `.npy` arrays, stored or deflated, as `numpy.savez` and `savez_compressed` write.
 //!
 //! ```text
-//! | local header, data | ... | central directory: name, sizes, place of each | end: place of the directory |
+//! | local header, data | ... | central directory: name, sizes, offset of each | end: offset of the directory |
 //! ```
 //!
-//! Sizes are believed of the directory only, and only if the data are there; unpacked, all members together may not be
+//! Only the directory's sizes are used, and only if the data are there; decompressed, all members together may not be
 //! longer than any file to import. Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3.
 
 use super::tensor::{Data, Tensor};
@@ -18,7 +18,7 @@ use flate2::read::DeflateDecoder;
 use std::borrow::Cow;
 use std::io::Read;
 
-/// Reads an archive and checks its arrays against the table.
+/// Reads an archive and checks its arrays against the model table.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let members = members(bytes)?;
     let tensors = members.iter().map(|(name, data)| array(name, data)).collect::<Result<Vec<_>>>()?;
@@ -34,7 +34,7 @@ fn damaged(name: &str, what: &'static str) -> Error {
     ImportError::Archive { member: name.to_owned(), what }.into()
 }
 
-/// Every member by its name, without `.npy`.
+/// The name, without `.npy`, and the data of every member.
 fn members(bytes: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>> {
     let end = end_of_directory(bytes).ok_or_else(|| damaged("", "no end of a ZIP archive"))?;
     let (count, offset) = (u16_at(end, 10), u32_at(end, 16));
@@ -57,28 +57,28 @@ fn members(bytes: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>> {
         if total > MAX_BYTES {
             return Err(damaged(&name, "longer, unpacked, than any weights"));
         }
-        let data = unpack(bytes, header, &name)?;
+        let data = member_data(bytes, header, &name)?;
         members.push((name, data));
     }
     Ok(members)
 }
 
-/// The data of the member that `header`, of the directory, describes.
-fn unpack<'a>(bytes: &'a [u8], header: &[u8], name: &str) -> Result<Cow<'a, [u8]>> {
-    let [crc, packed_len, len, offset] = [16, 20, 24, 42].map(|at| u32_at(header, at));
+/// The data of the member that `header`, an entry of the directory, describes.
+fn member_data<'a>(bytes: &'a [u8], header: &[u8], name: &str) -> Result<Cow<'a, [u8]>> {
+    let [crc, stored_len, len, offset] = [16, 20, 24, 42].map(|at| u32_at(header, at));
     let local = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
     let Some((start, rest)) = local.split_at_checked(30).filter(|(start, _)| start.starts_with(b"PK\x03\x04")) else {
         return Err(damaged(name, "is not where the directory says"));
     };
     let skip = usize::from(u16_at(start, 26)) + usize::from(u16_at(start, 28));
-    let packed = rest.get(skip..).and_then(|rest| rest.get(..usize::try_from(packed_len).ok()?));
-    let packed = packed.ok_or_else(|| damaged(name, "is cut off"))?;
+    let stored = rest.get(skip..).and_then(|rest| rest.get(..usize::try_from(stored_len).ok()?));
+    let stored = stored.ok_or_else(|| damaged(name, "is cut off"))?;
     let data = match u16_at(header, 10) {
-        0 => Cow::Borrowed(packed),
+        0 => Cow::Borrowed(stored),
         8 => {
             let mut data = Vec::new();
-            let unpacked = DeflateDecoder::new(packed).take(u64::from(len) + 1).read_to_end(&mut data);
-            unpacked.map_err(|_| damaged(name, "cannot be unpacked"))?;
+            let inflated = DeflateDecoder::new(stored).take(u64::from(len) + 1).read_to_end(&mut data);
+            inflated.map_err(|_| damaged(name, "cannot be unpacked"))?;
             Cow::Owned(data)
         }
         _ => return Err(damaged(name, "is neither stored nor deflated")),
@@ -91,7 +91,7 @@ fn unpack<'a>(bytes: &'a [u8], header: &[u8], name: &str) -> Result<Cow<'a, [u8]
     if sum.sum() != crc { Err(damaged(name, "is damaged: its checksum differs")) } else { Ok(data) }
 }
 
-/// The record at the archive's end, which a comment may follow.
+/// The record that ends the directory; a comment of up to 65535 bytes may follow it.
 fn end_of_directory(bytes: &[u8]) -> Option<&[u8]> {
     let last = bytes.len().checked_sub(22)?;
     let first = last.saturating_sub(usize::from(u16::MAX));
@@ -106,7 +106,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
 }
 
-/// A member as a tensor. Integers, which counters are, have a type that no weight may have.
+/// A member as a tensor. Counters are arrays of integers, which get a type that is refused if they are used as weights.
 fn array<'a>(name: &str, mut data: &'a [u8]) -> Result<Tensor<'a>> {
     let header = Header::read(&mut data).map_err(|_| damaged(name, "is no .npy array"))?;
     if header.fortran_order && header.shape.len() > 1 {

@@ -1,13 +1,13 @@
-//! A safetensors file: its tensors, f32 or f16, in any order, and the counters that PyTorch keeps beside them.
+//! Reads a safetensors file: its tensors, f32 or f16, in any order, among which PyTorch's counters may stand.
 
 use super::tensor::{Data, Tensor};
 use super::{Imported, names};
 use crate::error::{ImportError, ModelError};
 use crate::model::Dialect;
-use crate::weights::{Dtype, FORMAT, Header, Profile, check_hash, parse, parse_foreign};
+use crate::weights::{Dtype, FORMAT, Header, Strictness, check_hash, parse, parse_foreign};
 use crate::{Error, Result};
 
-/// Reads a file and checks its tensors against the table.
+/// Reads a file and checks its tensors against the model table.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let header = header(bytes).map_err(|source| ImportError::Safetensors { source: Box::new(source) })?;
     let tensors = header.tensors.iter().map(|entry| {
@@ -31,13 +31,14 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     Ok(imported)
 }
 
-/// The header; a file of our own format is held to it, its hash included, as damage would get a new hash otherwise.
+/// The file's header. A file that claims to be one of this crate's weight files is checked as strictly as one, its hash
+/// included: the imported tensors are written with a new hash, which would hide that they were damaged.
 fn header(bytes: &[u8]) -> Result<Header> {
     let header = parse_foreign(bytes)?;
     if header.metadata.get("format").is_none_or(|format| format != FORMAT) {
         return Ok(header);
     }
-    let header = parse(bytes, Profile::Strict)?;
+    let header = parse(bytes, Strictness::Strict)?;
     check_hash(bytes, &header)?;
     Ok(header)
 }

@@ -1,4 +1,4 @@
-//! A model table's tensors, as files are compared with them: which shapes there are, and how many classes.
+//! The tensors of a model table, with which those of a file are compared: their shapes, and how many classes there are.
 
 use super::MAX_CLASSES;
 use super::tensor::{Norm, Order, Parts, Tensor};
@@ -7,11 +7,11 @@ use crate::error::WeightsError;
 use crate::model::Network;
 use std::collections::HashMap;
 
-/// The tensors of a network, whose number of classes is the first classifier's that is taken.
+/// The tensors of a network. The first classifier that is taken decides the number of classes.
 pub(super) struct Table {
-    /// The layers that have tensors, in the nodes' order.
+    /// The layers that have tensors, in the order of the network's nodes.
     layers: Vec<String>,
-    /// The shape of each tensor, for one class.
+    /// The shape of each tensor, in a network of one class.
     shapes: HashMap<String, Vec<usize>>,
     /// The layers that have an output for each class.
     classifiers: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The table of `network`, heads included.
+    /// The tensors of `network`, those of its heads included.
     pub(super) fn new(network: &Network) -> Table {
         let parameters = network.parameters();
         let layers = parameters.iter().filter_map(|(name, _)| name.strip_suffix(".weight").map(Into::into)).collect();
@@ -27,23 +27,23 @@ impl Table {
         Table { layers, shapes: parameters.into_iter().collect(), classifiers, classes: None }
     }
 
-    /// The layers that have tensors, in the nodes' order.
+    /// The layers that have tensors, in the order of the network's nodes.
     pub(super) fn layers(&self) -> Vec<String> {
         self.layers.clone()
     }
 
-    /// Whether the weights of `layer`, one of those, are a matrix.
+    /// Whether the weight of `layer`, which must be one of [`Table::layers`], is a matrix.
     pub(super) fn is_matrix(&self, layer: &str) -> bool {
         self.shapes[&format!("{layer}.weight")].len() == 2
     }
 
-    /// How many classes there are; asked when all layers were taken.
+    /// How many classes there are; may be asked once all layers have been taken.
     pub(super) fn classes(&self) -> usize {
         self.classes.expect("every table has a classifier")
     }
 
-    /// The tensors of `layer`, if they have the table's shapes; the first classifier says how many classes there are,
-    /// and the others have to agree.
+    /// The parts of `layer`, if these tensors have the shapes that the table asks for. The first classifier decides how
+    /// many classes there are, and the others must agree.
     pub(super) fn take<'a>(
         &mut self,
         layer: &str,
@@ -65,7 +65,7 @@ impl Table {
             Order::Hwio => expected = vec![expected[2], expected[3], expected[1], expected[0]],
         }
         if shape.len() == 2 {
-            // A convolution's of one pixel, or Caffe's of four dimensions.
+            // A matrix may stand in the file as a 1x1 convolution, or with four dimensions, as old Caffe writes it.
             while weight.dims.len() > 2 && weight.dims.last() == Some(&1) {
                 weight.dims.pop();
             }

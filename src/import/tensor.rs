@@ -1,11 +1,12 @@
-//! Numbers of a foreign file, where they lie, and what they become: a layer's weight and bias, normalisation folded in.
+//! The tensors of a file, whose numbers stay where they lie until they become a layer's weight and bias, with
+//! normalisation folded in.
 
 use super::ImportedTensor;
 use crate::error::{ImportError, TensorError};
 use crate::{Error, Result};
 use half::f16;
 
-/// A tensor of a file. Its numbers are looked at once the whole file is known to fit.
+/// A tensor of a file. Its numbers are read only after the whole file is known to be a GoogLeNet.
 #[derive(Clone, Debug)]
 pub(super) struct Tensor<'a> {
     pub name: String,
@@ -13,7 +14,7 @@ pub(super) struct Tensor<'a> {
     pub data: Data<'a>,
 }
 
-/// How its numbers stand in the file; bytes are little endian.
+/// How the numbers of a tensor stand in the file; bytes are little endian.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Data<'a> {
     F16(&'a [u8]),
@@ -21,26 +22,26 @@ pub(super) enum Data<'a> {
     F64(&'a [u8]),
     Floats(&'a [f32]),
     Doubles(&'a [f64]),
-    /// The bits of an f16 in each.
+    /// Each integer holds the bits of an f16.
     HalfBits(&'a [i32]),
-    /// All are this one.
+    /// All elements are this number.
     Fill(f32),
-    /// In both the raw and a typed field, so many bytes.
+    /// The numbers stand twice, in different fields, which is an error; together they take so many bytes.
     Twice(usize),
-    /// In another file.
+    /// The numbers stand in another file.
     External,
-    /// Of a type, by the format's number, that no weight has.
+    /// The elements have a type that no weight has; this is the format's number of it.
     Type(i32),
 }
 
 /// How a weight's dimensions are ordered in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// As in the table: outputs first.
+    /// The order of the model table: `[oc, ic, kh, kw]` of a convolution, `[outputs, inputs]` of a matrix.
     Table,
-    /// Of a matrix: `[inputs, outputs]`.
+    /// The order `[inputs, outputs]` of a matrix.
     Transposed,
-    /// Of a convolution: `[kh, kw, ic, oc]`, TensorFlow's.
+    /// TensorFlow's order of a convolution: `[kh, kw, ic, oc]`.
     Hwio,
 }
 
@@ -54,21 +55,22 @@ pub(super) struct Norm<'a> {
     pub epsilon: f64,
 }
 
-/// What a layer's weight and bias are made of; all shapes are those that the table asks for.
+/// What a layer's weight and bias are made of. All shapes have been checked against the model table.
 #[derive(Clone, Debug)]
 pub(super) struct Parts<'a> {
     pub layer: String,
-    /// The weight's, as the table has it.
+    /// The shape of the weight in the model table.
     pub shape: Vec<usize>,
     pub weight: Tensor<'a>,
     pub order: Order,
-    /// Zero where there is none.
+    /// The file's bias; without one the layer's bias begins as zeros.
     pub bias: Option<Tensor<'a>>,
     pub norm: Option<Norm<'a>>,
 }
 
 impl<'a> Tensor<'a> {
-    /// Checks that it is a vector of `n` elements for `tensor` of the table, dimensions of 1 aside.
+    /// Checks that this tensor is a vector of `n` elements, dimensions of 1 aside, to become the model table's
+    /// `tensor`.
     pub(super) fn vector(self, tensor: &str, n: usize) -> Result<Tensor<'a>> {
         let len = i64::try_from(n).unwrap_or(i64::MAX);
         let others_are_one = self.dims.iter().filter(|&&dim| dim != 1).count() <= 1;
@@ -92,7 +94,7 @@ impl<'a> Tensor<'a> {
         .into()
     }
 
-    /// The elements, `n` of them; that there are as many is seen before any is copied.
+    /// The `n` elements; their number is checked before any of them is copied.
     fn values(&self, tensor: &str, n: usize) -> Result<Vec<f32>> {
         let names = || (tensor.to_owned(), self.name.clone());
         let n_bytes = match self.data {
@@ -127,7 +129,7 @@ impl<'a> Tensor<'a> {
         Err(ImportError::DataLength { tensor, source_name, expected: n, found_bytes: n_bytes }.into())
     }
 
-    /// Its one number, if it has just that.
+    /// The tensor's one number, if it has exactly one.
     pub(super) fn scalar(&self) -> Option<f32> {
         if self.dims.iter().any(|&dim| dim != 1) {
             return None;
@@ -141,7 +143,7 @@ fn half(bytes: &[u8; 2]) -> f32 {
 }
 
 impl Parts<'_> {
-    /// Weight and bias, in f32; a normalisation is folded in f64 and rounded once.
+    /// The layer's weight and bias, in f32; a normalisation is folded into them in f64 and rounded once.
     pub(super) fn finish(self) -> Result<[ImportedTensor; 2]> {
         let names = ["weight", "bias"].map(|part| format!("{}.{part}", self.layer));
         let (oc, n) = (self.shape[0], self.shape.iter().product::<usize>());
@@ -169,7 +171,7 @@ impl Parts<'_> {
     }
 }
 
-/// `values` as the table orders them.
+/// The `values` of a weight, which the file has in `order`, in the order of the model table; `shape` is the table's.
 fn reorder(values: Vec<f32>, shape: &[usize], order: Order) -> Vec<f32> {
     let (oc, per_output) = (shape[0], shape[1..].iter().product::<usize>());
     let ic = shape[1];
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn orders_lead_to_the_tables() {
-        // Elements are numbered as the table orders [oc 2, ic 3, kh 1, kw 2].
+        // Each element is its own index in the model table's order of the shape [oc 2, ic 3, kh 1, kw 2].
         let hwio: Vec<f32> = (0..12)
             .map(|i| {
                 let (tap, c, o) = (i / 6, i % 6 / 2, i % 2);

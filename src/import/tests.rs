@@ -1,4 +1,5 @@
-//! The published files; then a graph built from the table, in the published form, and what becomes of it when changed.
+//! Tests on the published files; then on a graph that is built from the model table as the published ONNX file spells
+//! it, and on what becomes of it when it is changed.
 
 mod caffe;
 mod oracle;
@@ -132,7 +133,7 @@ fn weights_may_be_one_number() {
         let value = Some(TensorProto { float_data: vec![2.5], ..value });
         let value = AttributeProto { t: value, ..new_attribute("value", 4) };
         graph.node.insert(0, new_node("ConstantOfShape", &["shape"], "conv1/7x7_s2_b", vec![value]));
-        // No bias at all is zeros.
+        // A convolution without a bias gets one of zeros.
         node(graph, "conv2/3x3_pre").input.pop();
         graph.initializer.retain(|tensor| tensor.name != "conv2/3x3_b");
     });
@@ -164,7 +165,7 @@ fn other_networks_are_refused_at_the_first_difference() {
     refuses(&["conv1/7x7_s2", "strides", "[2, 2]", "[1, 2]"], |graph| {
         ints(node(graph, "conv1/7x7_s2_pre"), "strides")[0] = 1;
     });
-    // What cuts off values is no detour.
+    // A cast to integers changes values, so the reader must not take it for a node that only passes them on.
     refuses(&["Cast"], |graph| {
         node(graph, "pool1/3x3_s2").input[0] = "cut".into();
         graph.node.insert(0, new_node("Cast", &["conv1/7x7_s2"], "cut", vec![int("to", 6)]));
@@ -222,7 +223,7 @@ fn a_file_cut_short_is_an_error() {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    // Without the weights' data the walk still comes to its end.
+    // The graph is compared before the weights' data are read, so without data all of it is still reached.
     let mut model = published();
     let graph = model.graph.as_mut().expect("built with one");
     graph.initializer.iter_mut().for_each(|tensor| tensor.raw_data.clear());
@@ -296,7 +297,7 @@ fn safetensors_need_every_tensor_and_nothing_else() {
     refused(None, 1, "\"conv1/7x7_s2.weight\" is missing");
 }
 
-/// Applies `change` to the table's graph and reads the result.
+/// Applies `change` to the graph of [`published`] and reads the result.
 fn changed(change: impl FnOnce(&mut GraphProto)) -> Result<Imported> {
     let mut model = published();
     change(model.graph.as_mut().expect("built with one"));
@@ -309,7 +310,7 @@ fn refuses(words: &[&str], change: impl FnOnce(&mut GraphProto)) {
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
-/// The table as the published file spells it, with f16 elements that count up.
+/// The model table as an ONNX file, spelt as the published one, with f16 elements that count up.
 fn published() -> ModelProto {
     let Network { layers, .. } = googlenet(CLASSES);
     let mut graph = GraphProto { input: vec![image(224)], ..GraphProto::default() };
@@ -403,7 +404,7 @@ fn new_tensor(name: &str, shape: &[usize]) -> TensorProto {
     TensorProto { name: name.into(), dims, data_type: element::FLOAT16, raw_data, ..TensorProto::default() }
 }
 
-/// Small integers, exact in f16.
+/// Element `i` of every tensor: a small integer, which f16 holds exactly.
 fn element_of(i: usize) -> f16 {
     f16::from_f32((i % PERIOD) as f32)
 }
@@ -420,9 +421,9 @@ fn ints<'a>(node: &'a mut NodeProto, name: &str) -> &'a mut [i64] {
     &mut node.attribute.iter_mut().find(|attribute| attribute.name == name).expect("in the node").ints
 }
 
-/// Elements repeat after so many; a prime, so that no two rows of a tensor are alike.
+/// The number of elements after which a tensor's elements repeat; a prime, so that no two rows of a tensor are alike.
 const PERIOD: usize = 1021;
 static PERIOD_BYTES: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..PERIOD).flat_map(|i| element_of(i).to_le_bytes()).collect());
-/// Another number than the published 1000.
+/// The number of classes in these tests; it is not the published 1000, so that a number fixed somewhere is noticed.
 const CLASSES: usize = 3;

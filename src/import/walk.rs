@@ -1,28 +1,29 @@
-//! A foreign network, walked along the model table: every node is accounted for, or the file is refused.
+//! Walks along the model table and the network of a file together: every node is accounted for, or the file is refused.
 //!
 //! ```text
-//! for dialect in those that may be: for layer in its table:
+//! for dialect in those that are possible: for layer in its table:
 //!     node  = the one reader of the layer before
 //!     check operator, windows, attributes; take weights in the table's shape
-//! inception: the module's value has one reader a branch; where its chain enters the Concat is the branch's place
-//! head: there where an average pool reads the value that it is over, too
+//! inception: each branch begins with one reader of the module's input; the input of the Concat in which its chain of
+//!     nodes ends tells which branch it is
+//! head: the file has it if an average pool reads the value that the head is over
 //! at the end no node and no tensor is left over
 //! ```
 //!
-//! Equal is what computes the same: a pool may ask for its last window by rounding or by padding, the last pool be
-//! global or as large as its map, the classifier a matrix or a 1x1 convolution. Of several dialects that do not fit
-//! the one whose walk came farthest says why.
+//! Nodes fit a layer if they compute the same: a pool may reach its last window by rounding or by padding, the last
+//! pool may be global or as large as its map, and the classifier may be a matrix or a 1x1 convolution. If no dialect
+//! fits, the error is that of the dialect whose walk came farthest.
 
 use super::net::{Edges, INPUT, Kind, Net, Node, Value, Window, mismatch};
 use super::table::Table;
 use super::tensor::{Norm, Order, Parts, Tensor};
-use super::{Imported, InputForm};
+use super::{Imported, InputHint};
 use crate::error::{ImportError, TensorError};
 use crate::model::{Activation, AveragePool, AverageWindows, Conv, Dialect, FullyConnected};
 use crate::model::{Graph, Head, Inception, Input, Layer, Lrn, MaxPool, Network, Padding};
 use crate::{Error, Result};
 
-/// What `net` holds, if it is the network of `dialect`, or of any.
+/// The weights of `net`, if it is the network of `dialect`, or, without one, of any dialect.
 pub(super) fn import(net: &Net<'_>, dialect: Option<Dialect>) -> Result<Imported> {
     let dialects = dialect.map_or_else(|| Dialect::ALL.to_vec(), |dialect| vec![dialect]);
     let mut farthest: Option<(usize, Error)> = None;
@@ -42,19 +43,19 @@ pub(super) fn import(net: &Net<'_>, dialect: Option<Dialect>) -> Result<Imported
     Err(farthest.expect("there are dialects").1)
 }
 
-/// The way along one table.
+/// The walk along the table of one dialect.
 struct Walk<'a, 'n> {
     net: &'n Net<'a>,
-    /// The dialect's network for one class, with all heads that it has.
+    /// The dialect's network, of one class, with all the heads that the dialect has.
     network: &'n Network,
     table: Table,
-    /// The table lowered for the image's rows and columns, or the published ones where the file does not fix them.
+    /// The network's graph at the image's rows, and at its columns; at the dialect's side where the file fixes none.
     maps: [Graph; 2],
     /// Which nodes have been accounted for.
     met: Vec<bool>,
     parts: Vec<Parts<'a>>,
     heads: Vec<&'static str>,
-    input: InputForm,
+    input: InputHint,
 }
 
 impl<'a, 'n> Walk<'a, 'n> {
@@ -67,7 +68,7 @@ impl<'a, 'n> Walk<'a, 'n> {
             met: vec![false; net.nodes.len()],
             parts: Vec::new(),
             heads: Vec::new(),
-            input: InputForm::Unknown,
+            input: InputHint::Unknown,
         }
     }
 
@@ -77,7 +78,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         let Network { layers, heads, .. } = self.network;
         for layer in layers {
             value = match layer {
-                // What ends in logits leaves their softmax to its user.
+                // A network may end in its logits and leave the softmax to its user.
                 Layer::Softmax { .. } if net.readers(value).is_empty() => value,
                 layer => self.layer(layer, value)?,
             };
@@ -111,11 +112,12 @@ impl<'a, 'n> Walk<'a, 'n> {
         let net = self.net;
         let channels = net.readers(INPUT).to_vec();
         if !matches!(channels.iter().map(|&at| &net.nodes[at].kind).next(), Some(Ok(Kind::Channel(_)))) {
-            self.input = InputForm::Plain;
+            self.input = InputHint::Plain;
             return Ok(INPUT);
         }
         let layer = "data";
-        // ImageNet's deviations and means, which the network's user applied, to those of 1/2 each; of pixels of 0 to 1.
+        // `transform_input` takes pixels of 0 to 1 that the network's user has normalised by ImageNet's means and
+        // deviations, and normalises them by a mean and a deviation of 1/2 instead.
         let [means, deviations] = [Input::IMAGENET.mean, Input::IMAGENET.std].map(|of| of.map(|of| of / 255.0));
         let mut ends = Vec::new();
         for at in channels {
@@ -156,11 +158,11 @@ impl<'a, 'n> Walk<'a, 'n> {
             return Err(self.wrong(at, layer, "Concat of three channels"));
         }
         self.met[at] = true;
-        self.input = InputForm::Transformed;
+        self.input = InputHint::Transformed;
         Ok(net.nodes[at].output)
     }
 
-    /// Checks `layer` over `value`; returns its output.
+    /// Checks that the nodes that read `value` are `layer`; returns the layer's output.
     fn layer(&mut self, layer: &Layer, value: Value) -> Result<Value> {
         match layer {
             Layer::Inception(module) => self.inception(module, value),
@@ -168,7 +170,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         }
     }
 
-    /// Checks `layer`, which is no module and begins with node `at`; returns its output.
+    /// Checks that the nodes from `at` on are `layer`, which is no module; returns the layer's output.
     fn layer_at(&mut self, layer: &Layer, at: usize) -> Result<Value> {
         match layer {
             Layer::Conv(conv) => self.conv(conv, at),
@@ -194,7 +196,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         let geometry = Geometry {
             kernel: conv.kernel,
             stride: conv.stride,
-            place: &|side| (conv.leading(side), conv.output_side(side)),
+            extent: &|side| (conv.leading(side), conv.output_side(side)),
             follows_side: matches!(conv.padding, Padding::Same),
         };
         self.window(at, name, window, pads, &geometry)?;
@@ -212,10 +214,10 @@ impl<'a, 'n> Walk<'a, 'n> {
         Ok(self.meet(next))
     }
 
-    /// The node after `at` and what is padded, if `at` pads.
+    /// The node that follows `at` and the padding that `at` adds, if `at` pads; otherwise `at` and no padding.
     fn pad(&mut self, at: usize, layer: &str) -> Result<(usize, [i64; 4])> {
         let Kind::Pad(pads, value) = *self.kind(at, layer)? else { return Ok((at, [0; 4])) };
-        // All that is pooled has been through ReLU: zeros never win there, either.
+        // Zeros may pad even the input of a max pool: it has been through ReLU, so no zero wins over a pixel.
         if value != 0.0 || pads.iter().any(|pad| !(0..=MAX_PAD).contains(pad)) {
             let found = format!("{pads:?} of {value}");
             return Err(mismatch(self.net.nodes[at].label, layer, "padding", "zeros", found));
@@ -229,26 +231,28 @@ impl<'a, 'n> Walk<'a, 'n> {
         let Kind::MaxPool(window) = self.kind(at, &pool.name)? else {
             return Err(self.wrong(at, &pool.name, "MaxPool"));
         };
-        // Padding never wins: where leading pads agree, as many windows are the same windows.
+        // Padding never wins, so trailing padding does not matter: if the leading padding and the number of windows
+        // agree, the windows are the same.
         let geometry = Geometry {
             kernel: pool.kernel,
             stride: pool.stride,
-            place: &|side| (pool.leading(side), pool.output_side(side)),
+            extent: &|side| (pool.leading(side), pool.output_side(side)),
             follows_side: matches!(pool.padding, Padding::Same),
         };
         self.window(at, &pool.name, window, pads, &geometry)?;
         Ok(self.meet(at))
     }
 
-    /// Compares windows at the sides that the map before `layer` may have.
+    /// Checks that `window` is that of `geometry`, at all sides that the map before `layer` may have. `pads` is what a
+    /// node before this one has padded.
     fn window(&self, at: usize, layer: &str, window: &Window, pads: [i64; 4], geometry: &Geometry<'_>) -> Result<()> {
-        let &Geometry { kernel, stride, place, follows_side } = geometry;
+        let &Geometry { kernel, stride, extent, follows_side } = geometry;
         let label = self.net.nodes[at].label;
         let texts = |expected: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
             (format!("{expected:?}"), format!("{found:?}"))
         };
         let square = [kernel as i64; 2];
-        // Left out, it is the weights', whose shape is checked later.
+        // A file may leave the kernel's sides to the shape of the weight, which is checked when the weight is taken.
         if let Some(found) = window.kernel.filter(|&found| found != square) {
             let (expected, found) = texts(&square, &found);
             return Err(mismatch(label, layer, "kernel_shape", expected, found));
@@ -275,9 +279,10 @@ impl<'a, 'n> Walk<'a, 'n> {
         for axis in 0..2 {
             let map = &self.maps[axis];
             let sides = match self.net.sides[axis] {
-                // Windows of fixed padding repeat with the stride, so a few sides stand for all.
+                // With fixed padding, what rounding does repeats with every stride of the side: a few sides stand for
+                // all.
                 None if !follows_side => kernel..kernel + 4 * stride,
-                // Fixed padding may be what a rule gives for one side, the image's.
+                // The file may hold, as fixed padding, what the table's rule gives at the image's side only.
                 _ => {
                     let input = input_of(map, layer);
                     let side = if axis == 0 { input.h } else { input.w };
@@ -285,8 +290,8 @@ impl<'a, 'n> Walk<'a, 'n> {
                 }
             };
             for side in sides {
-                let (before, n) = place(side);
-                let (expected, found) = ((before as i64, n as i64), window.place(axis, side, kernel));
+                let (before, n) = extent(side);
+                let (expected, found) = ((before as i64, n as i64), window.extent(axis, side, kernel));
                 if expected.0 != found.0 {
                     let text = |pad: i64| format!("{pad} before {side} pixels");
                     return Err(mismatch(label, layer, "pads", text(expected.0), text(found.0)));
@@ -353,7 +358,8 @@ impl<'a, 'n> Walk<'a, 'n> {
         Ok(self.meet(at))
     }
 
-    /// Follows the only readers from node `start` to a concatenation: that, which of its inputs, and `start`.
+    /// Follows the chain of nodes that are the only readers of each other from `start` to a concatenation. Returns the
+    /// concatenation, which of its inputs the chain ends in, and `start`.
     fn chain_end(&self, start: usize, layer: &str) -> Result<(usize, usize, usize)> {
         let mut value = self.net.nodes[start].output;
         loop {
@@ -367,7 +373,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         }
     }
 
-    /// Checks the head over `value`, if there is one.
+    /// Checks that the nodes over `value` are `head`, if the file has this head.
     fn head(&mut self, head: &Head, value: Value) -> Result<()> {
         let net = self.net;
         let averages = |&at: &usize| matches!(net.nodes[at].kind, Ok(Kind::AveragePool(..)));
@@ -392,15 +398,16 @@ impl<'a, 'n> Walk<'a, 'n> {
         let AverageWindows::Sliding { kernel, stride } = pool.windows else {
             return Err(self.wrong(at, &pool.name, "an average over 4x4 parts of the map"));
         };
-        // Windows that lie in the map: what padding counts for makes no difference.
+        // Without padding all windows lie in the map, and whether padding counts makes no difference.
         let whole = matches!(window.edges, Edges::Explicit { pads: [0, 0, 0, 0], .. });
         if !whole {
             let found = format!("{:?}", window.edges);
             return Err(mismatch(self.net.nodes[at].label, &pool.name, "padding", "none", found));
         }
-        let place = &|side| (0, pool.output_side(side));
-        // What a last, incomplete window is divided by differs between programs; at the head's own size there is none.
-        let geometry = Geometry { kernel, stride, place, follows_side: true };
+        let extent = &|side| (0, pool.output_side(side));
+        // Programs divide a last, incomplete window by different numbers; at the image's side a head has no such
+        // window.
+        let geometry = Geometry { kernel, stride, extent, follows_side: true };
         self.window(at, &pool.name, window, [0; 4], &geometry)?;
         Ok(self.meet(at))
     }
@@ -412,12 +419,12 @@ impl<'a, 'n> Walk<'a, 'n> {
             Kind::AveragePool(window, counts) => (window, *counts),
             _ => return Err(self.wrong(at, name, "AveragePool")),
         };
-        // One window that holds the whole map is its mean, if it is divided by the map's pixels.
+        // One window that holds the whole map gives the map's mean, if the sum is divided by the number of its pixels.
         let kernel = window.kernel.unwrap_or([0; 2]);
         for axis in 0..2 {
             let (side, kernel) = (input_of(&self.maps[axis], name).h, kernel[axis]);
             let fits = usize::try_from(kernel).ok().filter(|&kernel| kernel <= 2 * side + 2);
-            let (before, n) = fits.map_or((0, 0), |kernel| window.place(axis, side, kernel));
+            let (before, n) = fits.map_or((0, 0), |kernel| window.extent(axis, side, kernel));
             let side = side as i64;
             if n != 1 || before < 0 || before + side > kernel {
                 let found = format!("{kernel} after {before}, {n} times");
@@ -431,7 +438,8 @@ impl<'a, 'n> Walk<'a, 'n> {
         Ok(self.meet(at))
     }
 
-    /// Perhaps a change of shape; then a matrix, or a convolution of one pixel and perhaps a change of shape.
+    /// Checks that the nodes from `at` on are a fully connected layer: perhaps a change of shape; then a matrix, or a
+    /// convolution of one pixel and perhaps a change of shape. Returns the layer's output.
     fn fully_connected(&mut self, layer: &FullyConnected, at: usize) -> Result<Value> {
         let (net, name) = (self.net, layer.name.as_str());
         let mut at = at;
@@ -455,10 +463,10 @@ impl<'a, 'n> Walk<'a, 'n> {
                 value
             }
             Kind::Conv { window, weight, bias } if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) => {
-                // Of one pixel, whatever its strides; padding would make more.
-                let places = [0, 1].map(|axis| window.place(axis, 1, 1));
-                if window.kernel.is_some_and(|kernel| kernel != [1, 1]) || places != [(0, 1); 2] {
-                    let found = format!("{:?} with padding of {:?}", window.kernel, places.map(|(before, _)| before));
+                // The map has one pixel, so strides do not matter, but padding would make more windows than one.
+                let extents = [0, 1].map(|axis| window.extent(axis, 1, 1));
+                if window.kernel.is_some_and(|kernel| kernel != [1, 1]) || extents != [(0, 1); 2] {
+                    let found = format!("{:?} with padding of {:?}", window.kernel, extents.map(|(before, _)| before));
                     return Err(mismatch(net.nodes[at].label, name, "window", "one pixel".to_owned(), found));
                 }
                 let (weight, bias) = (weight.clone(), bias.clone());
@@ -479,7 +487,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         Ok(value)
     }
 
-    /// Checks the shapes of a layer's tensors and keeps them.
+    /// Checks the shapes of the tensors of `layer` and adds them to the parts.
     fn take(
         &mut self,
         layer: &str,
@@ -492,7 +500,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         Ok(())
     }
 
-    /// What node `at` computes, if that is known.
+    /// What node `at` computes; an error, which names `layer`, if the node is odd.
     fn kind(&self, at: usize, layer: &str) -> Result<&'n Kind<'a>> {
         let node: &'n Node<'a> = &self.net.nodes[at];
         let odd =
@@ -500,33 +508,33 @@ impl<'a, 'n> Walk<'a, 'n> {
         node.kind.as_ref().map_err(odd)
     }
 
-    /// Another operator than the one that `layer` asks for.
+    /// The error for a node whose operator is not the one that `layer` asks for.
     fn wrong(&self, at: usize, layer: &str, expected: &str) -> Error {
         mismatch(self.net.nodes[at].label, layer, "operator", expected, self.net.nodes[at].operator.as_str())
     }
 
-    /// Accounts for node `at`; returns its output.
+    /// Notes that node `at` is accounted for; returns its output.
     fn meet(&mut self, at: usize) -> Value {
         self.met[at] = true;
         self.net.nodes[at].output
     }
 }
 
-/// What the layer `name` of a table reads.
+/// The activation that the layer `name` of a graph reads.
 fn input_of<'g>(graph: &'g Graph, name: &str) -> &'g Activation {
     let node = graph.nodes.iter().find(|node| node.layer() == name).expect("the table's own layer");
     &graph.activations[node.input.activation]
 }
 
-/// Windows as the table has them.
+/// The windows of a convolution or a pool, as the model table has them.
 struct Geometry<'a> {
     kernel: usize,
     stride: usize,
-    /// Padding before the first pixel, and outputs, of a side.
-    place: &'a dyn Fn(usize) -> (usize, usize),
-    /// Whether they are to be compared at the image's own side alone.
+    /// The number of pixels of padding before the first pixel, and the number of outputs, for a side.
+    extent: &'a dyn Fn(usize) -> (usize, usize),
+    /// Whether the padding depends on the side, so that windows must agree at the image's own side only.
     follows_side: bool,
 }
 
-/// Padding that keeps sums of it small.
+/// The most pixels of padding that are believed; it keeps sums of padding small.
 const MAX_PAD: i64 = 64;

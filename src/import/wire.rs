@@ -1,21 +1,23 @@
-//! The wire format of protocol buffers, as far as it bounds what decoding may allocate.
+//! The wire format of protocol buffers, read just far enough to bound what decoding a file may allocate.
 //!
-//! Small messages grow about a hundredfold in memory. So all that is not a tensor's numbers has a limit in bytes, which
-//! is held before anything is decoded. Source: Google, "Protocol Buffers: Encoding".
+//! Small messages grow about a hundredfold when they are decoded. So everything in a file but the numbers of its
+//! tensors has a limit in bytes, which is checked before anything is decoded. Source: Google, "Protocol Buffers:
+//! Encoding".
 
 use crate::Result;
 use crate::error::WeightsError;
 
-/// Fails unless all of `message` but the fields at `numbers` and `packed` is short: paths of tags that hold tensors'
-/// numbers, as long in memory as in the file, and integers, which grow fourfold and have a limit of their own.
-pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], packed: &[&[u64]]) -> Result<()> {
+/// Fails unless all of `message` but the fields at `numbers` and `integers` is short. Both are paths of tags from the
+/// message to fields that hold the numbers of tensors. Those at `numbers` are as long in memory as in the file; those
+/// at `integers` grow fourfold, and have a limit of their own.
+pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], integers: &[&[u64]]) -> Result<()> {
     let mut n_messages = 0;
-    let structure_bytes = beside(message, &[numbers, packed].concat(), &mut n_messages);
-    let packed_bytes = beside(message, numbers, &mut 0) - structure_bytes;
+    let structure_bytes = beside(message, &[numbers, integers].concat(), &mut n_messages);
+    let integer_bytes = beside(message, numbers, &mut 0) - structure_bytes;
     for (what, limit, found) in [
         ("tensors", MAX_TENSORS, n_messages),
         ("bytes beside the tensors", MAX_STRUCTURE_BYTES, structure_bytes),
-        ("bytes of integers", MAX_PACKED_BYTES, packed_bytes),
+        ("bytes of integers", MAX_INTEGER_BYTES, integer_bytes),
     ] {
         if found > limit {
             return Err(WeightsError::TooMany { what, limit, found }.into());
@@ -24,7 +26,8 @@ pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], packed: &[&[u64]
     Ok(())
 }
 
-/// Bytes outside of the fields at `data`. Messages that such fields stand in are counted in `n_messages`.
+/// How many bytes of `message` lie outside of the fields at `data`. The messages that hold such fields directly, which
+/// are the tensors, are added to `n_messages`.
 fn beside(message: &[u8], data: &[&[u64]], n_messages: &mut usize) -> usize {
     let mut bytes = 0;
     for field in Fields(message) {
@@ -40,21 +43,21 @@ fn beside(message: &[u8], data: &[&[u64]], n_messages: &mut usize) -> usize {
     bytes
 }
 
-/// The tags of a message's fields, in order; what it ends in if it is no message is left out.
+/// The tags of a message's fields, in order, up to the first byte that is no field.
 pub(super) fn tags(message: &[u8]) -> impl Iterator<Item = u64> {
     Fields(message).map(|field| field.tag)
 }
 
-/// The fields of a protobuf message.
+/// An iterator over the fields of a message.
 ///
-/// Ends early where the message is damaged; the decoder says so later.
+/// It ends early where the message is damaged; the decoder reports that later.
 struct Fields<'a>(&'a [u8]);
 
 struct Field<'a> {
     tag: u64,
-    /// What a delimited field delimits; empty for a number.
+    /// The bytes of a field that states its length; empty for a number.
     content: &'a [u8],
-    /// Bytes it takes in the message, its key included.
+    /// How many bytes the field takes in the message, its key included.
     whole_len: usize,
 }
 
@@ -69,7 +72,8 @@ impl<'a> Iterator for Fields<'a> {
             1 => 8,
             2 => usize::try_from(self.varint()?).ok()?,
             5 => 4,
-            3 | 4 => 0, // the decoder skips groups; what they hold is counted as if it stood here
+            // The decoder skips groups; here their fields count as if they stood in the message itself.
+            3 | 4 => 0,
             _ => return None,
         };
         let (content, rest) = self.0.split_at_checked(len)?;
@@ -93,9 +97,10 @@ impl Fields<'_> {
     }
 }
 
-/// The published graphs take some 40 KiB; exporters add a stack trace to every node.
+/// The most bytes beside the numbers of tensors. The published graphs take some 40 KiB, but some exporters add a stack
+/// trace to every node.
 const MAX_STRUCTURE_BYTES: usize = 1 << 20;
-/// GoogLeNet has 128 tensors with its heads.
+/// The most tensors; GoogLeNet has 128 with its heads.
 const MAX_TENSORS: usize = 4096;
-/// GoogLeNet's weights as varints of f16 bits take 20 MB.
-const MAX_PACKED_BYTES: usize = 64 << 20;
+/// The most bytes of integers; GoogLeNet's weights take 20 MB as varints of f16 bits.
+const MAX_INTEGER_BYTES: usize = 64 << 20;

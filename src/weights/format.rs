@@ -1,4 +1,4 @@
-//! The header of a safetensors file: parsed, then checked against the file it stands in.
+//! The header of a safetensors file: it is parsed, then checked against the file that it stands in.
 //!
 //! ```text
 //! 0        8           8 + n                                       end of file
@@ -7,11 +7,11 @@
 //! ```
 //!
 //! Numbers are little endian. The JSON is one object: a tensor's name leads to its `dtype`, `shape` and
-//! `data_offsets`, the key `__metadata__` to an object of strings. The parser gathers keys into lists, not maps, so
-//! that a doubled key is seen and refused: two readers must never see two files in one.
+//! `data_offsets`, the key `__metadata__` to an object of strings. The parser collects keys in lists, not maps, so
+//! that it sees a doubled key and refuses it: two readers must never see two files in one.
 //!
-//! Source: Hugging Face, safetensors, "Format" in the README of its repository; the strict profile is
-//! `weights/FORMAT.md`.
+//! Source: Hugging Face, safetensors, "Format" in the README of its repository; `weights/FORMAT.md` has the rules that
+//! a strict file keeps besides.
 
 use crate::Result;
 use crate::error::{TensorError, WeightsError};
@@ -20,16 +20,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
-/// How much is asked of a file.
+/// How strictly a file is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// This crate's own files: aligned, hashed, with metadata, no empty tensors.
+pub enum Strictness {
+    /// The file must be one of this crate's own: aligned, hashed, with metadata, without empty tensors.
     Strict,
-    /// Any safetensors file of f32 and f16 tensors, for importers.
+    /// The file may be any safetensors file of f32 and f16 tensors; importers check no more.
     Plain,
 }
 
-/// Element type of a tensor.
+/// The element type of a tensor in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dtype {
@@ -40,7 +40,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one element.
+    /// The size of one element, in bytes.
     pub const fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
@@ -48,7 +48,7 @@ impl Dtype {
         }
     }
 
-    /// As the header spells it.
+    /// The type's name as the header spells it.
     pub const fn name(self) -> &'static str {
         match self {
             Dtype::F32 => "F32",
@@ -64,55 +64,55 @@ impl Dtype {
 /// A header that has been checked against its file.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// Offset of the data section in the file.
+    /// The offset of the data section in the file, in bytes.
     pub data_start: usize,
-    /// Everything under `__metadata__`.
+    /// All keys and values under `__metadata__`.
     pub metadata: BTreeMap<String, String>,
     /// The tensors in the order of their data; names are unique, ranges disjoint.
     pub tensors: Vec<Entry>,
 }
 
-/// Where a tensor lies.
+/// What the header says of one tensor: its name, type, shape and where its bytes lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// The tensor's name.
     pub name: String,
-    /// Type of its elements.
+    /// The type of the tensor's elements.
     pub dtype: Dtype,
-    /// Its shape, outermost dimension first; empty for a scalar.
+    /// The tensor's shape, outermost dimension first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Its bytes in the file: in bounds, as long as shape and type ask for.
+    /// The tensor's bytes in the file: a range in bounds, exactly as long as shape and type ask for.
     pub range: Range<usize>,
 }
 
 /// Parses the header of the file `bytes` and checks it against the file's size.
 ///
-/// Hashes are not checked here, see [`Weights`](super::Weights).
+/// The data's hash is not checked here: [`Weights`](super::Weights) does that.
 ///
 /// # Errors
 ///
-/// Whatever the profile does not allow; nothing is repaired or skipped.
+/// The first thing found that `strictness` does not allow; nothing is repaired or skipped.
 ///
 /// ```
-/// use googlenet::weights::{Profile, parse};
+/// use googlenet::weights::{Strictness, parse};
 ///
-/// let header = parse(&std::fs::read("weights/demo.safetensors")?, Profile::Strict)?;
+/// let header = parse(&std::fs::read("weights/demo.safetensors")?, Strictness::Strict)?;
 /// assert_eq!(header.metadata["dialect"], "bvlc");
 /// assert_eq!(header.tensors.len(), 116);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn parse(bytes: &[u8], profile: Profile) -> Result<Header> {
-    parse_as(bytes, profile, false)
+pub fn parse(bytes: &[u8], strictness: Strictness) -> Result<Header> {
+    parse_as(bytes, strictness, false)
 }
 
-/// The same for another program's file, in which integers (I64) may stand between the weights, as PyTorch's counters
-/// do: they are held to the same layout, and left out of what is returned.
+/// Parses and checks, with [`Strictness::Plain`], another program's file, in which integers (I64) may stand between the
+/// weights, as PyTorch's counters do: they must keep to the same layout, and the returned header leaves them out.
 #[cfg(feature = "import")]
 pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<Header> {
-    parse_as(bytes, Profile::Plain, true)
+    parse_as(bytes, Strictness::Plain, true)
 }
 
-fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
+fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Header> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
     let raw: RawHeader = serde_json::from_slice(json).map_err(|source| WeightsError::header_syntax(&source))?;
@@ -131,7 +131,7 @@ fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
     }
     let (mut raw_tensors, mut left_out) = (raw.tensors, Vec::new());
     for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| integers && entry.dtype == "I64") {
-        // As long as two f32.
+        // An I64 is as long as two f32, so the checks that follow see a tensor of twice as many f32.
         entry.dtype = Dtype::F32.name().to_owned();
         entry.shape.push(2);
         left_out.push(name.clone());
@@ -144,17 +144,17 @@ fn parse_as(bytes: &[u8], profile: Profile, integers: bool) -> Result<Header> {
     if let Some(twice) = tensors.iter().find(|tensor| !names.insert(tensor.name.as_str())) {
         return Err(WeightsError::DuplicateKey { key: twice.name.clone() }.into());
     }
-    let place = |t: &Entry| (t.range.start, t.range.end);
-    tensors.sort_unstable_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
+    let bounds = |t: &Entry| (t.range.start, t.range.end);
+    tensors.sort_unstable_by(|a, b| bounds(a).cmp(&bounds(b)).then_with(|| a.name.cmp(&b.name)));
     check_layout(bytes, data_start, &tensors)?;
-    if profile == Profile::Strict {
+    if strictness == Strictness::Strict {
         check_strict(data_start, &metadata, &tensors)?;
     }
     tensors.retain(|tensor| !left_out.contains(&tensor.name));
     Ok(Header { data_start, metadata, tensors })
 }
 
-/// The file as JSON and data section.
+/// Divides the file into its JSON and its data section.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let found = bytes.len() as u64;
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or(WeightsError::Truncated { expected: 8, found })?;
@@ -169,7 +169,7 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     }
 }
 
-/// One tensor, its size and bounds checked.
+/// The entry of one tensor, its size and bounds checked.
 fn entry(name: String, raw: RawEntry, data_start: usize, data_len: usize) -> Result<Entry> {
     let Some(dtype) = Dtype::from_name(&raw.dtype) else {
         return Err(TensorError::Type { tensor: name, dtype: raw.dtype }.into());
@@ -185,11 +185,12 @@ fn entry(name: String, raw: RawEntry, data_start: usize, data_len: usize) -> Res
     if last - first != n_bytes {
         return Err(TensorError::Length { tensor: name, expected: n_bytes as u64, found: end - begin }.into());
     }
-    // No overflow: both are at most the length of the file.
+    // These sums do not overflow: they are at most the length of the file.
     Ok(Entry { name, dtype, shape, range: data_start + first..data_start + last })
 }
 
-/// The shape and its length in bytes, unless there are too many dimensions or the length overflows.
+/// The shape, and the length in bytes of a tensor that has it; `None` where there are too many dimensions or the length
+/// overflows.
 fn checked_shape(shape: &[u64], dtype: Dtype) -> Option<(Vec<usize>, usize)> {
     if shape.len() > MAX_RANK {
         return None;
@@ -199,7 +200,8 @@ fn checked_shape(shape: &[u64], dtype: Dtype) -> Option<(Vec<usize>, usize)> {
     Some((shape, n_bytes))
 }
 
-/// Tensors, sorted by place, are disjoint, and between them lies nothing but zeros, fewer than `ALIGNMENT`.
+/// Checks that `tensors`, sorted by their offsets, are disjoint, and that the bytes between them are zero and fewer
+/// than `ALIGNMENT`.
 fn check_layout(bytes: &[u8], data_start: usize, tensors: &[Entry]) -> Result<()> {
     let mut end = data_start;
     let mut before: Option<&Entry> = None;
@@ -228,10 +230,10 @@ fn check_layout(bytes: &[u8], data_start: usize, tensors: &[Entry]) -> Result<()
     Ok(())
 }
 
-/// What this crate's own files promise beyond a sound layout.
+/// Checks what this crate's own files promise beyond a sound layout.
 ///
-/// With gaps shorter than `ALIGNMENT`, an aligned tensor lies at the first aligned offset after its predecessor: the
-/// order of the tensors leaves the writer no choice.
+/// As gaps are shorter than `ALIGNMENT`, an aligned tensor lies at the first aligned offset after its predecessor: the
+/// order of the tensors leaves the writer no choice of offsets.
 fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors: &[Entry]) -> Result<()> {
     let starts = tensors.iter().map(|t| (t.name.as_str(), t.range.start));
     for (what, offset) in [("data section", data_start)].into_iter().chain(starts) {
@@ -258,7 +260,7 @@ fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors:
     Ok(())
 }
 
-/// The header as it stands, keys doubled or not.
+/// The header as the JSON has it, in which a key may still occur twice.
 struct RawHeader {
     metadata: Vec<RawMetadata>,
     tensors: Vec<(String, RawEntry)>,
@@ -360,19 +362,19 @@ fn once<T, E: de::Error>(slot: &mut Option<T>, field: &'static str, value: T) ->
 
 /// Tensors and the data section begin at multiples of this in a strict file: a cache line, and a whole AVX-512 vector.
 pub(super) const ALIGNMENT: usize = 64;
-/// GoogLeNet's header takes some 50 KiB, labels included.
+/// The longest JSON that is read; GoogLeNet's takes some 50 KiB, labels included.
 pub(super) const MAX_HEADER_BYTES: usize = 1 << 20;
-/// GoogLeNet has 116 tensors, with both auxiliary heads some 130.
+/// The most tensors that a file may have; GoogLeNet has 116, with both auxiliary heads some 130.
 pub(super) const MAX_TENSORS: usize = 4096;
-/// Convolutions have 4.
+/// The most dimensions that a tensor may have; weights of convolutions have 4.
 pub(super) const MAX_RANK: usize = 8;
-/// Key of the metadata, which no tensor can have as a name.
+/// The key of the header that holds the metadata; no tensor can have it as a name.
 pub(super) const METADATA: &str = "__metadata__";
-/// The metadata key of a packed file that says for which plans it is packed.
+/// The metadata key that says for which plans a packed file is packed; other files lack it.
 pub(crate) const PACKING: &str = "packing";
-/// How the names of its tensors of packed weights begin.
+/// How the names of the packed tensors of a packed file begin.
 pub(crate) const PACKED: &str = "packed/";
-/// Value of the metadata key `format`.
+/// The value of the metadata key `format`.
 pub(crate) const FORMAT: &str = "googlenet";
-/// Value of the metadata key `version`.
+/// The value of the metadata key `version`.
 pub(super) const VERSION: &str = "1";

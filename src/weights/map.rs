@@ -1,9 +1,10 @@
-//! Mapping a weights file instead of reading it.
+//! Mapping a weight file instead of reading it.
 //!
-//! Pages come in as they are touched and are shared between processes; the price is that another process can change
-//! or truncate the file while references to its bytes exist, which Rust cannot see and the system does not prevent.
+//! The system brings in each page of a mapped file when it is first touched, and processes share them. The price is
+//! that another process can change or truncate the file while references to its bytes exist, which Rust cannot see and
+//! the system does not prevent.
 
-use super::Profile;
+use super::Strictness;
 use super::view::{Storage, Weights};
 use crate::Result;
 use crate::error::FileError;
@@ -12,12 +13,13 @@ use std::ops::Range;
 use std::path::Path;
 
 impl Weights {
-    /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included; of a packed file
-    /// only the header, as reading all of it would cost more than mapping saves: [`Weights::verify`] reads it.
+    /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included. Of a packed file
+    /// only the header is checked, as reading all its data would cost more than mapping saves; [`Weights::verify`]
+    /// checks the hash.
     ///
-    /// A page begins at a multiple of 64 bytes, so every tensor does.
+    /// A page begins at a multiple of 64 bytes in memory, so every tensor does.
     ///
-    /// Needs the feature `mmap`.
+    /// This function needs the feature `mmap`.
     ///
     /// # Safety
     ///
@@ -44,23 +46,23 @@ impl Weights {
         // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
         // `Storage`, which hands out shared references only.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?;
-        Weights::new(Storage::Mapped(map), Profile::Strict)
+        Weights::new(Storage::Mapped(map), Strictness::Strict)
     }
 }
 
-/// Brings `range` of the file in at once; the range is widened to whole pages.
+/// Brings `range` of the file into memory at once; the range is widened to whole pages.
 #[cfg(target_os = "linux")]
 pub(super) fn populate(map: &memmap2::Mmap, range: Range<usize>) {
     let start = range.start / PAGE * PAGE;
-    // Linux before 5.14 refuses the advice; pages then come in as they are touched.
+    // A Linux older than 5.14 refuses the advice, which does no harm: pages then come in when they are first touched.
     let _ = map.advise_range(memmap2::Advice::PopulateRead, start, range.end - start);
 }
 
-/// Elsewhere pages come in as they are touched.
+/// Does nothing: only Linux has the advice, and elsewhere pages come in when they are first touched.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn populate(_map: &memmap2::Mmap, _range: Range<usize>) {}
 
-/// A multiple of every page size there is.
+/// A multiple of the page size, whichever a machine has.
 #[cfg(target_os = "linux")]
 const PAGE: usize = 64 * 1024;
 

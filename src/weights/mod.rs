@@ -1,8 +1,8 @@
-//! Weights files: safetensors with a strict profile, described in `weights/FORMAT.md`.
+//! Weight files: safetensors under stricter rules, which `weights/FORMAT.md` describes.
 //!
-//! - `format.rs` parses and checks the header; nothing in a file is believed before
+//! - `format.rs` parses and checks the header; nothing else in a file is used before that
 //! - `view.rs` holds [`Weights`], an immutable file in memory, and its named [`Tensor`]s
-//! - `map.rs` maps a file instead of reading it: the only unsafe code here
+//! - `map.rs` maps a file instead of reading it, and has the only unsafe code of this module
 //! - `write.rs` writes a file whole or not at all
 //!
 //! ```
@@ -12,7 +12,8 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("tiny.safetensors");
 //! let metadata = BTreeMap::from([("dialect".to_owned(), "bvlc".to_owned())]);
-//! let bias = NewTensor { name: "conv1/7x7_s2.bias", shape: &[3], dtype: Dtype::F16, values: (&[0.5, 1.0, -2.0]).into() };
+//! let values = (&[0.5, 1.0, -2.0]).into();
+//! let bias = NewTensor { name: "conv1/7x7_s2.bias", shape: &[3], dtype: Dtype::F16, values };
 //! write(&path, &metadata, &[bias], false)?;
 //!
 //! let weights = Weights::open(&path)?;
@@ -31,7 +32,7 @@ mod tests;
 mod view;
 mod write;
 
-pub use format::{Dtype, Entry, Header, Profile, parse};
+pub use format::{Dtype, Entry, Header, Strictness, parse};
 #[cfg(feature = "import")]
 pub(crate) use format::{FORMAT, parse_foreign};
 pub(crate) use format::{PACKED, PACKING};

@@ -1,4 +1,4 @@
-//! Hostile files, round trips, and a writer that is interrupted.
+//! Tests of weight files: hostile ones, round trips through writer and reader, and writers that fail or compete.
 
 use super::*;
 use crate::Error;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// A file of this header and data, as any program might make it.
+/// A file of the header `json` and of `data`, as any program might make it.
 fn file(json: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(json.as_bytes());
@@ -16,7 +16,7 @@ fn file(json: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same with the header padded so that the data section is aligned.
+/// A file of the header `json` and of `data`, its header padded so that the data section is aligned.
 fn aligned_file(json: &str, data: &[u8]) -> Vec<u8> {
     file(&format!("{json:<width$}", width = (json.len() + 8).next_multiple_of(64) - 8), data)
 }
@@ -25,7 +25,7 @@ fn entry(name: &str, dtype: &str, shape: &str, offsets: [u64; 2]) -> String {
     format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets:?}}}"#)
 }
 
-/// A header of these entries, with the metadata a strict file cannot do without.
+/// A header of `entries`, with the metadata that every strict file must have.
 fn strict(entries: &[String]) -> String {
     format!(r#"{{"__metadata__":{{"format":"googlenet","version":"1"}},{}}}"#, entries.join(","))
 }
@@ -51,7 +51,7 @@ fn tensor<'a>(name: &'a str, shape: &'a [usize], dtype: Dtype, values: &'a [f32]
     NewTensor { name, shape, dtype, values: values.into() }
 }
 
-/// A written file of two tensors with a gap between them.
+/// The bytes of a written file of two tensors with a gap between them.
 fn sample(metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sample");
@@ -61,8 +61,8 @@ fn sample(metadata: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 macro_rules! refused {
-    ($bytes:expr, $profile:ident, $pattern:pat $(if $guard:expr)?) => {
-        match parse(&$bytes, Profile::$profile) {
+    ($bytes:expr, $strictness:ident, $pattern:pat $(if $guard:expr)?) => {
+        match parse(&$bytes, Strictness::$strictness) {
             Err($pattern) $(if $guard)? => {}
             other => panic!("expected {}, got {other:?}", stringify!($pattern)),
         }
@@ -72,8 +72,8 @@ macro_rules! refused {
 #[test]
 fn short_and_foreign_files() {
     for len in 0..8 {
-        let cut = len as u64;
-        refused!(vec![0; len], Plain, Error::Weights(WeightsError::Truncated { expected: 8, found }) if found == cut);
+        let short = len as u64;
+        refused!(vec![0; len], Plain, Error::Weights(WeightsError::Truncated { expected: 8, found }) if found == short);
     }
     refused!([0; 8], Plain, Error::Weights(WeightsError::HeaderStart { found: None }));
     refused!(file("[]", &[]), Plain, Error::Weights(WeightsError::HeaderStart { found: Some(b'[') }));
@@ -98,14 +98,14 @@ fn short_and_foreign_files() {
         Plain,
         Error::Weights(WeightsError::HeaderSyntax { .. })
     );
-    assert!(parse(&file("{}", &[]), Profile::Plain).unwrap().tensors.is_empty());
+    assert!(parse(&file("{}", &[]), Strictness::Plain).unwrap().tensors.is_empty());
 }
 
 #[test]
-fn every_cut_of_a_file_is_refused() {
+fn every_beginning_of_a_file_is_refused() {
     let whole = sample(&metadata());
     for len in 0..whole.len() {
-        assert!(parse(&whole[..len], Profile::Plain).is_err(), "accepted {len} of {} bytes", whole.len());
+        assert!(parse(&whole[..len], Strictness::Plain).is_err(), "accepted {len} of {} bytes", whole.len());
     }
     let longer = [&whole[..], &[0]].concat();
     refused!(longer, Strict, Error::Weights(WeightsError::Gap { length: 1, .. }));
@@ -114,14 +114,15 @@ fn every_cut_of_a_file_is_refused() {
 #[test]
 fn every_flipped_bit_of_data_and_hash_is_refused() {
     let whole = sample(&BTreeMap::new());
-    let header = parse(&whole, Profile::Strict).unwrap();
+    let header = parse(&whole, Strictness::Strict).unwrap();
     let hash = header.metadata["hash"].as_bytes();
     let hash_start = whole.windows(hash.len()).position(|window| window == hash).unwrap();
     for at in 0..whole.len() {
         for bit in 0..8 {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << bit;
-            let opened = Weights::from_vec(bytes); // the rest of a header may change and still make sense: a name
+            // A header may change outside of its hash and still make sense: one tensor has another name, say.
+            let opened = Weights::from_vec(bytes);
             let guarded = at >= header.data_start || (hash_start..hash_start + hash.len()).contains(&at);
             assert!(opened.is_err() || !guarded, "bit {bit} of byte {at}");
         }
@@ -139,7 +140,7 @@ fn every_flipped_bit_of_data_and_hash_is_refused() {
 #[test]
 fn lying_entries() {
     let one = |shape: &str, offsets| file(&plain(&[entry("t", "F32", shape, offsets)]), &[0; 16]);
-    assert!(parse(&one("[4]", [0, 16]), Profile::Plain).is_ok());
+    assert!(parse(&one("[4]", [0, 16]), Strictness::Plain).is_ok());
     refused!(one("[4]", [0, 12]), Plain, Error::Tensor(TensorError::Length { expected: 16, found: 12, .. }));
     refused!(one("[3]", [0, 16]), Plain, Error::Tensor(TensorError::Length { expected: 12, found: 16, .. }));
     refused!(
@@ -152,7 +153,7 @@ fn lying_entries() {
     refused!(one("[4]", [0, u64::MAX]), Plain, Error::Tensor(TensorError::Offsets { .. }));
     refused!(one("[4294967296,4294967296]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
     refused!(one("[18446744073709551615,2,2]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
-    // 4 n wraps to 4.
+    // The length in bytes, four times this dimension, would wrap to 4 in 64 bits.
     refused!(one("[4611686018427387905]", [0, 4]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
     refused!(one("[1,1,1,1,1,1,1,1,4]", [0, 16]), Plain, Error::Tensor(TensorError::ImpossibleShape { .. }));
     refused!(one("[18446744073709551616]", [0, 16]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
@@ -163,7 +164,7 @@ fn lying_entries() {
         refused!(file(&json, &[0; 16]), Plain, Error::Tensor(TensorError::Type { .. }));
     }
     let odd = file(&plain(&[entry("t", "F32", "[0]", [0, 0])]), &[]);
-    assert!(parse(&odd, Profile::Plain).is_ok());
+    assert!(parse(&odd, Strictness::Plain).is_ok());
     let odd = aligned_file(&strict(&[entry("t", "F32", "[0]", [0, 0])]), &[]);
     refused!(odd, Strict, Error::Tensor(TensorError::ImpossibleShape { .. }));
 }
@@ -189,7 +190,7 @@ fn doubled_keys() {
     let unknown = r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"strides":[1]}}"#;
     refused!(file(unknown, &[0; 4]), Plain, Error::Weights(WeightsError::HeaderSyntax { .. }));
     let many: Vec<_> = (0..=4096).map(|i| entry(&i.to_string(), "F32", "[1]", [4 * i, 4 * i + 4])).collect();
-    assert!(parse(&file(&plain(&many[..4096]), &[0; 4 * 4096]), Profile::Plain).is_ok());
+    assert!(parse(&file(&plain(&many[..4096]), &[0; 4 * 4096]), Strictness::Plain).is_ok());
     refused!(
         file(&plain(&many), &[0; 4 * 4097]),
         Plain,
@@ -211,21 +212,21 @@ fn overlaps_and_gaps() {
     refused!(two([0, 4], [68, 72], 72), Plain, Error::Weights(WeightsError::Gap { offset: 4, length: 64 }));
     refused!(two([64, 68], [68, 72], 72), Plain, Error::Weights(WeightsError::Gap { offset: 0, length: 64 }));
     refused!(two([0, 4], [4, 8], 12), Plain, Error::Weights(WeightsError::Gap { offset: 8, length: 4 }));
-    assert!(parse(&two([4, 8], [0, 4], 8), Profile::Plain).is_ok());
+    assert!(parse(&two([4, 8], [0, 4], 8), Strictness::Plain).is_ok());
     let mut padded = two([0, 4], [64, 68], 68);
-    assert!(parse(&padded, Profile::Plain).is_ok());
+    assert!(parse(&padded, Strictness::Plain).is_ok());
     let at = padded.len() - 5;
     padded[at] = 9;
     refused!(padded, Plain, Error::Weights(WeightsError::Padding { offset: 63, value: 9 }));
 }
 
 #[test]
-fn the_strict_profile_asks_for_alignment_and_metadata() {
+fn strict_files_need_alignment_and_metadata() {
     let entries = [entry("a", "F32", "[1]", [0, 4]), entry("b", "F32", "[1]", [4, 8])];
     let unaligned = aligned_file(&strict(&entries), &[0; 8]);
     refused!(unaligned, Strict, Error::Weights(WeightsError::Misaligned { what, .. }) if what == "b");
     let json = strict(&entries[..1]);
-    assert!(parse(&aligned_file(&json, &[0; 4]), Profile::Strict).is_ok());
+    assert!(parse(&aligned_file(&json, &[0; 4]), Strictness::Strict).is_ok());
     let off_by_one = file(&format!("{json:<width$}", width = (json.len() + 8).next_multiple_of(64) - 7), &[0; 4]);
     refused!(off_by_one, Strict, Error::Weights(WeightsError::Misaligned { what, .. }) if what == "data section");
     let bare = aligned_file(&plain(&entries[..1]), &[0; 4]);
@@ -271,7 +272,7 @@ fn a_misaligned_plain_file_is_copied() {
     let data = [1.5f32.to_le_bytes(), (-2.0f32).to_le_bytes()].concat();
     for extra in 0..4 {
         let json = format!("{json}{}", " ".repeat(extra));
-        let weights = Weights::from_vec_as(file(&json, &data), Profile::Plain).unwrap();
+        let weights = Weights::from_vec_as(file(&json, &data), Strictness::Plain).unwrap();
         let tensor = weights.tensor("t").unwrap();
         assert_eq!(tensor.as_f32().is_some(), (8 + json.len()).is_multiple_of(4));
         assert_eq!(tensor.to_f32()[..], [1.5, -2.0]);
@@ -378,14 +379,14 @@ fn the_writer_refuses_what_the_parser_would() {
 
 #[test]
 fn f16_rounds_to_nearest_even() {
-    let ulp = 2f32.powi(-10); // of f16 at 1
+    let ulp = 2f32.powi(-10); // the distance from 1 to the next larger f16
     let cases = [
         (1.0 + 0.5 * ulp, 1.0),
         (1.0 + 1.5 * ulp, 1.0 + 2.0 * ulp),
         (1.0 + 0.5 * ulp + f32::EPSILON, 1.0 + ulp),
         (65519.0, 65504.0),
         (2f32.powi(-25), 0.0),
-        (1.5 * 2f32.powi(-24), 2f32.powi(-23)), // subnormal
+        (1.5 * 2f32.powi(-24), 2f32.powi(-23)), // both are subnormal as f16
         (f32::NEG_INFINITY, f32::NEG_INFINITY),
     ];
     let (given, expected): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
@@ -398,7 +399,7 @@ fn f16_rounds_to_nearest_even() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any f32 comes back bit for bit, any f16 value too; order, names, shapes and metadata as well.
+    /// What is written is read back: any f32 and any value of f16 bit for bit, and order, names, shapes and metadata.
     #[test]
     fn round_trip(
         tensors in prop::collection::btree_map(".{0,8}", (prop::collection::vec(1usize..5, 0..4), any::<bool>()), 0..6),
@@ -434,13 +435,13 @@ proptest! {
 
     /// Whatever the bytes are, parsing ends with a sound header or an error.
     #[test]
-    fn damaged_headers_do_not_panic(at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
+    fn damaged_headers_do_not_panic(at in 0usize..400, byte in any::<u8>(), dropped in 0usize..400) {
         let mut bytes = sample(&BTreeMap::new());
         let at = at % bytes.len();
         bytes[at] = byte;
-        bytes.truncate(bytes.len() - cut % 8);
-        for profile in [Profile::Strict, Profile::Plain] {
-            if let Ok(header) = parse(&bytes, profile) {
+        bytes.truncate(bytes.len() - dropped % 8);
+        for strictness in [Strictness::Strict, Strictness::Plain] {
+            if let Ok(header) = parse(&bytes, strictness) {
                 prop_assert!(header.tensors.iter().all(|t| bytes.get(t.range.clone()).is_some()));
             }
         }

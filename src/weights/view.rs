@@ -1,9 +1,9 @@
-//! A weights file in memory, and its tensors by name.
+//! A weight file in memory, and its tensors by name.
 //!
-//! Whichever way the bytes come (read, mapped, static, made), they begin at a multiple of 64 in memory. A strict file
-//! has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
+//! The file's bytes begin at a multiple of 64 in memory, whether they were read, mapped, linked in or copied. A strict
+//! file has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
-use super::format::{Dtype, Entry, Header, PACKED, PACKING, Profile, parse};
+use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, parse};
 use crate::Result;
 use crate::aligned::{AlignedBytes, is_aligned};
 use crate::error::{FileError, WeightsError};
@@ -16,11 +16,11 @@ use std::ops::Range;
 use std::path::Path;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-/// A checked weights file: immutable, `Send` and `Sync`.
+/// A checked weight file: immutable, `Send` and `Sync`.
 pub struct Weights {
     storage: Storage,
     header: Header,
-    /// Name to index in `header.tensors`.
+    /// The index in `header.tensors` of each tensor, by its name.
     index: BTreeMap<String, usize>,
 }
 
@@ -29,7 +29,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`FileError::Io`], or what is wrong with the file.
+    /// [`FileError::Io`] where the file cannot be read, or an error that says what is wrong with it.
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
@@ -37,34 +37,34 @@ impl Weights {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
-        Weights::open_as(path, Profile::Strict)
+        Weights::open_as(path, Strictness::Strict)
     }
 
-    /// Like [`Weights::open`], in a profile; [`Profile::Plain`] knows no hash.
+    /// Reads the file at `path` into memory and checks it as strictly as asked; [`Strictness::Plain`] checks no hash.
     ///
     /// # Errors
     ///
     /// Those of [`Weights::open`].
     ///
     /// ```
-    /// use googlenet::weights::{Profile, Weights};
+    /// use googlenet::weights::{Strictness, Weights};
     ///
-    /// let weights = Weights::open_as("weights/demo.safetensors", Profile::Plain)?;
+    /// let weights = Weights::open_as("weights/demo.safetensors", Strictness::Plain)?;
     /// assert_eq!(weights.tensors().len(), 116);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
-    pub fn open_as(path: impl AsRef<Path>, profile: Profile) -> Result<Weights> {
+    pub fn open_as(path: impl AsRef<Path>, strictness: Strictness) -> Result<Weights> {
         let path = path.as_ref();
         let bytes = read(path).map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
-        Weights::new(Storage::Owned(bytes), profile)
+        Weights::new(Storage::Owned(bytes), strictness)
     }
 
-    /// Uses a file that is part of the program, as `include_bytes!` makes it; copied unless it begins at a multiple
-    /// of 64 bytes.
+    /// Uses a file that is part of the program, as `include_bytes!` makes it; the bytes are copied unless they begin
+    /// at a multiple of 64.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The error says what is wrong with the file.
     ///
     /// ```
     /// use googlenet::weights::Weights;
@@ -78,14 +78,14 @@ impl Weights {
             true => Storage::Static(bytes),
             false => Storage::Owned(AlignedBytes::copy(bytes)),
         };
-        Weights::new(storage, Profile::Strict)
+        Weights::new(storage, Strictness::Strict)
     }
 
-    /// Uses a file that is in memory; copied unless it begins at a multiple of 64 bytes.
+    /// Uses a file that is in memory; the bytes are copied unless they begin at a multiple of 64.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The error says what is wrong with the file.
     ///
     /// ```
     /// use googlenet::{Error, error::WeightsError, weights::Weights};
@@ -97,14 +97,14 @@ impl Weights {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_vec(bytes: Vec<u8>) -> Result<Weights> {
-        Weights::from_vec_as(bytes, Profile::Strict)
+        Weights::from_vec_as(bytes, Strictness::Strict)
     }
 
     /// Copies a file that is in memory.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The error says what is wrong with the file.
     ///
     /// ```
     /// use googlenet::weights::Weights;
@@ -114,36 +114,37 @@ impl Weights {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy(bytes: &[u8]) -> Result<Weights> {
-        Weights::new(Storage::Owned(AlignedBytes::copy(bytes)), Profile::Strict)
+        Weights::new(Storage::Owned(AlignedBytes::copy(bytes)), Strictness::Strict)
     }
 
-    /// Like [`Weights::from_vec`], in a profile.
+    /// Uses a file that is in memory, like [`Weights::from_vec`], and checks it as strictly as asked.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
-    pub fn from_vec_as(bytes: Vec<u8>, profile: Profile) -> Result<Weights> {
-        Weights::new(Storage::Owned(AlignedBytes::from_vec(bytes)), profile)
+    /// The error says what is wrong with the file.
+    pub fn from_vec_as(bytes: Vec<u8>, strictness: Strictness) -> Result<Weights> {
+        Weights::new(Storage::Owned(AlignedBytes::from_vec(bytes)), strictness)
     }
 
-    pub(super) fn new(storage: Storage, profile: Profile) -> Result<Weights> {
-        let header = parse(storage.bytes(), profile)?;
+    pub(super) fn new(storage: Storage, strictness: Strictness) -> Result<Weights> {
+        let header = parse(storage.bytes(), strictness)?;
         let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
         let weights = Weights { storage, header, index };
         // Reading a mapped packed file for its hash would cost more than mapping it saves.
-        let lent = weights.storage.is_mapped() && weights.metadata().contains_key(PACKING);
-        if profile == Profile::Strict && !lent {
+        let unread = weights.storage.is_mapped() && weights.metadata().contains_key(PACKING);
+        if strictness == Strictness::Strict && !unread {
             weights.verify()?;
         }
         Ok(weights)
     }
 
-    /// Checks the data against the file's hash: done on opening, but for a packed file that is mapped.
+    /// Checks the data against the file's hash. Opening a file does this already, except for a packed file that is
+    /// mapped.
     ///
     /// # Errors
     ///
-    /// [`WeightsError::HashMismatch`], or [`WeightsError::MetadataMissing`] for a file of [`Profile::Plain`] without
-    /// one.
+    /// [`WeightsError::HashMismatch`], or [`WeightsError::MetadataMissing`] where the file was opened with
+    /// [`Strictness::Plain`] and has no hash.
     ///
     /// ```
     /// googlenet::weights::Weights::open("weights/demo.safetensors")?.verify()?;
@@ -153,12 +154,12 @@ impl Weights {
         check_hash(self.storage.bytes(), &self.header)
     }
 
-    /// The header's metadata, as they stand; [`Description`](crate::Description) reads them.
+    /// The header's metadata, uninterpreted; [`Description`](crate::Description) gives them their meaning.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.header.metadata
     }
 
-    /// Length of the file, in bytes.
+    /// The file's length, in bytes.
     pub fn file_len(&self) -> usize {
         self.storage.bytes().len()
     }
@@ -180,18 +181,18 @@ impl Weights {
         self.index.get(name).map(|&i| self.view(&self.header.tensors[i]))
     }
 
-    /// Which of [`Weights::tensors`] is called `name`.
+    /// The index, among [`Weights::tensors`], of the tensor called `name`.
     pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
 
-    /// That tensor.
+    /// The tensor at `index` among [`Weights::tensors`].
     pub(crate) fn nth(&self, index: usize) -> Tensor<'_> {
         self.view(&self.header.tensors[index])
     }
 
-    /// Brings the packed tensors of a mapped file in at once, which takes half the time of bringing each page in as it
-    /// is touched.
+    /// Brings the packed tensors of a mapped file into memory at once, which takes half the time of bringing in each
+    /// page when it is first touched.
     pub(crate) fn populate_packed(&self) {
         let packed = || self.header.tensors.iter().filter(|tensor| tensor.name.starts_with(PACKED));
         if let (Some(first), Some(last)) = (packed().next(), packed().next_back()) {
@@ -218,32 +219,33 @@ pub struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
-    /// Its name.
+    /// The tensor's name.
     pub fn name(&self) -> &'a str {
         &self.entry.name
     }
 
-    /// Type of its elements.
+    /// The type of the tensor's elements.
     pub fn dtype(&self) -> Dtype {
         self.entry.dtype
     }
 
-    /// Its shape, outermost dimension first; empty for a scalar.
+    /// The tensor's shape, outermost dimension first; empty for a scalar.
     pub fn shape(&self) -> &'a [usize] {
         &self.entry.shape
     }
 
-    /// Where its data begin in the file, in bytes.
+    /// The offset in the file, in bytes, at which the tensor's data begin.
     pub fn offset(&self) -> usize {
         self.entry.range.start
     }
 
-    /// Its elements, row-major, little endian.
+    /// The tensor's elements as the file holds them: row-major, little endian.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Its elements where they lie: always for f32 in a strict file on a little-endian machine, else perhaps `None`.
+    /// The elements where they lie in memory: always for f32 in a strict file on a little-endian machine; `None` where
+    /// they are f16 or misaligned, or the machine is big-endian.
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         match self.entry.dtype {
             Dtype::F32 if cfg!(target_endian = "little") => bytemuck::try_cast_slice(self.bytes).ok(),
@@ -251,7 +253,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// Its elements as f32, exactly; borrowed where [`Tensor::as_f32`] can.
+    /// The elements as f32, without rounding; borrowed where [`Tensor::as_f32`] gives a slice, else copied.
     pub fn to_f32(&self) -> Cow<'a, [f32]> {
         match self.as_f32() {
             Some(values) => Cow::Borrowed(values),
@@ -259,11 +261,11 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// xxh3-128 of name, shape and values as f32: files that hold the same numbers agree, whatever their order, type
-    /// or alignment.
+    /// The xxh3-128 of the tensor's name, shape and values as f32: two files that hold the same numbers give the same
+    /// hash, whatever the order, type or alignment of their tensors.
     ///
-    /// Hashed are, all little endian: the name's length as u64, the name, the rank as u64, each dimension as u64, the
-    /// values as f32.
+    /// The hashed bytes are, all little endian: the name's length as u64, the name, the rank as u64, each dimension as
+    /// u64, the values as f32.
     pub fn hash(&self) -> u128 {
         let mut hasher = Xxh3Default::new();
         hasher.update(&(self.name().len() as u64).to_le_bytes());
@@ -287,7 +289,8 @@ impl fmt::Debug for Tensor<'_> {
 }
 
 fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
-    // One iterator type for both: the length is a whole number of elements, checked by the parser.
+    // The chunk's length tells the type, so that both types share one iterator. The parser has checked that `bytes` is
+    // a whole number of elements.
     bytes.chunks_exact(dtype.size()).map(|element| match *element {
         [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
         [a, b] => half::f16::from_le_bytes([a, b]).to_f32(),
@@ -295,7 +298,7 @@ fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
     })
 }
 
-/// Where the bytes are. They begin at a multiple of a cache line, which is `ALIGNMENT`.
+/// Where a file's bytes are kept. They begin at a multiple of 64, which is a cache line and the format's `ALIGNMENT`.
 pub(super) enum Storage {
     Owned(AlignedBytes),
     Static(&'static [u8]),
@@ -321,7 +324,7 @@ impl Storage {
         }
     }
 
-    /// Brings `range` of a mapped file in; what is in memory anyway stays as it is.
+    /// Brings `range` of a mapped file into memory; a file that is not mapped is there already.
     #[cfg_attr(not(feature = "mmap"), allow(unused_variables, reason = "nothing is mapped then"))]
     fn populate(&self, range: Range<usize>) {
         match self {
@@ -332,7 +335,7 @@ impl Storage {
     }
 }
 
-/// The whole file at `path`.
+/// Reads the whole file at `path`.
 fn read(path: &Path) -> io::Result<AlignedBytes> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
@@ -342,7 +345,7 @@ fn read(path: &Path) -> io::Result<AlignedBytes> {
     Ok(bytes)
 }
 
-/// The data section must be the one that the metadata describe.
+/// Checks that the data section of `file` has the hash that the metadata state.
 pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
     let stored = header.metadata.get("hash").ok_or(WeightsError::MetadataMissing { key: "hash" })?;
     let computed = hash_text(xxh3_128(&file[header.data_start..]));
@@ -352,10 +355,10 @@ pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
     }
 }
 
-/// As the metadata key `hash` has it.
+/// A hash as the metadata key `hash` spells it: 32 hexadecimal digits.
 pub(super) fn hash_text(hash: u128) -> String {
     format!("{hash:032x}")
 }
 
-/// 2 GiB less one byte; the largest network of the family takes 0.25 GiB.
+/// The longest file that is read: 2 GiB less one byte. The largest network of the family takes 0.25 GiB.
 const MAX_FILE_BYTES: usize = i32::MAX as usize;

@@ -1,9 +1,9 @@
-//! Writing a weights file, whole or not at all.
+//! Writing a weight file, whole or not at all.
 //!
 //! ```text
 //! check everything        names, shapes, lengths, f16 range, header's length
 //! hash the data section   pass 1 over the tensors
-//! write                   header, pass 2; see `file.rs`
+//! write                   the header, then pass 2 over the tensors; `file.rs` gives the file its name
 //! ```
 
 use super::format::{ALIGNMENT, Dtype, FORMAT, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION};
@@ -20,27 +20,27 @@ use xxhash_rust::xxh3::Xxh3Default;
 /// A tensor to write.
 #[derive(Clone, Debug)]
 pub struct NewTensor<'a> {
-    /// Its name, unique in the file.
+    /// The tensor's name, unique in the file.
     pub name: &'a str,
-    /// Its shape, outermost dimension first, without zeros.
+    /// The tensor's shape, outermost dimension first, without zeros.
     pub shape: &'a [usize],
-    /// Type to store; f16 rounds to nearest, ties to even.
+    /// The type to store; f16 rounds to nearest, ties to even.
     pub dtype: Dtype,
-    /// Its elements, row-major.
+    /// The tensor's elements, row-major.
     pub values: Cow<'a, [f32]>,
 }
 
-/// Writes a strict weights file of `tensors`, in their order, to `path`.
+/// Writes a strict weight file of `tensors`, in their order, to `path`.
 ///
 /// The metadata keys `format`, `version` and `hash` are set here, whatever `metadata` says of them. A reader sees the
-/// old file or the new one, never a part; after an error nothing new is there. Without `force` an existing target is
-/// an error, even one that another process makes meanwhile; this needs a file system with hard links.
+/// old file or the new one, never a part of either; after an error `path` is as it was. Without `force` an existing
+/// target is an error, even one that another process makes meanwhile; this needs a file system with hard links.
 ///
 /// # Errors
 ///
-/// An error of the file, as [`NewFile::commit`] has them, or what is wrong with the tensors: a doubled or reserved name,
-/// a shape with a zero or more than 8 dimensions, values that do not fill the shape, a finite value too large for f16,
-/// more than 4096 tensors or a header longer than 1 MiB.
+/// An error of [`NewFile::create`] or [`NewFile::commit`], or one that says what is wrong with the tensors: a doubled
+/// or reserved name, a shape with a zero or with more than 8 dimensions, values that do not fill the shape, a finite
+/// value too large for f16, more than 4096 tensors, or a header longer than 1 MiB.
 ///
 /// ```
 /// use googlenet::{Error, error::FileError};
@@ -79,7 +79,7 @@ pub fn write(
     out.commit(force)
 }
 
-/// Each tensor's range in the data section.
+/// Checks the tensors and lays them out: each one's first byte in the data section, and the byte past its last.
 fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     if tensors.len() > MAX_TENSORS {
         return Err(WeightsError::TooMany { what: "tensors", found: tensors.len(), limit: MAX_TENSORS }.into());
@@ -122,7 +122,7 @@ fn check(tensors: &[NewTensor<'_>]) -> Result<Vec<[usize; 2]>> {
     Ok(offsets)
 }
 
-/// The data section, piece by piece.
+/// Gives `sink` the bytes of the data section, piece by piece.
 fn emit(
     tensors: &[NewTensor<'_>],
     offsets: &[[usize; 2]],
@@ -145,7 +145,8 @@ fn emit(
     Ok(())
 }
 
-/// Length and JSON, padded with spaces so that the data section begins at a multiple of `ALIGNMENT`.
+/// The file up to its data section: the header's length and its JSON, padded with spaces so that the data section
+/// begins at a multiple of `ALIGNMENT`.
 fn header(
     metadata: &BTreeMap<String, String>,
     tensors: &[NewTensor<'_>],
@@ -175,5 +176,5 @@ fn header(
     Ok(bytes)
 }
 
-/// Elements turned into bytes at a time.
+/// How many elements are turned into bytes at a time.
 const PIECE: usize = 1 << 14;

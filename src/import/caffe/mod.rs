@@ -1,10 +1,11 @@
-//! A `.caffemodel` as a [`Net`]: both of Caffe's ways to write layers down, without what trains them.
+//! Turns a `.caffemodel` into a [`Net`], whichever of Caffe's two message types its layers have, and leaves out what
+//! only trains the network.
 //!
 //! A snapshot holds the training network: data layers, losses, accuracies and splits fall away, and so do labels, which
-//! only those read. Layers may work in place; a blob's name stands for what was written to it last. Where windows and
-//! means reach past the input, they are taken as Caffe's `pooling_layer.cpp` has them.
+//! only those read. Layers may work in place, so a blob's name stands for what was last written to the blob. Where
+//! windows of pools and averages reach past the input, they mean what Caffe's `pooling_layer.cpp` makes of them.
 //!
-//! Source: BVLC, Caffe, `src/caffe/proto/caffe.proto`; `upgrade_proto.cpp` for the older form.
+//! Source: BVLC, Caffe, `src/caffe/proto/caffe.proto`; `upgrade_proto.cpp` for the older message type.
 
 pub(super) mod proto;
 
@@ -19,9 +20,9 @@ use prost::Message;
 use proto::{BlobProto, ConcatParameter, ConvolutionParameter, InnerProductParameter, LrnParameter};
 use proto::{NUMBERS, NetParameter, PoolingParameter, ReluParameter, V1_TYPES};
 
-/// Whether the fields of a message, by their tags, are those of a network, not of an ONNX model.
+/// Whether a message whose fields have `tags` is a network of Caffe, and not an ONNX model.
 pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
-    // Field 7 of a network is a flag that no file sets; of an ONNX model it is the graph.
+    // Field 7 is the graph of an ONNX model; in a network it is a flag that no file sets.
     let mut layers = false;
     tags.all(|tag| {
         layers |= matches!(tag, 2 | 100);
@@ -29,7 +30,7 @@ pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
     }) && layers
 }
 
-/// Reads a network and checks it against the table of `dialect`, or of any.
+/// Reads a network and checks it against the model table of `dialect`, or, without one, of every dialect.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     check_amounts(bytes, &NUMBERS, &[])?;
     let net =
@@ -37,7 +38,7 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     walk::import(&network(&net)?, dialect)
 }
 
-/// A layer of either form.
+/// A layer, of either message type.
 struct Layer<'a> {
     name: &'a str,
     operator: String,
@@ -96,14 +97,14 @@ fn network(proto: &NetParameter) -> Result<Net<'_>> {
     for layer in layers.iter().filter(|layer| !is_data(layer)) {
         add(&mut net, layer)?;
     }
-    // What nobody reads is what a network gives.
+    // The outputs of a network are the values that no layer reads.
     net.outputs = net.nodes.iter().map(|node| node.output).filter(|&value| net.readers(value).is_empty()).collect();
     Ok(net)
 }
 
 fn add<'a>(net: &mut Net<'a>, layer: &Layer<'a>) -> Result<()> {
     let wrong = |name: &str, what| Err(ImportError::Graph { name: name.to_owned(), what }.into());
-    // Their other input, the label, comes from nowhere else than a data layer.
+    // These layers also read the label, which only a data layer makes, so it is no value of the `Net`.
     if matches!(layer.operator.as_str(), "Accuracy" | "Silence") {
         return Ok(());
     }
@@ -113,7 +114,7 @@ fn add<'a>(net: &mut Net<'a>, layer: &Layer<'a>) -> Result<()> {
     for name in bottom {
         match net.value(name) {
             Some(value) => inputs.push(value),
-            None if layer.operator == "Split" => return Ok(()), // the label's
+            None if layer.operator == "Split" => return Ok(()), // this split copies the label
             None => return wrong(name, "is read before it is made"),
         }
     }
@@ -209,7 +210,7 @@ fn kind<'a>(layer: &Layer<'a>) -> std::result::Result<Kind<'a>, Odd> {
     }
 }
 
-/// Rows and columns, from one number for both or one each.
+/// A setting for rows and for columns, which a file gives as one number for both or as one number for each.
 fn pair(both: &[u32], h: Option<u32>, w: Option<u32>, default: u32) -> std::result::Result<[i64; 2], Odd> {
     match (both, h, w) {
         ([], None, None) => Ok([default.into(); 2]),

@@ -1,7 +1,8 @@
 //! The messages of a `.caffemodel`, as far as this crate reads them; other fields are skipped by the decoder.
 //!
-//! Names and tags are those of Caffe's `caffe.proto`. A network has its layers in field 100 or, as older programs wrote
-//! them, in field 2, where types are numbers. Parameters of a kind of layer are the same message in both.
+//! Names and tags are those of Caffe's `caffe.proto`. A network has its layers in field 100 or, if an older program
+//! wrote it, in field 2, where the types of layers are numbers. The parameters of a kind of layer are the same message
+//! in both.
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct NetParameter {
@@ -21,7 +22,7 @@ pub(in crate::import) struct V1LayerParameter {
     pub top: Vec<String>,
     #[prost(string, tag = "4")]
     pub name: String,
-    /// One of [`V1_TYPES`]' numbers.
+    /// The layer's type: one of the numbers in [`V1_TYPES`].
     #[prost(int32, tag = "5")]
     pub r#type: i32,
     #[prost(message, repeated, tag = "6")]
@@ -68,7 +69,7 @@ pub(in crate::import) struct LayerParameter {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct BlobProto {
-    /// With the next three the shape, as older programs wrote it.
+    /// The first of the four dimensions, this field and the next three, that older programs wrote in place of `shape`.
     #[prost(int64, optional, tag = "1")]
     pub num: Option<i64>,
     #[prost(int64, optional, tag = "2")]
@@ -139,7 +140,7 @@ pub(in crate::import) struct LrnParameter {
     pub alpha: Option<f32>,
     #[prost(float, optional, tag = "3")]
     pub beta: Option<f32>,
-    /// 0: across channels.
+    /// What the window runs over: 0 is across channels.
     #[prost(int32, optional, tag = "4")]
     pub norm_region: Option<i32>,
     #[prost(float, optional, tag = "5")]
@@ -148,7 +149,7 @@ pub(in crate::import) struct LrnParameter {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct PoolingParameter {
-    /// 0: the maximum; 1: the average.
+    /// What is pooled: 0 is the maximum, 1 the average.
     #[prost(int32, optional, tag = "1")]
     pub pool: Option<i32>,
     #[prost(uint32, optional, tag = "2")]
@@ -171,7 +172,7 @@ pub(in crate::import) struct PoolingParameter {
     pub pad_w: Option<u32>,
     #[prost(bool, optional, tag = "12")]
     pub global_pooling: Option<bool>,
-    /// 0: a last, incomplete window is kept; 1: it is left out.
+    /// What becomes of a last, incomplete window: 0 keeps it, 1 leaves it out.
     #[prost(int32, optional, tag = "13")]
     pub round_mode: Option<i32>,
 }
@@ -182,7 +183,8 @@ pub(in crate::import) struct ReluParameter {
     pub negative_slope: Option<f32>,
 }
 
-/// `V1LayerParameter.LayerType`: the numbers of the kinds that a GoogLeNet has, by the names they have now.
+/// The numbers of `V1LayerParameter.LayerType`, for the types of layers that a GoogLeNet has, and the names that these
+/// types have in `LayerParameter`.
 pub(in crate::import) const V1_TYPES: [(i32, &str); 16] = [
     (1, "Accuracy"),
     (3, "Concat"),
@@ -202,6 +204,7 @@ pub(in crate::import) const V1_TYPES: [(i32, &str); 16] = [
     (32, "DummyData"),
 ];
 
-/// Fields that hold blobs' numbers, and their gradients, which are not decoded.
+/// The fields, as paths of tags from the network, that hold the numbers of blobs, and those of their gradients, which
+/// are not decoded.
 pub(in crate::import) const NUMBERS: [&[u64]; 8] =
     [&[2, 6, 5], &[2, 6, 6], &[2, 6, 8], &[2, 6, 9], &[100, 7, 5], &[100, 7, 6], &[100, 7, 8], &[100, 7, 9]];

@@ -1,4 +1,4 @@
-//! The attributes of an ONNX node, all of them known, or the node is odd.
+//! The attributes of an ONNX node. A node with an attribute that its operator is not known to have is odd.
 
 use super::super::net::{Edges, Odd, Window, odd};
 use super::proto::{AttributeProto, NodeProto, attribute};
@@ -10,12 +10,13 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Those of `node`, if they are among `known`, each once.
+    /// The attributes of `node`, if all are among `known` and none occurs twice.
     pub(super) fn new(node: &'a NodeProto, known: &[&str]) -> Result<Attributes<'a>> {
         let attributes = &node.attribute;
         for (i, attribute) in attributes.iter().enumerate() {
             let doubled = attributes[..i].iter().any(|before| before.name == attribute.name);
-            // What the first versions of many operators said of memory; it changes no result.
+            // The first versions of many operators had this attribute to say what memory they reuse; it changes no
+            // result.
             let known = known.contains(&attribute.name.as_str()) || attribute.name == "consumed_inputs";
             if doubled || !known {
                 let found = format!("{}`{}`", if doubled { "a second " } else { "" }, attribute.name);
@@ -68,7 +69,7 @@ impl<'a> Attributes<'a> {
         <[i64; N]>::try_from(found).map(Some).map_err(|_| odd(name, format!("{N} numbers"), shown()))
     }
 
-    /// The windows of a convolution or a pool.
+    /// The windows of a convolution or a pool, as the attributes describe them.
     pub(super) fn window(&self) -> Result<Window> {
         let kernel = self.fixed("kernel_shape", None)?;
         let strides = self.fixed("strides", Some([1; 2]))?.expect("a default");

@@ -1,7 +1,8 @@
-//! An ONNX graph as a [`Net`]: names resolved, weights found, each node's operator and attributes understood or odd.
+//! Turns an ONNX graph into a [`Net`]: resolves names, finds weights, and reads each node's operator and attributes; a
+//! node that cannot be understood is odd, which [`Odd`] describes.
 //!
 //! Weights may be initializers, constants, or made of those by `Reshape`, `Identity`, `Cast` and `ConstantOfShape`.
-//! Versions differ in defaults and spellings, all of which are checked where they are met: no version is refused.
+//! ONNX's versions differ in defaults and spellings; all of them are read, so no version is refused.
 //!
 //! Source: Open Neural Network Exchange, "Operator Schemas" (`Operators.md`) and "IR specification" (`IR.md`).
 
@@ -17,12 +18,12 @@ use crate::error::ImportError;
 use crate::model::{self, Dialect};
 use attributes::Attributes;
 use prost::Message;
-use proto::{GraphProto, ModelProto, NUMBERS, NodeProto, PACKED, TensorProto, ValueInfoProto, element};
+use proto::{GraphProto, INTEGERS, ModelProto, NUMBERS, NodeProto, TensorProto, ValueInfoProto, element};
 use std::collections::{HashMap, HashSet};
 
-/// Reads a model and checks it against the table of `dialect`, or of any.
+/// Reads a model and checks it against the model table of `dialect`, or, without one, of every dialect.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
-    check_amounts(bytes, &NUMBERS, &PACKED)?;
+    check_amounts(bytes, &NUMBERS, &INTEGERS)?;
     let model =
         ModelProto::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
     read_model(&model, dialect)
@@ -30,7 +31,7 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
 
 pub(super) fn read_model(model: &ModelProto, dialect: Option<Dialect>) -> Result<Imported> {
     let graph = model.graph.as_ref().ok_or(ImportError::NotAModel { source: None })?;
-    // None is a file cut short.
+    // A model without the version of its operators is a file that was cut short.
     if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx") && set.version > 0) {
         return Err(
             ImportError::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" }.into()
@@ -39,15 +40,15 @@ pub(super) fn read_model(model: &ModelProto, dialect: Option<Dialect>) -> Result
     walk::import(&Reader::net(graph)?, dialect)
 }
 
-/// A tensor that is stored, not computed.
+/// A tensor that the file stores, or that is made of stored ones without regard to the image.
 #[derive(Clone)]
 struct Stored<'a> {
     tensor: Tensor<'a>,
-    /// Its elements, if they are integers: shapes, axes and indices.
+    /// The tensor's elements, if they are integers: a shape, a list of axes or of indices.
     integers: Option<Vec<i64>>,
 }
 
-/// What a node's input stands for.
+/// What one input of a node is: a value that depends on the image, a stored tensor, or nothing.
 enum Input<'a> {
     Computed(Value),
     Stored(Stored<'a>),
@@ -57,7 +58,7 @@ enum Input<'a> {
 struct Reader<'a> {
     net: Net<'a>,
     stored: HashMap<&'a str, Stored<'a>>,
-    /// Names of what is stored that some node reads.
+    /// The names of the stored tensors that some node reads.
     read: HashSet<&'a str>,
 }
 
@@ -138,7 +139,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a `Cast` is to a type of floating point: any other cuts off what weights and activations are made of.
+/// Whether a `Cast` is to a floating-point type; any other would lose the fractions of weights and activations.
 fn keeps_values(cast: &NodeProto) -> bool {
     let to = cast.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
     let floats = [element::FLOAT, element::FLOAT16, element::DOUBLE];
@@ -162,7 +163,7 @@ fn store<'a>(proto: &'a TensorProto, name: &str) -> Stored<'a> {
         other => Data::Type(other),
     };
     let integers = (proto.data_type == element::INT64 && !matches!(data, Data::External)).then(|| {
-        // Shapes and axes are short; what is longer is none.
+        // Shapes and lists of axes are short, so a longer tensor is neither and its rest is not needed.
         let raw = raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes));
         proto.int64_data.iter().copied().chain(raw).take(MAX_INTEGERS).collect()
     });
@@ -170,7 +171,7 @@ fn store<'a>(proto: &'a TensorProto, name: &str) -> Stored<'a> {
     Stored { tensor: Tensor { name: name.to_owned(), dims, data }, integers }
 }
 
-/// What is made of what is stored.
+/// What a node that reads stored tensors only makes; `None` if that is no stored tensor.
 fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], output: &str) -> Option<Stored<'a>> {
     let attribute = |name: &'static str| node.attribute.iter().find(|attribute| attribute.name == name);
     let scalar = |name: &'static str| attribute(name).map(|attribute| (attribute.f, attribute.i));
@@ -221,7 +222,8 @@ fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], outpu
     }
 }
 
-/// The dimensions that `target` asks for: 0 for the same, one -1 for the rest.
+/// The dimensions of a tensor of `dims` after a `Reshape` to `target`, in which 0 keeps the dimension at that position
+/// and -1, at most once, stands for what is left of the elements.
 fn reshaped(dims: &[i64], target: &[i64]) -> Option<Vec<i64>> {
     let product = |dims: &[i64]| dims.iter().try_fold(1_i64, |n, &dim| n.checked_mul(dim));
     let n = product(dims)?;
@@ -323,7 +325,7 @@ fn kind<'a>(node: &'a NodeProto, operator: &str, inputs: Vec<Input<'a>>) -> std:
             attributes(&["axis"])?.int("axis", 1, 1)?;
             inputs.try_for_each(|input| computed(Some(input)).map(|_| ())).map(|()| Kind::Concat)
         }
-        // A target need not be read: only rows of one image's features fit the matrix that follows.
+        // The target shape need not be read: the matrix that follows fits nothing but a row of features for each image.
         "Reshape" => attributes(&["allowzero", "shape"]).map(|_| Kind::Flatten),
         "Squeeze" => attributes(&["axes"]).map(|_| Kind::Flatten),
         "Flatten" => {
@@ -389,19 +391,20 @@ fn kind<'a>(node: &'a NodeProto, operator: &str, inputs: Vec<Input<'a>>) -> std:
         }
         "Softmax" => {
             let axis = attributes(&["axis"])?.int_or("axis", 1)?;
-            // Of [n, classes] axis 1 is the last; whichever is the default of the file's version, it is meant.
+            // Versions differ in their default axis, 1 or -1, but of [n, classes] both are the classes.
             if matches!(axis, 1 | -1) { Ok(Kind::Softmax) } else { Err(odd("axis", "1", axis.to_string())) }
         }
         _ => Ok(Kind::Unknown),
     }
 }
 
-/// The decimal that an f32 was written as: what 1e-3 meant before it was rounded.
+/// The shortest decimal that rounds to the f32 `value`, as f64: the 1e-3 that somebody wrote before it became an f32.
 fn decimal(value: f64) -> f64 {
     (value as f32).to_string().parse().unwrap_or(value)
 }
 
-/// Rows and columns of the image, where they are fixed; `[n, 3, h, w]` is asked for where a shape is given.
+/// Rows and columns of the image, where the file fixes them. If the file gives the input a shape, it must be
+/// `[n, 3, h, w]`.
 fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
     let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|of| of.shape.as_ref());
     let Some(shape) = shape else { return Ok([None; 2]) };
@@ -426,7 +429,7 @@ fn input_sides(input: &ValueInfoProto) -> Result<[Option<usize>; 2]> {
     Ok(sides)
 }
 
-/// Elements of a shape, a list of axes or of paddings.
+/// The most elements that are read of a shape, or of a list of axes or paddings.
 const MAX_INTEGERS: usize = 16;
-/// Dimensions of a tensor.
+/// The most dimensions that are read of a tensor.
 const MAX_RANK: usize = 8;

@@ -62,7 +62,7 @@ pub(in crate::import) struct AttributeProto {
     pub t: Option<TensorProto>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// One of [`attribute`]'s numbers.
+    /// The attribute's type: one of the numbers in [`attribute`].
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -71,7 +71,7 @@ pub(in crate::import) struct AttributeProto {
 pub(in crate::import) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    /// One of [`element`]'s numbers.
+    /// The elements' type: one of the numbers in [`element`].
     #[prost(int32, tag = "2")]
     pub data_type: i32,
     #[prost(float, repeated, tag = "4")]
@@ -88,7 +88,7 @@ pub(in crate::import) struct TensorProto {
     pub double_data: Vec<f64>,
     #[prost(message, optional, tag = "13")]
     pub external_data: Option<StringStringEntryProto>,
-    /// 0: in the file; 1: in another one.
+    /// Where the data are: 0 for this file, 1 for another one.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }
@@ -129,12 +129,13 @@ pub(in crate::import) struct TensorShapeProto {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct DimensionProto {
-    /// Absent where the dimension is a name.
+    /// The dimension's length; absent where the file gives it a name instead.
     #[prost(int64, optional, tag = "1")]
     pub dim_value: Option<i64>,
 }
 
-/// `AttributeProto.AttributeType`; 0 where an old writer left it out.
+/// The numbers of `AttributeProto.AttributeType`, as far as they are needed; old writers leave the type out, which
+/// reads as 0.
 pub(in crate::import) mod attribute {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;
@@ -142,7 +143,7 @@ pub(in crate::import) mod attribute {
     pub const INTS: i32 = 7;
 }
 
-/// `TensorProto.DataType`.
+/// The numbers of `TensorProto.DataType`, as far as they are needed.
 pub(in crate::import) mod element {
     pub const FLOAT: i32 = 1;
     pub const INT64: i32 = 7;
@@ -150,9 +151,10 @@ pub(in crate::import) mod element {
     pub const DOUBLE: i32 = 11;
 }
 
-/// Fields that hold tensors' numbers, those of initializers and of the tensors in nodes' attributes: raw bytes, f32, f64.
+/// The fields, as paths of tags from the model, that hold the numbers of tensors as raw bytes, f32 or f64: those of
+/// initializers, and of tensors in the attributes of nodes.
 pub(in crate::import) const NUMBERS: [&[u64]; 6] =
     [&[7, 5, 9], &[7, 5, 4], &[7, 5, 10], &[7, 1, 5, 5, 9], &[7, 1, 5, 5, 4], &[7, 1, 5, 5, 10]];
 
-/// Those that hold them as integers: the bits of f16.
-pub(in crate::import) const PACKED: [&[u64]; 2] = [&[7, 5, 5], &[7, 1, 5, 5, 5]];
+/// The fields of the same tensors that hold numbers as integers, of which this crate reads the bits of f16.
+pub(in crate::import) const INTEGERS: [&[u64]; 2] = [&[7, 5, 5], &[7, 1, 5, 5, 5]];

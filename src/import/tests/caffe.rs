@@ -1,5 +1,5 @@
-//! `.caffemodel`s in both of Caffe's forms, written field by field from the message definitions in `caffe.proto`: a
-//! training network, as a snapshot holds it, with data layers, losses, splits and both heads.
+//! Tests on `.caffemodel`s in both of Caffe's message types, written field by field from the definitions in
+//! `caffe.proto`: a training network, as a snapshot holds it, with data layers, losses, splits and both heads.
 
 use super::super::{Imported, import_bytes};
 use super::oracle::{self, CLASSES, values};
@@ -8,16 +8,16 @@ use crate::error::WeightsError;
 use crate::model::{AverageWindows, Dialect, Layer, Padding};
 use crate::weights::{Dtype, NewTensor, Weights, write};
 
-/// Which form.
+/// Which of Caffe's two message types the layers of a file have.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
-    /// `layers`: types by number, shapes as `num`, `channels`, `height`, `width`.
+enum Syntax {
+    /// The field `layers`: types are numbers, shapes are `num`, `channels`, `height` and `width`.
     Old,
-    /// `layer`: types by name, shapes as lists.
+    /// The field `layer`: types are names, shapes are lists.
     New,
 }
 
-/// A layer: its type by name and by number, and the tag of its parameters in the new form and in the old.
+/// A type of layer: its name, its number, and the tag of its parameters in the new message type and in the old one.
 struct Kind(&'static str, u64, u64, u64);
 
 const DATA: Kind = Kind("Data", 5, 107, 11);
@@ -42,29 +42,29 @@ fn varint(mut value: u64) -> Vec<u8> {
     bytes
 }
 
-/// A field with a number.
+/// The bytes of a field that holds a number.
 fn number(tag: u64, value: usize) -> Vec<u8> {
     [varint(tag << 3), varint(value as u64)].concat()
 }
 
-/// A field with a float.
+/// The bytes of a field that holds an f32.
 fn float(tag: u64, value: f32) -> Vec<u8> {
     [varint(tag << 3 | 5), value.to_le_bytes().to_vec()].concat()
 }
 
-/// A field with a message or a text.
+/// The bytes of a field that holds a message or a text.
 fn bytes(tag: u64, content: &[u8]) -> Vec<u8> {
     [varint(tag << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
 }
 
-/// A layer before it is written: what a test may change.
+/// A layer before it is written, when a test may still change it.
 struct Spec {
     kind: Kind,
     name: String,
     bottom: Vec<String>,
     top: Vec<String>,
     parameters: Vec<u8>,
-    /// Names and shapes.
+    /// The name, which decides the values, and the shape of each blob.
     blobs: Vec<(String, Vec<usize>)>,
 }
 
@@ -75,38 +75,38 @@ impl Spec {
         Spec { kind, name: name.into(), bottom, top, parameters: Vec::new(), blobs: Vec::new() }
     }
 
-    fn write(&self, form: Form) -> Vec<u8> {
+    fn write(&self, syntax: Syntax) -> Vec<u8> {
         let Kind(kind, kind_number, new_tag, old_tag) = self.kind;
         let (name_tag, bottom_tag, top_tag, blob_tag, parameter_tag) =
-            if form == Form::Old { (4, 2, 3, 6, old_tag) } else { (1, 3, 4, 7, new_tag) };
+            if syntax == Syntax::Old { (4, 2, 3, 6, old_tag) } else { (1, 3, 4, 7, new_tag) };
         let mut layer = bytes(name_tag, self.name.as_bytes());
-        layer.extend(if form == Form::Old { number(5, kind_number as usize) } else { bytes(2, kind.as_bytes()) });
+        layer.extend(if syntax == Syntax::Old { number(5, kind_number as usize) } else { bytes(2, kind.as_bytes()) });
         layer.extend(self.bottom.iter().flat_map(|name| bytes(bottom_tag, name.as_bytes())));
         layer.extend(self.top.iter().flat_map(|name| bytes(top_tag, name.as_bytes())));
-        layer.extend(self.blobs.iter().flat_map(|(name, shape)| bytes(blob_tag, &blob(form, name, shape))));
+        layer.extend(self.blobs.iter().flat_map(|(name, shape)| bytes(blob_tag, &blob(syntax, name, shape))));
         if !self.parameters.is_empty() {
             layer.extend(bytes(parameter_tag, &self.parameters));
         }
-        bytes(if form == Form::Old { 2 } else { 100 }, &layer)
+        bytes(if syntax == Syntax::Old { 2 } else { 100 }, &layer)
     }
 }
 
-fn blob(form: Form, name: &str, shape: &[usize]) -> Vec<u8> {
+fn blob(syntax: Syntax, name: &str, shape: &[usize]) -> Vec<u8> {
     let floats: Vec<u8> = values(name, shape).into_iter().flat_map(f32::to_le_bytes).collect();
-    let shape = match form {
-        // Of four dimensions, the last the fastest.
-        Form::Old => {
+    let shape = match syntax {
+        // The old message type has four dimensions, the last the fastest, so shorter shapes begin with ones.
+        Syntax::Old => {
             let four = [vec![1; 4 - shape.len()], shape.to_vec()].concat();
             four.into_iter().zip(1..).flat_map(|(dim, tag)| number(tag, dim)).collect()
         }
-        Form::New => bytes(7, &bytes(1, &shape.iter().flat_map(|&dim| varint(dim as u64)).collect::<Vec<_>>())),
+        Syntax::New => bytes(7, &bytes(1, &shape.iter().flat_map(|&dim| varint(dim as u64)).collect::<Vec<_>>())),
     };
-    // Gradients stand beside the values in snapshots of some programs.
+    // Some programs write gradients beside the values into a snapshot.
     let gradients = if shape.len() < 16 { bytes(6, &[0; 8]) } else { Vec::new() };
     [bytes(5, &floats), gradients, shape].concat()
 }
 
-/// The layers of the training network, by the table.
+/// The layers of the training network, made from the model table.
 fn layers() -> Vec<Spec> {
     let mut out = vec![Spec::new(DATA, "data", &[], &["data", "label"])];
     out.push(Spec::new(SPLIT, "label_data_1_split", &["label"], &["label_0", "label_1"]));
@@ -131,7 +131,7 @@ fn layers() -> Vec<Spec> {
 
 type Shapes = std::collections::HashMap<String, Vec<usize>>;
 
-/// Adds what computes `layer` over `x`; returns its blob.
+/// Adds the layers that compute the model table's `layer` over the blob `x`; returns the name of the resulting blob.
 fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
     let blobs =
         |name: &str| ["weight", "bias"].map(|part| format!("{name}.{part}")).map(|n| (n.clone(), shapes[&n].clone()));
@@ -180,7 +180,7 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
             layer.name.clone()
         }
         Layer::Inception(module) => {
-            // Splits as Caffe inserts them.
+            // Caffe inserts a split where several layers read a blob.
             let copies: Vec<String> = (0..4).map(|i| format!("{x}_split_{i}")).collect();
             let tops: Vec<&str> = copies.iter().map(String::as_str).collect();
             out.push(Spec::new(SPLIT, &format!("{x}_split"), &[x], &tops));
@@ -196,18 +196,18 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
     }
 }
 
-fn file(form: Form, change: impl FnOnce(&mut Vec<Spec>)) -> Vec<u8> {
+fn file(syntax: Syntax, change: impl FnOnce(&mut Vec<Spec>)) -> Vec<u8> {
     let mut layers = layers();
     change(&mut layers);
-    let net = layers.iter().flat_map(|layer| layer.write(form));
+    let net = layers.iter().flat_map(|layer| layer.write(syntax));
     bytes(1, b"GoogleNet").into_iter().chain(net).collect()
 }
 
-fn read(form: Form, change: impl FnOnce(&mut Vec<Spec>)) -> Result<Imported> {
-    import_bytes(&file(form, change), None)
+fn read(syntax: Syntax, change: impl FnOnce(&mut Vec<Spec>)) -> Result<Imported> {
+    import_bytes(&file(syntax, change), None)
 }
 
-/// The hashes of all tensors, once they are written.
+/// The hashes of all tensors, for which they are written to a weight file.
 fn hashes(imported: &Imported) -> Vec<u128> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("weights");
@@ -222,8 +222,8 @@ fn hashes(imported: &Imported) -> Vec<u128> {
 }
 
 #[test]
-fn both_forms_hold_the_same_weights_heads_included() {
-    let [old, new] = [Form::Old, Form::New].map(|form| read(form, |_| ()).expect("the table's own network"));
+fn both_syntaxes_hold_the_same_weights_heads_included() {
+    let [old, new] = [Syntax::Old, Syntax::New].map(|syntax| read(syntax, |_| ()).expect("the table's own network"));
     assert_eq!((new.dialect, &new.heads[..], new.tensors.len()), (Dialect::Bvlc, &["loss1", "loss2"][..], 128));
     assert_eq!(hashes(&old), hashes(&new));
     oracle::agrees("bvlc", &new, |_, x| x);
@@ -231,12 +231,13 @@ fn both_forms_hold_the_same_weights_heads_included() {
 
 #[test]
 fn networks_for_use_are_read() {
-    for form in [Form::Old, Form::New] {
-        let imported = read(form, |layers| {
+    for syntax in [Syntax::Old, Syntax::New] {
+        let imported = read(syntax, |layers| {
             let is_of_head = |layer: &Spec| layer.name.starts_with("loss1") || layer.name.starts_with("loss2");
             layers
                 .retain(|layer| !is_of_head(layer) && !["Data", "SoftmaxWithLoss", "Accuracy"].contains(&layer.kind.0));
-            // As deploy.prototxt has it: the input is a field of the network.
+            // In a network for use an `Input` layer stands in place of the data layers, and a softmax in that of the
+            // losses.
             layers.insert(0, Spec::new(Kind("Input", 32, 143, 26), "data", &[], &["data"]));
             layers.push(Spec::new(Kind("Softmax", 20, 125, 39), "prob", &["loss3/classifier"], &["prob"]));
         });
@@ -248,9 +249,9 @@ fn networks_for_use_are_read() {
 #[test]
 fn other_networks_are_refused_at_the_first_difference() {
     let refused = |words: &[&str], change: &dyn Fn(&mut Vec<Spec>)| {
-        for form in [Form::Old, Form::New] {
-            let error = read(form, change).expect_err("another network").to_string();
-            assert!(words.iter().all(|word| error.contains(word)), "{form:?}: {error}");
+        for syntax in [Syntax::Old, Syntax::New] {
+            let error = read(syntax, change).expect_err("another network").to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{syntax:?}: {error}");
         }
     };
     fn layer<'a>(layers: &'a mut [Spec], name: &str) -> &'a mut Spec {
@@ -290,25 +291,25 @@ fn other_networks_are_refused_at_the_first_difference() {
 
 #[test]
 fn damaged_files_are_errors() {
-    // Without numbers, so that the walk comes to its end and every byte is structure.
-    for form in [Form::Old, Form::New] {
-        let file_bytes = file(form, |layers| layers.iter_mut().for_each(|layer| layer.blobs.clear()));
+    // The blobs are left out, so that every byte is structure.
+    for syntax in [Syntax::Old, Syntax::New] {
+        let file_bytes = file(syntax, |layers| layers.iter_mut().for_each(|layer| layer.blobs.clear()));
         for end in 0..file_bytes.len() {
-            assert!(import_bytes(&file_bytes[..end], None).is_err(), "{form:?}: the first {end} bytes");
+            assert!(import_bytes(&file_bytes[..end], None).is_err(), "{syntax:?}: the first {end} bytes");
         }
         for at in 0..file_bytes.len() {
             let mut damaged = file_bytes.clone();
             damaged[at] ^= [1, 0x80, 0xff][at % 3];
-            assert!(import_bytes(&damaged, None).is_err(), "{form:?}: byte {at}");
+            assert!(import_bytes(&damaged, None).is_err(), "{syntax:?}: byte {at}");
         }
-        let flood = [bytes(2, &[]).repeat(1 << 20), file(form, |_| ())].concat();
+        let flood = [bytes(2, &[]).repeat(1 << 20), file(syntax, |_| ())].concat();
         assert!(matches!(import_bytes(&flood, None), Err(crate::Error::Weights(WeightsError::TooMany { .. }))));
     }
 }
 
 #[test]
 fn what_is_not_finite_is_counted() {
-    let mut bytes = file(Form::New, |_| ());
+    let mut bytes = file(Syntax::New, |_| ());
     let first = values("conv1/7x7_s2.bias", &[64])[0].to_le_bytes();
     let at = bytes.windows(4).position(|window| window == first).expect("a bias");
     bytes[at..at + 8].copy_from_slice(&[f32::NAN.to_le_bytes(), f32::INFINITY.to_le_bytes()].concat());

@@ -1,4 +1,5 @@
-//! What other programs compute for each dialect, on weights that a formula gives: see `tests/oracles/generate.py`.
+//! Compares with what other programs compute for each dialect, on weights that a formula gives;
+//! `tests/oracles/generate.py` has recorded it.
 
 use super::super::onnx::proto::*;
 use super::super::{Imported, import_bytes};
@@ -26,7 +27,7 @@ fn uniform(name: &str, n: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-/// The tensor of that name.
+/// The elements of the tensor called `name`, by the formula that the script has too.
 pub(super) fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let u = uniform(name, shape.iter().product());
     let positive = ["running_var", "moving_variance", "bn.weight", "gamma"].iter().any(|end| name.ends_with(end));
@@ -51,14 +52,14 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/oracles")
 }
 
-/// The numbers of a case.
+/// The recorded numbers of a case: its outputs, and the amplitude of its image.
 fn expected(case: &str) -> BTreeMap<String, serde_json::Value> {
     let text = std::fs::read(folder().join("expected.json")).expect("stored");
     let mut cases: BTreeMap<String, BTreeMap<String, serde_json::Value>> = serde_json::from_slice(&text).expect("JSON");
     cases.remove(case).expect("a stored case")
 }
 
-/// A graph as an exporter wrote it, its weights put back.
+/// A graph as an exporter wrote it; it is stored without weights, which are put back here.
 pub(super) fn graph(name: &str) -> ModelProto {
     let bytes = std::fs::read(folder().join(format!("{name}.onnx"))).expect("stored");
     let mut model = ModelProto::decode(bytes.as_slice()).expect("an ONNX model");
@@ -72,7 +73,8 @@ pub(super) fn graph(name: &str) -> ModelProto {
     model
 }
 
-/// Runs what was imported on the case's image, which `transform` may change as the graph itself would.
+/// Runs what was imported on the image of `case` and compares its outputs with the recorded ones. `transform`, given a
+/// channel and a value, does to the image what the graph does to its input, as importing leaves that out.
 #[track_caller]
 pub(super) fn agrees(case: &str, imported: &Imported, transform: fn(usize, f32) -> f32) {
     let expected = expected(case);
@@ -116,7 +118,7 @@ pub(super) fn agrees(case: &str, imported: &Imported, transform: fn(usize, f32) 
     }
 }
 
-/// A safetensors file of f32 tensors, and of I64 scalars.
+/// A safetensors file of f32 tensors, and of counters, which are I64 scalars.
 fn safetensors(tensors: &[(String, Vec<usize>)], counters: &[String]) -> Vec<u8> {
     let (mut entries, mut data) = (Vec::new(), Vec::new());
     for (name, shape) in tensors {
@@ -135,7 +137,8 @@ fn safetensors(tensors: &[(String, Vec<usize>)], counters: &[String]) -> Vec<u8>
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
-/// Names and shapes of torchvision's `state_dict`, and its counters, by its own construction.
+/// The names and shapes of torchvision's `state_dict`, and its counters, written down as torchvision builds the
+/// network.
 fn state_dict(prefix: &str) -> (Vec<(String, Vec<usize>)>, Vec<String>) {
     let (mut tensors, mut counters) = (Vec::new(), Vec::new());
     let mut conv = |name: String, oc: usize, ic: usize, kernel: usize| {
@@ -174,7 +177,7 @@ fn state_dict(prefix: &str) -> (Vec<(String, Vec<usize>)>, Vec<String>) {
     (tensors, counters)
 }
 
-/// Module, input channels, and the columns of the paper's table.
+/// Each module's name, input channels, and the columns of the paper's table: output channels of its convolutions.
 const MODULES: [(&str, usize, [usize; 6]); 9] = [
     ("3a", 192, [64, 96, 128, 16, 32, 32]),
     ("3b", 256, [128, 128, 192, 32, 96, 64]),
@@ -217,7 +220,7 @@ fn state_dicts_are_held_to_their_names() {
     assert!(error.to_string().contains("\"torchvision\", expected bvlc"), "{error}");
 }
 
-/// `numpy.savez`: stored arrays. Variables of slim's Inception v1, by its own construction.
+/// An archive, as `numpy.savez` writes it, of the variables of slim's Inception v1, written down as slim builds it.
 fn slim_npz(deflate: bool) -> Vec<u8> {
     let mut members: Vec<(String, Vec<usize>)> = vec![("global_step".into(), vec![1])];
     let mut conv = |scope: String, oc: usize, ic: usize, kernel: usize| {
@@ -252,12 +255,12 @@ fn slim_npz(deflate: bool) -> Vec<u8> {
     zip(&arrays.collect::<Vec<_>>(), deflate)
 }
 
-/// A ZIP archive; sizes stand in the directory alone, as of a writer that streams.
+/// A ZIP archive whose sizes stand in the directory only, as a program that streams writes it.
 fn zip(members: &[(String, Vec<u8>)], deflate: bool) -> Vec<u8> {
     use std::io::Write;
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in members {
-        let packed = if deflate {
+        let stored = if deflate {
             let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(data).and_then(|()| encoder.finish()).expect("a vector grows")
         } else {
@@ -267,17 +270,17 @@ fn zip(members: &[(String, Vec<u8>)], deflate: bool) -> Vec<u8> {
         crc.update(data);
         let (offset, method) = (out.len() as u32, if deflate { 8_u16 } else { 0 });
         let sizes: Vec<u8> =
-            [crc.sum(), packed.len() as u32, data.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
+            [crc.sum(), stored.len() as u32, data.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
         let lengths: Vec<u8> = [name.len() as u16, 0].into_iter().flat_map(u16::to_le_bytes).collect();
         let local = [&b"PK\x03\x04\x14\0\0\0"[..], &method.to_le_bytes(), &[0; 4], &[0xff; 12], &lengths].concat();
-        out.extend([&local[..], name.as_bytes(), &packed].concat());
+        out.extend([&local[..], name.as_bytes(), &stored].concat());
         let entry = [b"PK\x01\x02\x14\0\x14\0\0\0", &method.to_le_bytes()[..], &[0; 4], &sizes, &lengths, &[0; 10]];
         directory.extend(entry.concat());
         directory.extend([&offset.to_le_bytes()[..], name.as_bytes()].concat());
     }
     let count = (members.len() as u16).to_le_bytes();
-    let place: Vec<u8> = [directory.len() as u32, out.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
-    [&out[..], &directory, b"PK\x05\x06\0\0\0\0", &count, &count, &place, &[0; 2]].concat()
+    let bounds: Vec<u8> = [directory.len() as u32, out.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
+    [&out[..], &directory, b"PK\x05\x06\0\0\0\0", &count, &count, &bounds, &[0; 2]].concat()
 }
 
 #[test]
