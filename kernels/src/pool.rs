@@ -63,6 +63,7 @@ impl Op for Kernel {
 
     #[inline(always)]
     fn run<S: Simd>(s: S, MaxPool { shape, x, y }: MaxPool<'_>) {
+        let shape = &{ *shape }; // a copy, which the stores to `y` are known not to change
         let plane = |h: usize, w: usize| h.checked_mul(w).filter(|&plane| plane > 0);
         let (Some(in_plane), Some(out_plane)) = (plane(shape.ih, shape.iw), plane(shape.oh, shape.ow)) else {
             panic!("no planes of {shape:?}");

@@ -50,6 +50,7 @@ impl Op for Gather {
 
     #[inline(always)]
     fn run<S: Simd>(s: S, Panel { shape, x, first_px, live, px, panel }: Panel<'_>) {
+        let shape = &{ *shape }; // a copy, which the stores to `panel` are known not to change
         if shape.is_pointwise() && live == px {
             return pixels(s, shape, x, first_px, px, panel);
         }
@@ -81,8 +82,8 @@ impl Op for Gather {
                     let from = if ix >= 0 { 0 } else { (-ix + stride - 1) / stride };
                     run.to = if inside { (to as usize).min(run.len) } else { 0 };
                     run.from = (from as usize).min(run.to);
-                    // Outside it could be more than any offset.
-                    run.offset = if inside { iy * shape.iw as isize + ix } else { 0 };
+                    // Outside it may be more than any offset, and is not used.
+                    run.offset = iy.wrapping_mul(shape.iw as isize).wrapping_add(ix);
                 }
                 for c in 0..shape.ic {
                     let channel = x.as_ptr().wrapping_add(c * plane);

@@ -138,7 +138,7 @@ unsafe fn gather<S: Simd>(
             let (iy, ix) = (y as isize + lanes[0].iy, column as isize + lanes[0].ix);
             let (from, to) = (clamp(-ix, n), clamp(iw - ix, n));
             let inside = 0 <= iy && iy < ih && from < to;
-            let at = if inside { iy * iw + ix } else { 0 }; // outside it could be more than any offset
+            let at = iy.wrapping_mul(iw).wrapping_add(ix); // outside it may be more than any offset, and is not used
             if inside && live == S::LANES && to - from == S::LANES {
                 for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
                     // SAFETY: LANES columns of row iy of the channel, which lie one plane apart.
