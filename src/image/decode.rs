@@ -78,7 +78,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded> {
         }
         error => PictureError::Damaged { source: error.into() },
     };
-    // The decoder holds its limit for the bytes that it makes itself; a grey picture takes three times as many as RGB8.
+    // The decoder's limit is for pixels as the file stores them; as RGB8, a grey picture takes three times as many
+    // bytes.
     let (width, height) = reader().into_dimensions().map_err(failed)?;
     if 3 * u64::from(width) * u64::from(height) > MAX_BYTES {
         let source = format!("{width}x{height} pixels take more than {MAX_BYTES} bytes");

@@ -106,8 +106,8 @@ impl fmt::Debug for Rgb8<'_> {
 
 /// Writes the network's input for `image` into `out`, `[3, side, side]`.
 ///
-/// Only the pixels that reach the crop are resampled: whatever the picture's shape, memory is needed for `side * side *
-/// 3` bytes of the crop and for `side * 3` bytes of each source row under one output pixel.
+/// Only the pixels that reach the crop are resampled: whatever the picture's shape, memory is needed for the crop's
+/// `side * side * 3` bytes and for `side * 3` bytes of each source row under one output pixel.
 ///
 /// # Errors
 ///

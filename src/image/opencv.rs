@@ -10,8 +10,9 @@
 //! out[y]  = ((b0 * (h0 >> 4) >> 16) + (b1 * (h1 >> 4) >> 16) + 2) >> 2
 //! ```
 //!
-//! A picture that becomes exactly half as large both ways is averaged by fours instead. One that shrinks further loses
-//! pixels, as no tap reads them: Caffe's own tools made the pictures so that its models were trained and judged on.
+//! A picture that becomes exactly half as large both ways is averaged by fours instead. Where one
+//! shrinks further, no tap reads some of its pixels; this is how Caffe's own tools made the pictures that its models
+//! were trained and judged on.
 //!
 //! Source: OpenCV, `modules/imgproc/src/resize.cpp` (`resizeGeneric_`, `HResizeLinear`, `VResizeLinear`); equal in
 //! versions 4.11 and 5.0.

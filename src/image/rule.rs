@@ -47,7 +47,7 @@ pub enum Geometry {
     TfSlim,
 }
 
-/// The rule of some weights' authors, by name.
+/// The rule of some weights' authors, by name; sizes below are those for an input of 224x224 pixels.
 ///
 /// ```
 /// use googlenet::image::{Geometry, Preset};

@@ -49,7 +49,7 @@ pub struct Imported {
     pub heads: Vec<&'static str>,
     /// Every tensor of the network, in the order of its nodes, each weight before its bias.
     pub tensors: Vec<ImportedTensor>,
-    /// How pixels become the network's input, if the file shows that; otherwise as the dialect's authors do it.
+    /// How pixels become the network's input; `None` where the file does not show it: then as the dialect's authors do.
     pub input: Option<Input>,
     /// How many values of all tensors are NaN or infinite; sound weights have none.
     pub non_finite: usize,
