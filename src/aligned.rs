@@ -6,7 +6,7 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of a cache line: where every [`AlignedBytes`] and every buffer of an arena begins at a multiple of.
+/// Bytes of a cache line. Every [`AlignedBytes`] and every buffer of an arena begins at a multiple of it.
 pub(crate) const LINE: usize = 64;
 
 /// A fixed number of bytes, the first at a multiple of [`LINE`].

@@ -94,7 +94,7 @@ impl Imported {
             tensors.extend(parts.finish()?);
         }
         let named: Vec<_> = tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-        let network = dialect.network_with_heads(classes).with_heads(heads);
+        let network = dialect.network_with_heads(classes).keep_heads(heads);
         assert!(network.parameters() == named, "parts are the table's");
         let non_finite = tensors.iter().flat_map(|tensor| &tensor.values).filter(|value| !value.is_finite()).count();
         // A graph that lacks the nodes with which its dialect undoes a normalisation was trained on that normalisation.

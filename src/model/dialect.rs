@@ -137,7 +137,7 @@ impl Dialect {
     /// assert_eq!(sides, [55, 27, 13, 6]);
     /// ```
     pub fn network(self, classes: usize) -> Network {
-        self.network_with_heads(classes).with_heads(&[])
+        self.network_with_heads(classes).keep_heads(&[])
     }
 
     /// The network of this dialect for `classes` classes, with every auxiliary head that the dialect publishes.

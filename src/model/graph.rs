@@ -643,7 +643,7 @@ mod tests {
             let network = dialect.network_with_heads(1000);
             let plain = dialect.network(1000);
             assert_eq!((network.head_names(), plain.head_names()), (vec!["loss1", "loss2"], vec![]));
-            assert_eq!(network.clone().with_heads(&["loss2", "loss3"]).head_names(), ["loss2"]);
+            assert_eq!(network.clone().keep_heads(&["loss2", "loss3"]).head_names(), ["loss2"]);
             let names = |graph: Graph| -> Vec<String> { graph.nodes.into_iter().map(|n| n.name).collect() };
             assert_eq!(names(network.graph(224)), names(plain.graph(224)));
             let graph = network.graph_with(224, &["loss2"]);

@@ -57,7 +57,7 @@ pub struct Roles {
 
 impl Network {
     /// The same network with those of its heads that are named in `heads`, and no others.
-    pub fn with_heads(mut self, heads: &[&str]) -> Network {
+    pub fn keep_heads(mut self, heads: &[&str]) -> Network {
         self.heads.retain(|head| heads.contains(&head.name));
         self
     }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use super::schedule::{Key, Schedule};
 use crate::Result;
@@ -13,7 +13,7 @@ use crate::aligned::AlignedBytes;
 /// What sessions of one model share.
 #[derive(Default)]
 pub(crate) struct Cache {
-    /// By what `packing` calls them.
+    /// Packed weights by step: the key names kernel, layout and layers (`packing/mod.rs`).
     pub(super) packed: Shared<String, AlignedBytes>,
     pub(super) schedules: Shared<Key, Schedule>,
 }
@@ -38,8 +38,12 @@ impl<K: Eq + Hash, V> Shared<K, V> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         // Options are a caller's: keys whose value is gone and that nobody waits for do not pile up.
         slots.retain(|_, slot| {
-            let held = slot.try_lock().map_or(true, |value| value.strong_count() > 0);
-            held || Arc::strong_count(slot) > 1
+            let is_held = match slot.try_lock() {
+                Ok(value) => value.strong_count() > 0,
+                Err(TryLockError::Poisoned(value)) => value.into_inner().strong_count() > 0,
+                Err(TryLockError::WouldBlock) => true,
+            };
+            is_held || Arc::strong_count(slot) > 1
         });
         let slot = slots.entry(key).or_default().clone();
         drop(slots);

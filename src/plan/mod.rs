@@ -61,7 +61,8 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Plan {
     team: Team<Work>,
     packing: String,
-    /// By place that is kept: what the last run left there, `[batch, channels, h, w]`. During a run the work has them.
+    /// By place that is kept: what the last run that ended left there, `[batch, channels, h, w]`. A run writes into the
+    /// work's own, so that these stay what they are if it panics.
     outputs: Vec<Vec<f32>>,
 }
 
@@ -77,8 +78,8 @@ impl Plan {
         let origin = packing::Origin { weights, cache, threads, lent: lent.as_ref() };
         let weights = packing::weights(&schedule, &packing, &origin)?;
         let len = |kept: &Range<usize>| batch * kept.len() / size_of::<f32>();
-        let outputs = schedule.kept.iter().map(|kept| vec![0.0; len(kept)]).collect();
-        let work = Work::new(schedule, weights, batch, shares_images, profile);
+        let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(|kept| vec![0.0; len(kept)]).collect();
+        let work = Work::new(schedule, weights, &outputs, batch, shares_images, profile);
         Ok(Self { team: Team::new(work, threads, lent)?, packing, outputs })
     }
 
@@ -98,18 +99,14 @@ impl Plan {
 
     /// Runs every image of the batch.
     pub(crate) fn run(&mut self) {
-        self.hand_over_outputs();
         for round in 0..self.team.job().rounds() {
             self.team.job_mut().begin(round);
             self.team.run();
         }
-        self.hand_over_outputs();
-    }
-
-    /// Gives the outputs to the work, or takes them back.
-    fn hand_over_outputs(&mut self) {
-        for (own, theirs) in self.outputs.iter_mut().zip(&mut self.team.job_mut().outputs) {
-            std::mem::swap(own, theirs.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let work = self.team.job_mut();
+        work.end();
+        for (own, written) in self.outputs.iter_mut().zip(&mut work.outputs) {
+            std::mem::swap(own, written.get_mut().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
@@ -137,7 +134,7 @@ impl Plan {
     pub(crate) fn memory_bytes(&self, threads: usize) -> usize {
         let work = self.team.job();
         let arenas = if work.shares_images() { 1 } else { threads };
-        let values = work.input.len() + self.outputs.iter().map(Vec::len).sum::<usize>();
+        let values = work.input.len() + 2 * self.outputs.iter().map(Vec::len).sum::<usize>();
         arenas * self.arena_bytes() + threads * work.schedule.scratch_bytes + values * size_of::<f32>()
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Schedule {
     pub graph: Graph,
     pub isa: Isa,
     pub steps: Vec<PlannedStep>,
-    /// By phase; in the order of the accesses.
+    /// The tasks of each phase, in the order of their accesses.
     pub tasks: Vec<Vec<Task>>,
     /// What each task touches of the arena.
     pub accesses: Arc<Accesses>,

@@ -22,7 +22,7 @@ pub(super) struct Work {
     pub batch: usize,
     /// `[batch, c, h, w]`.
     pub input: Vec<f32>,
-    /// By place that is kept: what each image leaves there, `[batch, channels, h, w]`; empty between runs.
+    /// By place that is kept: what each image leaves there, `[batch, channels, h, w]`.
     pub outputs: Vec<Mutex<Vec<f32>>>,
     /// Nanoseconds by step, summed over threads and runs; only when asked for.
     pub profile: Option<Vec<AtomicU64>>,
@@ -30,6 +30,8 @@ pub(super) struct Work {
     shared: Option<Arena>,
     /// The next image, if each thread takes whole ones; the image at hand, if they share each.
     next: AtomicUsize,
+    /// Images whose outputs are there.
+    done: AtomicUsize,
 }
 
 /// A thread's own memory.
@@ -40,10 +42,12 @@ pub(super) struct Worker {
 }
 
 impl Work {
-    /// Work on batches of `batch` images; with `shares_images` all threads work on each.
+    /// Work on batches of `batch` images, whose outputs are as long as `outputs`; with `shares_images` all threads work on
+    /// each image.
     pub(super) fn new(
         schedule: Arc<Schedule>,
         weights: Vec<Packed>,
+        outputs: &[Vec<f32>],
         batch: usize,
         shares_images: bool,
         profile: bool,
@@ -51,9 +55,10 @@ impl Work {
         let profile = profile.then(|| schedule.steps.iter().map(|_| AtomicU64::new(0)).collect());
         Self {
             input: vec![0.0; batch * schedule.graph.activations[0].len()],
-            outputs: schedule.kept.iter().map(|_| Mutex::default()).collect(),
+            outputs: outputs.iter().map(|output| Mutex::new(output.clone())).collect(),
             shared: shares_images.then(|| Arena::new(schedule.accesses.clone())),
             next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
             schedule,
             weights,
             batch,
@@ -71,10 +76,19 @@ impl Work {
         if self.shares_images() { self.batch } else { 1 }
     }
 
-    /// Prepares such a call.
+    /// Prepares the next of these calls.
     pub(super) fn begin(&mut self, round: usize) {
         *self.next.get_mut() = round;
         self.shared.iter_mut().for_each(Arena::rewind);
+    }
+
+    /// Ends a run.
+    ///
+    /// # Panics
+    /// If an image was lost: a lent thread panicked, and its lender caught that.
+    pub(super) fn end(&mut self) {
+        let done = std::mem::take(self.done.get_mut());
+        assert_eq!(done, self.batch, "a thread of this run panicked");
     }
 
     fn input(&self, image: usize) -> &[u8] {
@@ -90,6 +104,7 @@ impl Work {
             let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
             output[image * values.len()..][..values.len()].copy_from_slice(values);
         }
+        self.done.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Computes task `index` of `phase`.

@@ -38,7 +38,7 @@ fn a_head_runs_where_it_is_asked_for_and_changes_nothing_else() {
 
 #[test]
 fn heads_that_cannot_run_are_refused() {
-    let model = crate::random::random_model(&Dialect::Bvlc.network_with_heads(10).with_heads(&["loss2"]), SIDE);
+    let model = crate::random::random_model(&Dialect::Bvlc.network_with_heads(10).keep_heads(&["loss2"]), SIDE);
     let refused = model.session(Options::new().side(64).endpoint("loss2"));
     assert!(matches!(refused, Err(Error::Session(SessionError::HeadSide { head: "loss2", side: 64 }))));
     assert!(model.session(Options::new().side(64)).is_ok());

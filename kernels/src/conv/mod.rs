@@ -184,16 +184,6 @@ impl ConvKernel {
         self.px
     }
 
-    /// Output channels of a full block.
-    pub const fn oc(&self) -> usize {
-        self.oc
-    }
-
-    /// Widths of blocks are multiples of this.
-    pub const fn granule(&self) -> usize {
-        self.granule
-    }
-
     /// Whether it reads whole tiles of a pointwise convolution in place at full speed, or wants a panel.
     pub const fn reads_in_place(&self) -> bool {
         self.reads_in_place

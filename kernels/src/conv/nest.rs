@@ -70,7 +70,8 @@ impl Direct {
     /// up, or `in_place` and `shape` is not pointwise.
     pub fn new(kernel: ConvKernel, shape: ConvShape, widths: &[usize], in_place: bool, group_bytes: usize) -> Self {
         shape.assert_sizes();
-        assert_eq!(widths.iter().sum::<usize>(), shape.oc, "channels of {widths:?}");
+        let sum = widths.iter().try_fold(0_usize, |sum, &oc| sum.checked_add(oc));
+        assert_eq!(sum, Some(shape.oc), "channels of {widths:?}");
         assert!(shape.is_pointwise() || !in_place, "{shape:?} cannot be read in place");
         let steps = shape.steps();
         let (mut parts, mut blocks, mut end) = (Vec::new(), Vec::new(), 0);

@@ -163,7 +163,7 @@ impl Transformed {
     }
 
     /// The rows of the convolution's output that the rows `tile_rows` of tiles cover.
-    pub fn output_rows(&self, tile_rows: &Range<usize>) -> Range<usize> {
+    fn output_rows(&self, tile_rows: &Range<usize>) -> Range<usize> {
         let row = |tile_row: usize| (tile_row * self.algorithm.m).min(self.shape.oh);
         row(tile_rows.start)..row(tile_rows.end)
     }

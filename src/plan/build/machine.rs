@@ -77,7 +77,7 @@ struct Cache {
 
 impl Cache {
     /// Half of the 512 KiB of a Zen 2 or Zen 3 for either; CPUs with AVX-512 have 1 MiB and more, and take 0.94 of the
-    /// time with all of it for transformed tiles (`googlenet bench`, 1 MiB against 256 KiB on Zen 4).
+    /// time with all of it for transformed tiles (`googlenet bench`, 1 MiB against 256 KiB).
     const fn of(lanes: usize) -> Self {
         if lanes < 16 {
             Self { bytes: 512 * 1024, panels: 2, transformed: 2 }
@@ -140,7 +140,7 @@ impl Machine {
     }
 }
 
-/// A cache that is said to be smaller is none that groups should be cut down to.
+/// The smallest second-level cache that groups are sized for, whatever the system says.
 const MIN_CACHE: usize = 128 * 1024;
 
 /// Bytes of the first core's second-level cache; none where the system does not tell.
@@ -170,6 +170,10 @@ fn parse_bytes(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::googlenet;
+    use crate::plan::build::schedule;
+    use crate::plan::packing::packing;
+    use crate::plan::schedule::Schedule;
 
     #[test]
     fn sizes_are_read_as_the_system_writes_them() {
@@ -187,6 +191,12 @@ mod tests {
             let small = nominal.with_cache(Some(256 << 10));
             assert_eq!((small.nominal, small.costs), (nominal.nominal, nominal.costs));
             assert!(small.groups.panels < nominal.groups.panels && small.groups.panels >= 32 << 10);
+            let plan = |machine| schedule(googlenet(10).graph(224), machine, 2, &[]);
+            let (small, nominal_plan) = (plan(&small), plan(&nominal));
+            assert_eq!(packing(&small), packing(&nominal_plan));
+            let chosen = |plan: &Schedule| plan.describe().into_iter().map(|step| (step.kernel, step.reason)).collect();
+            let [small, expected]: [Vec<_>; 2] = [&small, &nominal_plan].map(chosen);
+            assert_eq!(small, expected);
             assert_eq!(nominal.with_cache(Some(0)).groups, nominal.with_cache(Some(MIN_CACHE)).groups);
             assert_eq!(Machine::here(isa).nominal, nominal.nominal);
         }

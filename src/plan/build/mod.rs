@@ -124,7 +124,7 @@ fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: 
 
 /// A window of one row, in bytes of the arena, or of the network's input.
 fn bytes(window: &Window, buffers: &[Buffer], offsets: &[usize]) -> Range<usize> {
-    debug_assert_eq!(window.rows, 1);
+    assert_eq!(window.rows, 1, "what is read is one row");
     let Region { offset, len, .. } = region(window, buffers, offsets);
     offset..offset + len
 }

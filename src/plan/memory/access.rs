@@ -105,6 +105,7 @@ fn check_bounds(task: &Access, arena_bytes: usize) {
     for w in &task.writes {
         let end = w.rows.checked_sub(1).and_then(|rows| rows.checked_mul(w.stride)).and_then(|e| e.checked_add(w.len));
         let end = end.and_then(|end| end.checked_add(w.offset));
+        assert!(w.offset <= arena_bytes, "write {w:?} of {arena_bytes}");
         assert!(w.rows == 0 || end.is_some_and(|end| end <= arena_bytes), "write {w:?} of {arena_bytes}");
         assert!(w.rows <= 1 || w.len <= w.stride, "rows of {w:?} overlap");
     }

@@ -93,14 +93,14 @@ impl Rows {
 
     /// All elements of the rows `rows`, counted from the first of these.
     pub(super) fn whole(&self, rows: Range<usize>) -> Window {
-        debug_assert!(rows.end <= self.rows);
+        assert!(rows.end <= self.rows, "rows {rows:?} of {self:?}");
         let len = rows.len() * self.len;
         Window { buffer: self.buffer, offset: (self.first + rows.start) * self.len, rows: 1, len, stride: len }
     }
 
     /// The columns `columns` of the rows `rows`, counted from the first of these.
     pub(super) fn window(&self, rows: Range<usize>, columns: Range<usize>) -> Window {
-        debug_assert!(rows.end <= self.rows && columns.end <= self.len);
+        assert!(rows.end <= self.rows && columns.end <= self.len, "rows {rows:?}, columns {columns:?} of {self:?}");
         Window {
             buffer: self.buffer,
             offset: (self.first + rows.start) * self.len + columns.start,

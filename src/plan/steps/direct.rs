@@ -94,7 +94,8 @@ impl Step for Direct {
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
         let most = machine.heavy_tasks(self.shape().multiply_adds(), threads);
         let (tiles, blocks, shape) = (self.tiles(), self.blocks(), self.shape());
-        // Each task reads all weights if pixels are split, gathers or reads all inputs if channels are.
+        // If pixels are split, each task reads all weights; if channels are, each task gathers or reads all inputs. More
+        // than two pieces of the other kind would repeat more reads than they share work.
         let weights = shape.steps() * shape.oc;
         let inputs = shape.steps() * shape.pixels();
         let (by_tiles, by_blocks) = if most == 1 {

@@ -24,7 +24,8 @@ pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 7] =
 
 /// A way to compute some nodes.
 pub(super) struct Offer {
-    /// Cycles of a core, by the machine's costs: what offers are compared by.
+    /// Cycles of a core, by the machine's costs: what offers for the same nodes are compared by. An offer that covers
+    /// fewer nodes than another must not be made beside it.
     pub cycles: f64,
     /// The nodes that it computes, the site's first.
     pub nodes: Vec<usize>,
@@ -115,6 +116,7 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     /// Its parts for `threads` threads, each worth a task of its own.
     fn split(&self, ends: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
         let Rows { rows, len, .. } = *ends.output();
+        // A mean or maximum looks at some four elements or more for each that it makes.
         split_evenly(rows, machine.light_tasks(4 * rows * len, threads))
     }
 

@@ -66,8 +66,8 @@ fn offer(site: &Site<'_>, algorithm: &Winograd, shape: ConvShape) -> Offer {
     Offer::new(cycles, vec![site.index, pool], ends, step)
 }
 
-/// Whether threads share the transformed inputs: where there are too few rows of tiles to go round, and blocks of output
-/// channels instead.
+/// Whether threads share the transformed inputs: where there are too few rows of tiles to go round, fewer than four for
+/// each thread, and blocks of output channels instead.
 fn is_shared(conv: &Transformed, threads: usize) -> bool {
     threads > 1 && conv.tile_rows() < 4 * threads && conv.blocks() > 1
 }

@@ -33,7 +33,8 @@ fn plans_are_those_that_were_recorded() {
         if record {
             std::fs::write(&path, &found).expect("written");
         }
-        let recorded = std::fs::read_to_string(&path).unwrap_or_default();
+        let recorded = std::fs::read_to_string(&path);
+        let recorded = recorded.unwrap_or_else(|_| panic!("no plan of {isa} with {threads} threads is recorded"));
         for (found, recorded) in found.lines().zip(recorded.lines()) {
             assert_eq!(found, recorded, "{isa}, {threads} threads");
         }

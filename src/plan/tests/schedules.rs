@@ -3,15 +3,15 @@
 
 use googlenet_kernels::isa;
 
-use crate::model::{Dialect, Place};
+use crate::model::{Dialect, Place, small::small};
 use crate::plan::build::{Machine, schedule};
 use crate::plan::memory::{INPUT, Region};
 use crate::plan::schedule::Schedule;
 
 fn schedules() -> Vec<(String, Schedule)> {
     let mut schedules = Vec::new();
-    for dialect in Dialect::ALL {
-        let network = dialect.network_with_heads(7);
+    let networks = Dialect::ALL.map(|dialect| dialect.network_with_heads(7)).into_iter().chain([small()]);
+    for network in networks {
         let heads: Vec<&str> = network.head_names();
         for (isa, (side, threads)) in
             isa::detected().flat_map(|isa| [(32, 1), (64, 3), (71, 2), (224, 1), (224, 8)].map(|case| (isa, case)))
@@ -19,7 +19,12 @@ fn schedules() -> Vec<(String, Schedule)> {
             let graph = network.graph_with(side, &heads);
             let keep: Vec<Place> = graph.nodes.iter().rev().step_by(9).map(|node| node.output).collect();
             for keep in [&[][..], &keep] {
-                let name = format!("{dialect} on {isa} at {side}, {threads} threads, {} kept", keep.len());
+                let name = format!(
+                    "{} {} on {isa} at {side}, {threads} threads, {} kept",
+                    network.name,
+                    network.dialect,
+                    keep.len()
+                );
                 schedules.push((name, schedule(graph.clone(), &Machine::nominal(isa), threads, keep)));
             }
         }

@@ -18,6 +18,8 @@ pub(in crate::plan) struct Progress {
     waiting: Waiting,
 }
 
+/// Threads that wait for one phase watch a line of their own, which no other phase's counts lie in.
+#[repr(align(64))]
 struct Phase {
     tasks: usize,
     /// The next task that nobody has claimed; it counts on past the last one until the next rewind, so that no task is

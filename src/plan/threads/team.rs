@@ -131,6 +131,8 @@ impl<J: Job> Team<J> {
                 });
             }
             Helpers::Own(board, handles) => {
+                // A run that unwound on this thread may have left workers behind.
+                assert_eq!(board.busy.load(Ordering::Relaxed), 0, "the run before this one did not end");
                 board.busy.store(handles.len(), Ordering::Relaxed);
                 board.post(|notice| notice.job = Some(self.job.clone()));
             }
