@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::model::check_side;
 use crate::error::{ModelError, WeightsError};
 use crate::image::{Channels, Geometry, Rule};
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
@@ -69,7 +70,8 @@ impl Description {
     /// # Errors
     ///
     /// [`ModelError::UnknownDialect`] if the dialect is not the network's, [`ModelError::LabelCount`] if there are
-    /// labels, but not one for each class.
+    /// labels, but not one for each class, [`SessionError::NetworkSide`](crate::error::SessionError::NetworkSide) if
+    /// the network does not run at the side.
     pub fn fits(&self, network: &Network) -> Result<()> {
         if self.dialect != network.dialect {
             let dialect = self.dialect.name().to_owned();
@@ -79,7 +81,7 @@ impl Description {
             (labels, classes) if labels != 0 && labels != classes => {
                 Err(ModelError::LabelCount { labels, classes }.into())
             }
-            _ => Ok(()),
+            _ => check_side(network, self.side),
         }
     }
 }

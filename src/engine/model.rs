@@ -194,12 +194,17 @@ impl Model {
     }
 }
 
-pub(super) fn check_side(side: usize) -> Result<()> {
+/// Checks that `network` can run at the input side `side`.
+pub(super) fn check_side(network: &Network, side: usize) -> Result<()> {
     use crate::model::{MAX_SIDE, MIN_SIDE};
-    if (MIN_SIDE..=MAX_SIDE).contains(&side) {
-        return Ok(());
+    if !(MIN_SIDE..=MAX_SIDE).contains(&side) {
+        let error = SessionError::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE };
+        return Err(error.into());
     }
-    Err(SessionError::OutOfRange { option: "input side", value: side, least: MIN_SIDE, most: MAX_SIDE }.into())
+    match network.fits(side) {
+        true => Ok(()),
+        false => Err(SessionError::NetworkSide { network: network.name, own: network.side, side }.into()),
+    }
 }
 
 /// The number of classes: as many as the bias of the layer that gives the logits has elements.

@@ -36,7 +36,7 @@ impl Model {
     /// ```
     pub fn pack(&self, path: impl AsRef<Path>, options: Options, force: bool) -> Result<String> {
         let side = options.side.unwrap_or(self.side());
-        check_side(side)?;
+        check_side(self.network(), side)?;
         if !(1..=Options::MAX_THREADS).contains(&options.threads) {
             let (value, most) = (options.threads, Options::MAX_THREADS);
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
@@ -71,7 +71,7 @@ impl Model {
     /// If an option is out of range.
     pub fn is_packed_for(&self, options: &Options) -> Result<bool> {
         let side = options.side.unwrap_or(self.side());
-        check_side(side)?;
+        check_side(self.network(), side)?;
         Ok(plan::is_packed(self.network().graph(side), options.resolve_isa()?, &self.inner.weights))
     }
 }

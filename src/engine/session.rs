@@ -99,7 +99,7 @@ impl Session {
         in_range("threads", options.threads, Options::MAX_THREADS)?;
         in_range("batch", options.batch, Options::MAX_BATCH)?;
         let side = options.side.unwrap_or(model.description.side);
-        check_side(side)?;
+        check_side(&model.network, side)?;
         if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
             return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }

@@ -52,6 +52,15 @@ pub enum SessionError {
         /// The name that was asked for.
         layer: String,
     },
+    /// The network's fully connected layers are made for another input side.
+    NetworkSide {
+        /// The network's name.
+        network: &'static str,
+        /// The input side that its published weights are for.
+        own: usize,
+        /// The input side that was asked for.
+        side: usize,
+    },
     /// An auxiliary head was asked for whose matrix is made for another input side.
     HeadSide {
         /// The head's name.
@@ -88,6 +97,9 @@ impl fmt::Display for SessionError {
                 write!(f, "class map has {expected} values, found room for {found}")
             }
             Self::UnknownLayer { layer } => write!(f, "the network has no layer {}", Quoted(layer)),
+            Self::NetworkSide { network, own, side } => {
+                write!(f, "the fully connected layers of {network} are made for the input side {own}, not {side}")
+            }
             Self::HeadSide { head, side } => {
                 write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")
             }

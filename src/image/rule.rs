@@ -47,7 +47,8 @@ pub enum Geometry {
     TfSlim,
 }
 
-/// The rule of some weights' authors, by name; sizes below are those for an input of 224x224 pixels.
+/// The rule of some weights' authors, by name; sizes below are those for an input of 224x224 pixels, or 227x227 where
+/// that is said.
 ///
 /// ```
 /// use googlenet::image::{Geometry, Preset};
@@ -71,6 +72,12 @@ pub enum Preset {
     Torchvision,
     /// `tf-slim`: the middle 87.5 % of the picture becomes 224x224, values are -1 to 1.
     TfSlim,
+    /// `caffenet`, Caffe's versions of Krizhevsky's network: the picture is stretched to 256x256, the crop is the middle
+    /// 227x227, and what is subtracted are the channels' means over the mean picture of ILSVRC 2012, as in Caffe's
+    /// `examples/00-classification.ipynb`.
+    Caffenet,
+    /// `krizhevsky`: as `caffenet`, but the short side becomes 256, as in the paper.
+    Krizhevsky,
 }
 
 impl Geometry {
@@ -157,8 +164,16 @@ pub(super) enum Pixels {
 
 impl Preset {
     /// All presets that this crate knows.
-    pub const ALL: [Preset; 6] =
-        [Preset::ShortSide, Preset::Bvlc, Preset::BvlcCpp, Preset::OnnxZoo, Preset::Torchvision, Preset::TfSlim];
+    pub const ALL: [Preset; 8] = [
+        Preset::ShortSide,
+        Preset::Bvlc,
+        Preset::BvlcCpp,
+        Preset::OnnxZoo,
+        Preset::Torchvision,
+        Preset::TfSlim,
+        Preset::Caffenet,
+        Preset::Krizhevsky,
+    ];
 
     /// The preset's name, as the command takes it.
     pub const fn name(self) -> &'static str {
@@ -169,6 +184,8 @@ impl Preset {
             Preset::OnnxZoo => "onnx-zoo",
             Preset::Torchvision => "torchvision",
             Preset::TfSlim => "tf-slim",
+            Preset::Caffenet => "caffenet",
+            Preset::Krizhevsky => "krizhevsky",
         }
     }
 
@@ -186,13 +203,13 @@ impl Preset {
     /// assert_eq!(Dialect::ALL.map(Preset::of)[1..3], [Preset::Torchvision, Preset::TfSlim]);
     /// ```
     pub fn of(dialect: Dialect) -> Preset {
-        Preset::from_name(dialect.differences().preset).expect("a dialect names one of the presets")
+        Preset::from_name(dialect.preset()).expect("a dialect names one of the presets")
     }
 
-    /// The rule for an input of `side` pixels. Where the authors leave a margin, 256 for 224, other sides get one in
-    /// proportion.
+    /// The rule for an input of `side` pixels. Where the authors leave a margin, 256 for 224 or 227, other sides get one
+    /// in proportion.
     pub fn rule(self, side: usize) -> Rule {
-        let wider = side.saturating_mul(8) / 7;
+        let (wider, wider_227) = (side.saturating_mul(8) / 7, side.saturating_mul(256) / 227);
         let (input, geometry, resize) = match self {
             Preset::ShortSide => (Input::CAFFE, Geometry::ShortSide, wider),
             Preset::Bvlc => (Input::CAFFE, Geometry::Warp, wider),
@@ -200,6 +217,8 @@ impl Preset {
             Preset::OnnxZoo => (Input::ONNX_ZOO, Geometry::WarpBicubic, side),
             Preset::Torchvision => (Input::SYMMETRIC, Geometry::Torchvision, wider),
             Preset::TfSlim => (Input::SYMMETRIC, Geometry::TfSlim, side),
+            Preset::Caffenet => (Input::CAFFENET, Geometry::Warp, wider_227),
+            Preset::Krizhevsky => (Input::CAFFENET, Geometry::ShortSide, wider_227),
         };
         let Input { channels, mean, std } = input;
         Rule { geometry, channels, mean, std, resize }

@@ -98,7 +98,7 @@ impl Imported {
         assert!(network.parameters() == named, "parts are the table's");
         let non_finite = tensors.iter().flat_map(|tensor| &tensor.values).filter(|value| !value.is_finite()).count();
         // A graph that lacks the nodes with which its dialect undoes a normalisation was trained on that normalisation.
-        let input = dialect.differences().undoes.filter(|_| input == InputHint::Plain);
+        let input = dialect.undoes().filter(|_| input == InputHint::Plain);
         let metadata = BTreeMap::new();
         Ok(Imported { dialect, classes, heads: heads.to_vec(), tensors, input, non_finite, metadata })
     }

@@ -45,7 +45,7 @@ pub(super) struct Node<'a> {
     pub kind: std::result::Result<Kind<'a>, Odd>,
 }
 
-/// Why a node cannot be part of a GoogLeNet: a property, the value it should have, and the one it has.
+/// Why a node cannot be part of a network that this crate knows: a property, the value it should have, and the one it has.
 #[derive(Clone, Debug)]
 pub(super) struct Odd {
     pub what: &'static str,
@@ -58,6 +58,8 @@ pub(super) struct Odd {
 pub(super) enum Kind<'a> {
     Conv {
         window: Window,
+        /// Into how many groups the channels are divided.
+        groups: i64,
         weight: Tensor<'a>,
         bias: Option<Tensor<'a>>,
     },

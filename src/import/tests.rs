@@ -114,6 +114,7 @@ fn other_spellings_of_the_same_network_are_read() {
         let shape = TensorProto { dims: vec![2], data_type: element::INT64, ..new_tensor("matrix_shape", &[0]) };
         graph.initializer.push(TensorProto { int64_data: vec![-1, 1024], raw_data: vec![], ..shape });
     });
+    reads("a number that nothing reads", |graph| graph.initializer.push(new_tensor("queue", &[1, 1])));
     reads("float_data, and initializers among the inputs", |graph| {
         let bias = tensor(graph, "conv1/7x7_s2_b");
         (bias.data_type, bias.raw_data) = (element::FLOAT, vec![]);
@@ -189,7 +190,7 @@ fn other_networks_are_refused_at_the_first_difference() {
     refuses(&["\"more\" (Relu) is not part"], |graph| {
         graph.node.push(new_node("Relu", &["prob"], "more", vec![]));
     });
-    refuses(&["\"more\" is not part"], |graph| graph.initializer.push(new_tensor("more", &[1])));
+    refuses(&["\"more\" is not part"], |graph| graph.initializer.push(new_tensor("more", &[2])));
     refuses(&["conv1/7x7_s2_w", "read before it is made"], |graph| {
         graph.initializer.remove(0);
     });

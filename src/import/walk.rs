@@ -190,9 +190,12 @@ impl<'a, 'n> Walk<'a, 'n> {
     fn conv(&mut self, conv: &Conv, at: usize) -> Result<Value> {
         let (net, name) = (self.net, conv.name.as_str());
         let (at, pads) = self.pad(at, name)?;
-        let Kind::Conv { window, weight, bias } = self.kind(at, name)? else {
+        let Kind::Conv { window, groups, weight, bias } = self.kind(at, name)? else {
             return Err(self.wrong(at, name, "Conv"));
         };
+        if *groups != conv.groups as i64 {
+            return Err(mismatch(net.nodes[at].label, name, "group", conv.groups.to_string(), groups.to_string()));
+        }
         let geometry = Geometry {
             kernel: conv.kernel,
             stride: conv.stride,
@@ -462,7 +465,9 @@ impl<'a, 'n> Walk<'a, 'n> {
                 self.take(name, weight, order, bias, None)?;
                 value
             }
-            Kind::Conv { window, weight, bias } if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) => {
+            Kind::Conv { window, groups: 1, weight, bias }
+                if layer.hidden.is_none() && weight.dims.get(2..) == Some(&[1, 1]) =>
+            {
                 // The map has one pixel, so strides do not matter, but padding would make more windows than one.
                 let extents = [0, 1].map(|axis| window.extent(axis, 1, 1));
                 if window.kernel.is_some_and(|kernel| kernel != [1, 1]) || extents != [(0, 1); 2] {

@@ -1,77 +1,92 @@
-//! The published versions of GoogLeNet. The fields of [`Differences`] say how they differ; in all else they share one
-//! table.
+//! Published versions of the networks, by the names that weight files have for them.
 //!
-//! | | `bvlc` | `torchvision` | `tf-slim` | `onnx-zoo` |
-//! |---|---|---|---|---|
-//! | conv1's padding | 3 | 3 | SAME | 3 |
-//! | halving pools | round up | round up | SAME | round down |
-//! | response normalisation | yes | no | no | yes |
-//! | third branch | 5x5 | 3x3 | 3x3 | 5x5 |
-//! | last halving pool | 3x3 | 2x2 | 2x2 | 3x3 |
-//! | auxiliary heads' average | 5x5/3 | 4x4 parts | no heads | no heads |
-//!
-//! Sources: Caffe's `models/bvlc_googlenet`; torchvision's `models/googlenet.py`; TensorFlow models' slim
-//! `nets/inception_v1.py` and `preprocessing/inception_preprocessing.py`; `inception_v1` of the ONNX model zoo, which
-//! was exported from Caffe2, without Caffe's rounding.
+//! What a dialect is stands in the file of its network's table, as a [`Published`].
 
 use std::fmt;
 
-use super::{AverageWindows, Input, Network, Padding, Rounding, googlenet};
+use super::{Input, Network, googlenet, krizhevsky, naive, zeiler_fergus};
 
-/// A published version of the network, as weight files name it.
+/// A published version of a network, as weight files name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// `bvlc`: Caffe's reference model.
+    /// `bvlc`: GoogLeNet, Caffe's reference model.
     Bvlc,
-    /// `torchvision`: trained with batch normalisation, which is folded into weights and biases.
+    /// `torchvision`: GoogLeNet, trained with batch normalisation, which is folded into weights and biases.
     Torchvision,
-    /// `tf-slim`: Inception v1 of TensorFlow's slim, whose batch normalisation is folded into weights and biases; class
-    /// 0 is the background.
+    /// `tf-slim`: GoogLeNet as Inception v1 of TensorFlow's slim, whose batch normalisation is folded into weights and
+    /// biases; class 0 is the background.
     TfSlim,
-    /// `onnx-zoo`: Inception v1 of the ONNX model zoo, whose pools leave incomplete windows out.
+    /// `onnx-zoo`: GoogLeNet as Inception v1 of the ONNX model zoo, whose pools leave incomplete windows out.
     OnnxZoo,
+    /// `naive`: GoogLeNet's widths in naive Inception modules, without reductions.
+    Naive,
+    /// `krizhevsky`: Krizhevsky's network of 2012, with the paper's normalisation.
+    Krizhevsky,
+    /// `bvlc-alexnet`: Krizhevsky's network, Caffe's replication.
+    BvlcAlexnet,
+    /// `caffenet`: Krizhevsky's network, Caffe's reference model, which pools before it normalises.
+    Caffenet,
+    /// `onnx-zoo-alexnet`: Krizhevsky's network, Caffe's replication as the ONNX model zoo has it, whose first pools
+    /// leave incomplete windows out.
+    OnnxZooAlexnet,
+    /// `zeiler-fergus`: the Zeiler-Fergus network of 2013.
+    ZeilerFergus,
+    /// `zfnet512`: the Zeiler-Fergus network, a wider version of the ONNX model zoo.
+    Zfnet512,
 }
 
-/// The properties in which dialects differ from each other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Differences {
-    /// The padding of the first convolution.
-    pub stem: Padding,
-    /// The padding of the pools that halve the map.
-    pub padding: Padding,
-    /// What the pools that halve the map do with a last, incomplete window.
-    pub rounding: Rounding,
-    /// Whether the network has layers of local response normalisation.
-    pub normalised: bool,
-    /// The side of the filters in the third branch of an Inception module.
-    pub third: usize,
-    /// The side of the windows of the fourth pool that halves the map.
-    pub pool4: usize,
-    /// The windows of the auxiliary heads' average pools; `None` if the dialect has no heads.
-    pub heads: Option<AverageWindows>,
-    /// Whether class 0 is a background, which stands for no class at all.
-    pub background: bool,
+/// What a network's own file says of one of its dialects.
+pub(super) struct Published {
+    /// The name in weight files.
+    pub name: &'static str,
+    /// The table for a number of classes, with every auxiliary head that is published.
+    pub network: fn(usize) -> Network,
     /// The name of the [`Preset`](crate::image::Preset) by which pictures are prepared unless a weight file says
     /// otherwise.
     pub preset: &'static str,
-    /// The normalisation that the first nodes of the authors' own graph undo, if it has such nodes: a graph of this
-    /// dialect without them was trained on that normalisation itself.
+    /// The normalisation that the first nodes of the authors' own graph undo, if it has such nodes.
     pub undoes: Option<Input>,
 }
 
 impl Dialect {
     /// All dialects that this crate knows.
-    pub const ALL: [Dialect; 4] = [Dialect::Bvlc, Dialect::Torchvision, Dialect::TfSlim, Dialect::OnnxZoo];
+    pub const ALL: [Dialect; 11] = [
+        Dialect::Bvlc,
+        Dialect::Torchvision,
+        Dialect::TfSlim,
+        Dialect::OnnxZoo,
+        Dialect::Naive,
+        Dialect::Krizhevsky,
+        Dialect::BvlcAlexnet,
+        Dialect::Caffenet,
+        Dialect::OnnxZooAlexnet,
+        Dialect::ZeilerFergus,
+        Dialect::Zfnet512,
+    ];
+
+    /// The dialects of GoogLeNet.
+    pub const GOOGLENET: [Dialect; 4] = [Dialect::Bvlc, Dialect::Torchvision, Dialect::TfSlim, Dialect::OnnxZoo];
+
+    const fn published(self) -> &'static Published {
+        match self {
+            Dialect::Bvlc => &googlenet::BVLC,
+            Dialect::Torchvision => &googlenet::TORCHVISION,
+            Dialect::TfSlim => &googlenet::TF_SLIM,
+            Dialect::OnnxZoo => &googlenet::ONNX_ZOO,
+            Dialect::Naive => &naive::NAIVE,
+            Dialect::Krizhevsky => &krizhevsky::KRIZHEVSKY,
+            Dialect::BvlcAlexnet => &krizhevsky::BVLC_ALEXNET,
+            Dialect::Caffenet => &krizhevsky::CAFFENET,
+            Dialect::OnnxZooAlexnet => &krizhevsky::ONNX_ZOO,
+            Dialect::ZeilerFergus => &zeiler_fergus::ZEILER_FERGUS,
+            Dialect::Zfnet512 => &zeiler_fergus::ZFNET512,
+        }
+    }
 
     /// The dialect's name in weight files.
     pub const fn name(self) -> &'static str {
-        match self {
-            Dialect::Bvlc => "bvlc",
-            Dialect::Torchvision => "torchvision",
-            Dialect::TfSlim => "tf-slim",
-            Dialect::OnnxZoo => "onnx-zoo",
-        }
+        self.published().name
     }
 
     /// The dialect that weight files call `name`.
@@ -86,44 +101,16 @@ impl Dialect {
         Dialect::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// The properties of this dialect in which it may differ from others.
-    pub const fn differences(self) -> Differences {
-        let bvlc = Differences {
-            stem: Padding::Around(3),
-            padding: Padding::Around(0),
-            rounding: Rounding::Ceil,
-            normalised: true,
-            third: 5,
-            pool4: 3,
-            heads: Some(AverageWindows::Sliding { kernel: 5, stride: 3 }),
-            background: false,
-            preset: "short-side",
-            undoes: None,
-        };
-        match self {
-            Dialect::Bvlc => bvlc,
-            Dialect::Torchvision => Differences {
-                normalised: false,
-                third: 3,
-                pool4: 2,
-                heads: Some(AverageWindows::Adaptive(4)),
-                preset: "torchvision",
-                undoes: Some(Input::IMAGENET),
-                ..bvlc
-            },
-            Dialect::TfSlim => Differences {
-                stem: Padding::Same,
-                padding: Padding::Same,
-                normalised: false,
-                third: 3,
-                pool4: 2,
-                heads: None,
-                background: true,
-                preset: "tf-slim",
-                ..bvlc
-            },
-            Dialect::OnnxZoo => Differences { rounding: Rounding::Floor, heads: None, ..bvlc },
-        }
+    /// The name of the [`Preset`](crate::image::Preset) by which pictures are prepared unless a weight file says
+    /// otherwise.
+    pub const fn preset(self) -> &'static str {
+        self.published().preset
+    }
+
+    /// The normalisation that the first nodes of the authors' own graph undo, if it has such nodes: a graph of this
+    /// dialect without them was trained on that normalisation itself.
+    pub const fn undoes(self) -> Option<Input> {
+        self.published().undoes
     }
 
     /// The network of this dialect for `classes` classes, without auxiliary heads.
@@ -149,7 +136,7 @@ impl Dialect {
     /// assert!(Dialect::TfSlim.network_with_heads(1001).heads.is_empty());
     /// ```
     pub fn network_with_heads(self, classes: usize) -> Network {
-        googlenet::table(self, classes)
+        (self.published().network)(classes)
     }
 }
 
@@ -162,35 +149,22 @@ impl fmt::Display for Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Op;
-
-    #[test]
-    fn each_dialect_has_its_published_geometry() {
-        let cases = [
-            (Dialect::Bvlc, [112, 56, 28, 14, 7], 6_998_552),
-            // Batch normalisation has four vectors a layer, of which the published figure, 6,624,904, counts two. Here
-            // each layer has one vector instead: the biases that the four become.
-            (Dialect::Torchvision, [112, 56, 28, 14, 7], 6_624_904 - 7_280),
-            (Dialect::TfSlim, [112, 56, 28, 14, 7], 6_624_904 - 7_280),
-            (Dialect::OnnxZoo, [112, 55, 27, 13, 6], 6_998_552),
-        ];
-        for (dialect, maps, parameters) in cases {
-            let network = dialect.network(1000);
-            let graph = network.graph(224);
-            let side = |name| graph.activations[graph.find(name).expect(name).activation].h;
-            let names = ["conv1/7x7_s2", "pool1/3x3_s2", "pool2/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2"];
-            assert_eq!(names.map(side), maps, "{dialect}");
-            let sum: u64 = crate::model::cost(&graph).iter().map(|layer| layer.parameters).sum();
-            assert_eq!(sum, parameters, "{dialect}");
-            let normalised = graph.nodes.iter().filter(|node| matches!(node.op, Op::Lrn(_))).count();
-            assert_eq!(normalised, if dialect.differences().normalised { 2 } else { 0 }, "{dialect}");
-        }
-    }
+    use crate::image::Preset;
 
     #[test]
     fn names_are_one_to_one() {
         for dialect in Dialect::ALL {
             assert_eq!(Dialect::from_name(&dialect.to_string()), Some(dialect));
+        }
+    }
+
+    #[test]
+    fn every_dialect_has_a_table_of_its_own_and_a_preset() {
+        for dialect in Dialect::ALL {
+            let network = dialect.network_with_heads(5);
+            assert_eq!((network.dialect, network.classes), (dialect, 5));
+            assert!(network.fits(network.side) && Preset::from_name(dialect.preset()).is_some(), "{dialect}");
+            assert_eq!(Dialect::GOOGLENET.contains(&dialect), network.name == "googlenet", "{dialect}");
         }
     }
 }

@@ -1,11 +1,26 @@
-//! GoogLeNet: Szegedy et al., "Going Deeper with Convolutions", 2014, arXiv:1409.4842, table 1.
+//! GoogLeNet: Szegedy et al., "Going Deeper with Convolutions", 2014, arXiv:1409.4842, table 1. The fields of
+//! [`Differences`] say how its published versions differ; in all else they share one table.
+//!
+//! | | `bvlc` | `torchvision` | `tf-slim` | `onnx-zoo` |
+//! |---|---|---|---|---|
+//! | conv1's padding | 3 | 3 | SAME | 3 |
+//! | halving pools | round up | round up | SAME | round down |
+//! | response normalisation | yes | no | no | yes |
+//! | third branch | 5x5 | 3x3 | 3x3 | 5x5 |
+//! | last halving pool | 3x3 | 2x2 | 2x2 | 3x3 |
+//! | auxiliary heads' average | 5x5/3 | 4x4 parts | no heads | no heads |
+//!
+//! Sources: Caffe's `models/bvlc_googlenet`; torchvision's `models/googlenet.py`; TensorFlow models' slim
+//! `nets/inception_v1.py` and `preprocessing/inception_preprocessing.py`; `inception_v1` of the ONNX model zoo, which
+//! was exported from Caffe2, without Caffe's rounding.
 //!
 //! In every dialect the layers have the names of Caffe's reference model. A name says where in the table its layer
 //! stands, and what size its filters have there: so the third branch's convolution is called `5x5` even if a dialect
 //! has 3x3 filters in it.
 
-use super::{AveragePool, AverageWindows, Conv, Dialect, Differences, FullyConnected, Head};
-use super::{Inception, Layer, Lrn, MaxPool, Network, Padding, Roles, Rounding};
+use super::dialect::Published;
+use super::{AveragePool, AverageWindows, Conv, Dialect, FullyConnected, Head, Inception, Input};
+use super::{Layer, Lrn, MaxPool, Network, Padding, Roles, Rounding};
 
 /// An Inception module: its name, and the output channels of its convolutions by the columns of the paper's table,
 /// which are 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
@@ -45,11 +60,85 @@ pub fn googlenet(classes: usize) -> Network {
     Dialect::Bvlc.network(classes)
 }
 
+/// The properties in which the dialects differ.
+struct Differences {
+    /// The padding of the first convolution.
+    stem: Padding,
+    /// The padding of the pools that halve the map.
+    padding: Padding,
+    /// What the pools that halve the map do with a last, incomplete window.
+    rounding: Rounding,
+    /// Whether the network has layers of local response normalisation.
+    normalised: bool,
+    /// The side of the filters in the third branch of an Inception module.
+    third: usize,
+    /// The side of the windows of the fourth pool that halves the map.
+    pool4: usize,
+    /// The windows of the auxiliary heads' average pools; `None` if the dialect has no heads.
+    heads: Option<AverageWindows>,
+    /// Whether class 0 is a background, which stands for no class at all.
+    background: bool,
+}
+
+const OF_BVLC: Differences = Differences {
+    stem: Padding::Around(3),
+    padding: Padding::Around(0),
+    rounding: Rounding::Ceil,
+    normalised: true,
+    third: 5,
+    pool4: 3,
+    heads: Some(AverageWindows::Sliding { kernel: 5, stride: 3 }),
+    background: false,
+};
+
+const OF_TORCHVISION: Differences =
+    Differences { normalised: false, third: 3, pool4: 2, heads: Some(AverageWindows::Adaptive(4)), ..OF_BVLC };
+
+const OF_TF_SLIM: Differences = Differences {
+    stem: Padding::Same,
+    padding: Padding::Same,
+    normalised: false,
+    third: 3,
+    pool4: 2,
+    heads: None,
+    background: true,
+    ..OF_BVLC
+};
+
+const OF_ONNX_ZOO: Differences = Differences { rounding: Rounding::Floor, heads: None, ..OF_BVLC };
+
+pub(super) const BVLC: Published = Published {
+    name: "bvlc",
+    network: |classes| table(Dialect::Bvlc, &OF_BVLC, classes),
+    preset: "short-side",
+    undoes: None,
+};
+
+pub(super) const TORCHVISION: Published = Published {
+    name: "torchvision",
+    network: |classes| table(Dialect::Torchvision, &OF_TORCHVISION, classes),
+    preset: "torchvision",
+    undoes: Some(Input::IMAGENET),
+};
+
+pub(super) const TF_SLIM: Published = Published {
+    name: "tf-slim",
+    network: |classes| table(Dialect::TfSlim, &OF_TF_SLIM, classes),
+    preset: "tf-slim",
+    undoes: None,
+};
+
+pub(super) const ONNX_ZOO: Published = Published {
+    name: "onnx-zoo",
+    network: |classes| table(Dialect::OnnxZoo, &OF_ONNX_ZOO, classes),
+    preset: "short-side",
+    undoes: None,
+};
+
 /// The table of `dialect`, with all heads that the dialect publishes.
-pub(super) fn table(dialect: Dialect, classes: usize) -> Network {
-    let differences = dialect.differences();
+fn table(dialect: Dialect, differences: &Differences, classes: usize) -> Network {
     let halve = |name: &str, kernel: usize| {
-        let Differences { padding, rounding, .. } = differences;
+        let &Differences { padding, rounding, .. } = differences;
         Layer::MaxPool(MaxPool { name: name.into(), kernel, stride: 2, padding, rounding })
     };
     let lrn = |name: &'static str| {
@@ -65,11 +154,11 @@ pub(super) fn table(dialect: Dialect, classes: usize) -> Network {
     layers.push(conv("conv2/3x3", 192, 3));
     layers.extend(lrn("conv2/norm2"));
     layers.push(halve("pool2/3x3_s2", 3));
-    layers.extend(MODULES_3.map(|module| inception(&differences, module)));
+    layers.extend(MODULES_3.map(|module| inception(differences, module)));
     layers.push(halve("pool3/3x3_s2", 3));
-    layers.extend(MODULES_4.map(|module| inception(&differences, module)));
+    layers.extend(MODULES_4.map(|module| inception(differences, module)));
     layers.push(halve("pool4/3x3_s2", differences.pool4));
-    layers.extend(MODULES_5.map(|module| inception(&differences, module)));
+    layers.extend(MODULES_5.map(|module| inception(differences, module)));
     layers.push(Layer::GlobalAverage { name: FEATURES });
     layers.push(fully_connected(LOGITS, None));
     layers.push(Layer::Softmax { name: PROBABILITIES });
@@ -120,4 +209,33 @@ fn inception(differences: &Differences, (module, o1, r3, o3, r5, o5, proj): Modu
         vec![Layer::MaxPool(pool), conv(part("pool_proj"), proj, 1)],
     ];
     Layer::Inception(Inception { name, branches })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Op;
+
+    #[test]
+    fn each_dialect_has_its_published_geometry() {
+        let cases = [
+            (Dialect::Bvlc, [112, 56, 28, 14, 7], 6_998_552, 2),
+            // Batch normalisation has four vectors a layer, of which the published figure, 6,624,904, counts two. Here
+            // each layer has one vector instead: the biases that the four become.
+            (Dialect::Torchvision, [112, 56, 28, 14, 7], 6_624_904 - 7_280, 0),
+            (Dialect::TfSlim, [112, 56, 28, 14, 7], 6_624_904 - 7_280, 0),
+            (Dialect::OnnxZoo, [112, 55, 27, 13, 6], 6_998_552, 2),
+        ];
+        for (dialect, maps, parameters, normalised) in cases {
+            let network = dialect.network(1000);
+            let graph = network.graph(224);
+            let side = |name| graph.activations[graph.find(name).expect(name).activation].h;
+            let names = ["conv1/7x7_s2", "pool1/3x3_s2", "pool2/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2"];
+            assert_eq!(names.map(side), maps, "{dialect}");
+            let sum: u64 = crate::model::cost(&graph).iter().map(|layer| layer.parameters).sum();
+            assert_eq!(sum, parameters, "{dialect}");
+            let lrn = graph.nodes.iter().filter(|node| matches!(node.op, Op::Lrn(_))).count();
+            assert_eq!(lrn, normalised, "{dialect}");
+        }
+    }
 }

@@ -141,7 +141,7 @@ impl Network {
     /// # Panics
     /// If `side` is not in [`super::MIN_SIDE`]`..=`[`super::MAX_SIDE`], or the table makes no sense: a role or a head
     /// names no layer of the trunk; two layers have one name; a module has no branches, or one without layers, or their
-    /// maps differ in size; the channels of a convolution do not divide into its groups.
+    /// maps differ in size; the channels of a convolution do not divide into its groups, or its map is too small.
     pub fn graph(&self, side: usize) -> Graph {
         self.graph_with(side, &[])
     }
@@ -179,6 +179,23 @@ impl Network {
         Graph { activations, nodes, logits, probabilities, features, heads: lowered_heads, modules }
     }
 
+    /// Whether the network can run at `side`, its heads aside: the fully connected layers of its trunk are made for
+    /// inputs of the length that they have at the network's own side.
+    ///
+    /// ```
+    /// use googlenet::model::Dialect;
+    ///
+    /// assert!(Dialect::Bvlc.network(1000).fits(448));
+    /// let network = Dialect::Caffenet.network(1000);
+    /// assert!(network.fits(227) && !network.fits(448));
+    /// ```
+    ///
+    /// # Panics
+    /// The panics of [`Network::graph`], but for a side out of range, which does not fit.
+    pub fn fits(&self, side: usize) -> bool {
+        self.leaves_as_long(&[], &self.layers, side)
+    }
+
     /// Whether the head `name` can run at `side`: its fully connected layers are made for inputs of the length that
     /// they have at the network's own side.
     ///
@@ -192,14 +209,20 @@ impl Network {
     /// # Panics
     /// The panics of [`Network::graph`].
     pub fn head_fits(&self, name: &str, side: usize) -> bool {
-        let Some(head) = self.heads.iter().find(|head| head.name == name) else { return false };
+        let head = self.heads.iter().find(|head| head.name == name);
+        head.is_some_and(|head| self.leaves_as_long(&[name], &head.layers, side))
+    }
+
+    /// Whether `side` leaves the fully connected layers among `layers` inputs as long as the network's own side does;
+    /// `heads` are lowered with the trunk.
+    fn leaves_as_long(&self, heads: &[&str], layers: &[Layer], side: usize) -> bool {
         let lengths = |side| -> Vec<usize> {
-            let graph = self.graph_with(side, &[name]);
+            let graph = self.graph_with(side, heads);
             let dense = graph.nodes.iter().filter(|node| matches!(node.op, Op::FullyConnected { .. }));
-            let own = dense.filter(|node| head.layers.iter().any(|layer| layer.name() == node.layer()));
+            let own = dense.filter(|node| layers.iter().any(|layer| layer.name() == node.layer()));
             own.map(|node| graph.len(node.input)).collect()
         };
-        lengths(side) == lengths(self.side)
+        (super::MIN_SIDE..=super::MAX_SIDE).contains(&side) && lengths(side) == lengths(self.side)
     }
 
     /// The name and shape of every tensor of weights, in the nodes' order: `<layer>.weight`, `[oc, ic / groups, kh,

@@ -45,6 +45,9 @@ pub struct Input {
 impl Input {
     /// The input of Caffe's models: the three `mean_value`s of `models/bvlc_googlenet/train_val.prototxt`.
     pub const CAFFE: Input = Input { channels: Channels::Bgr, mean: [104.0, 117.0, 123.0], std: [1.0; 3] };
+    /// The input of Caffe's versions of Krizhevsky's network: Caffe's planes with the channels' means over the mean
+    /// picture of ILSVRC 2012, as Caffe's `examples/00-classification.ipynb` prints them.
+    pub const CAFFENET: Input = Input { mean: [104.006_99, 116.668_77, 122.678_91], ..Input::CAFFE };
     /// The input of the ONNX model zoo's GoogLeNet: Caffe's planes with means that are not rounded.
     pub const ONNX_ZOO: Input = Input { mean: [103.939, 116.779, 123.68], ..Input::CAFFE };
     /// An input of values from -1 to 1, `2 x / 255 - 1`, as slim's `preprocessing/inception_preprocessing.py` makes it,

@@ -1,7 +1,8 @@
 //! Networks as data: one typed table of layers, from which shapes, names, costs and the plan all derive.
 //!
 //! Nothing else in the crate states a layer's size. A table is a [`Network`]: the [`Layer`]s of its trunk, its
-//! auxiliary [`Head`]s, and the [`Roles`] that some of its layers have ([`googlenet`] makes GoogLeNet's).
+//! auxiliary [`Head`]s, and the [`Roles`] that some of its layers have. Each network's file here makes the tables of its
+//! published versions, which [`Dialect`] lists; [`googlenet`] makes GoogLeNet's.
 //! [`Network::graph`] lowers it for one input side to nodes and activations in execution order. Whoever wants the
 //! logits, the features or a head asks the table for them: no other part of the crate knows a layer by its name, but
 //! the importers, whose files have names of their own.
@@ -11,11 +12,14 @@ mod dialect;
 mod googlenet;
 mod graph;
 mod input;
+mod krizhevsky;
+mod naive;
 #[cfg(test)]
 pub(crate) mod small;
+mod zeiler_fergus;
 
 pub use cost::{Cost, cost};
-pub use dialect::{Dialect, Differences};
+pub use dialect::Dialect;
 pub use googlenet::googlenet;
 pub use graph::{Activation, Graph, Node, Op, Place, WeightRows};
 pub use input::{Channels, Input};
@@ -23,7 +27,7 @@ pub use input::{Channels, Input};
 /// The table of a network: its name, its input, its layers, and what some of them are for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// The network's name, `googlenet`.
+    /// The network's name, `googlenet`, which its dialects share.
     pub name: &'static str,
     /// The published version of the network that the table describes.
     pub dialect: Dialect,
@@ -32,7 +36,8 @@ pub struct Network {
     /// How many classes the network tells apart.
     pub classes: usize,
     /// The input side that the shapes of the weights are stated for. Only fully connected layers that see a whole map
-    /// depend on it: a head runs only at sides that leave it a map of the same size, as [`Network::head_fits`] says.
+    /// depend on it: the network runs only at sides that leave those of its trunk maps of the same size, and a head at
+    /// those that leave it one, as [`Network::fits`] and [`Network::head_fits`] say.
     pub side: usize,
     /// The layers of the trunk, in order; the heads' layers are not among them.
     pub layers: Vec<Layer>,
@@ -294,9 +299,15 @@ impl AveragePool {
 
 impl Conv {
     /// The output side for an input side.
+    ///
+    /// # Panics
+    /// If not one window fits into the padded input.
     pub fn output_side(&self, side: usize) -> usize {
         match self.padding {
-            Padding::Around(pad) => (side + 2 * pad - self.kernel) / self.stride + 1,
+            Padding::Around(pad) => {
+                assert!(side + 2 * pad >= self.kernel, "{}: a window larger than the padded map", self.name);
+                (side + 2 * pad - self.kernel) / self.stride + 1
+            }
             Padding::Same => side.div_ceil(self.stride),
         }
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use googlenet::error::WeightsError;
+use googlenet::error::{SessionError, WeightsError};
 use googlenet::image::{self, Geometry, Preset, Rule};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
 use googlenet::model::{Dialect, Input};
@@ -130,7 +130,7 @@ impl Convert {
             (None, Some(rule), ..) => rule.resize,
             (None, None, None, true) => side, // a file with its own side and no `resize` has no margin
             (None, ..) if geometry == Geometry::TfSlim.name() => side,
-            (None, ..) => side * 256 / 224,
+            (None, ..) => authors.resize,
         };
         let Rule { channels, mean, std, .. } = authors;
         let input = imported.input.unwrap_or(Input { channels, mean, std });
@@ -182,6 +182,7 @@ impl Convert {
             Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));
         let asked = match &checked {
             Err(Error::Weights(WeightsError::MetadataValue { key: "input_side", .. })) => self.side.is_some(),
+            Err(Error::Session(SessionError::NetworkSide { .. })) => self.side.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "channels", .. })) => self.channels.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "mean", .. })) => self.mean.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "std", .. })) => self.std.is_some(),

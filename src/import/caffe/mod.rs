@@ -147,16 +147,16 @@ fn kind<'a>(layer: &Layer<'a>) -> std::result::Result<Kind<'a>, Odd> {
         "Convolution" => {
             let none = ConvolutionParameter::default();
             let of = layer.convolution.unwrap_or(&none);
-            if of.group.unwrap_or(1) != 1 || of.dilation.iter().any(|&dilation| dilation != 1) {
-                let found = format!("{} groups, dilation {:?}", of.group.unwrap_or(1), of.dilation.first());
-                return Err(odd("group and dilation", "1", found));
+            if let Some(dilation) = of.dilation.iter().find(|&&dilation| dilation != 1) {
+                return Err(odd("dilation", "1", dilation.to_string()));
             }
+            let groups = of.group.unwrap_or(1).into();
             let kernel = pair(&of.kernel_size, of.kernel_h, of.kernel_w, 0)?;
             let strides = pair(&of.stride, of.stride_h, of.stride_w, 1)?;
             let [h, w] = pair(&of.pad, of.pad_h, of.pad_w, 0)?;
             let edges = Edges::Explicit { pads: [h, w, h, w], ceil: false };
             let (weight, bias) = weights()?;
-            Ok(Kind::Conv { window: Window { kernel: Some(kernel), strides, edges }, weight, bias })
+            Ok(Kind::Conv { window: Window { kernel: Some(kernel), strides, edges }, groups, weight, bias })
         }
         "Pooling" => {
             let none = PoolingParameter::default();

@@ -85,8 +85,10 @@ impl<'a> Reader<'a> {
         }
         let Reader { mut net, read, .. } = reader;
         net.outputs = graph.output.iter().filter_map(|output| net.value(&output.name)).collect();
-        let unread = graph.initializer.iter().map(|tensor| &tensor.name).find(|&name| !read.contains(name.as_str()));
-        net.unread = unread.cloned();
+        // A single number is no weight: exporters leave the like of queues behind.
+        let is_weight = |tensor: &&TensorProto| tensor.dims.iter().any(|&dim| dim != 1);
+        let unread = graph.initializer.iter().filter(is_weight).find(|tensor| !read.contains(tensor.name.as_str()));
+        net.unread = unread.map(|tensor| tensor.name.clone());
         Ok(net)
     }
 
@@ -267,12 +269,12 @@ fn kind<'a>(node: &'a NodeProto, operator: &str, inputs: Vec<Input<'a>>) -> std:
             counted(2, 3)?;
             let known = ["kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"];
             let attributes = attributes(&known)?;
-            attributes.int("group", 1, 1)?;
+            let groups = attributes.int_or("group", 1)?;
             let window = attributes.window()?;
             computed(inputs.next())?;
             let weight = stored(inputs.next())?.tensor;
             let bias = optional(inputs.next())?.map(|bias| bias.tensor);
-            Ok(Kind::Conv { window, weight, bias })
+            Ok(Kind::Conv { window, groups, weight, bias })
         }
         "BatchNormalization" => {
             counted(5, 5)?;
