@@ -65,8 +65,8 @@ def values(name, shape):
     return u.astype(np.float32).reshape(shape)
 
 
-def image(amplitude):
-    return (uniform("image", 3 * SIDE * SIDE) * amplitude).astype(np.float32).reshape(1, 3, SIDE, SIDE)
+def image(amplitude, side=SIDE):
+    return (uniform("image", 3 * side * side) * amplitude).astype(np.float32).reshape(1, 3, side, side)
 
 
 def torchvision_network(**options):
@@ -94,8 +94,9 @@ def f64(name, shape):
     return torch.from_numpy(values(name, shape)).double()
 
 
-def caffe_network():
-    """Caffe's reference network from its definition, in f64: windows that reach past the map are clipped to it."""
+def caffe_network(naive=False):
+    """Caffe's reference network from its definition, in f64: windows that reach past the map are clipped to it. Naive
+    modules have neither reductions nor a projection, and the network no heads."""
 
     def conv(x, name, oc, kernel, stride=1):
         w, b = f64(f"{name}.weight", (oc, x.shape[1], kernel, kernel)), f64(f"{name}.bias", (oc,))
@@ -113,6 +114,9 @@ def caffe_network():
     def module(x, name):
         o1, r3, o3, r5, o5, proj = MODULES[name]
         part = lambda x, part, oc, kernel: conv(x, f"inception_{name}/{part}", oc, kernel)
+        if naive:
+            convs = [part(x, "1x1", o1, 1), part(x, "3x3", o3, 3), part(x, "5x5", o5, 5)]
+            return torch.cat([*convs, F.max_pool2d(x, 3, 1, 1)], 1)
         return torch.cat(
             [
                 part(x, "1x1", o1, 1),
@@ -134,10 +138,54 @@ def caffe_network():
         if name in ("4a", "5a"):
             x = pool(x)
         x = module(x, name)
-        if name in ("4a", "4d"):
+        if name in ("4a", "4d") and not naive:
             which = "loss1" if name == "4a" else "loss2"
             heads[which] = head(x, which)
     return {"amplitude": 100.0, "logits": dense(x.mean((2, 3)), "loss3/classifier", CLASSES), **heads}
+
+
+def tower(side, layers):
+    """A network without branches, in f64; each layer is its kind, its name and its numbers."""
+    x = torch.from_numpy(image(100.0, side)).double()
+    for kind, name, *numbers in layers:
+        if kind == "conv":
+            oc, groups, kernel, stride, pad = numbers
+            w, b = f64(f"{name}.weight", (oc, x.shape[1] // groups, kernel, kernel)), f64(f"{name}.bias", (oc,))
+            x = F.relu(F.conv2d(x, w, b, stride, pad, groups=groups))
+        elif kind == "pool":
+            x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        elif kind == "norm":
+            k, alpha = numbers
+            x = F.local_response_norm(x, 5, alpha=alpha, beta=0.75, k=k)
+        else:
+            (out,) = numbers
+            x = x.flatten(1)
+            x = F.linear(x, f64(f"{name}.weight", (out, x.shape[1])), f64(f"{name}.bias", (out,)))
+            x = F.relu(x) if name != "fc8" else x
+    return {"amplitude": 100.0, "logits": x}
+
+
+DENSE = [("dense", "fc6", 4096), ("dense", "fc7", 4096), ("dense", "fc8", CLASSES)]
+
+
+def krizhevsky_network(pools_first):
+    """Krizhevsky's network as Caffe has it, in two orders of pool and normalisation."""
+
+    def between(n):
+        both = [("norm", f"norm{n}", 1.0, 1e-4), ("pool", f"pool{n}")]
+        return both[::-1] if pools_first else both
+
+    layers = [("conv", "conv1", 96, 1, 11, 4, 0), *between(1), ("conv", "conv2", 256, 2, 5, 1, 2), *between(2)]
+    layers += [("conv", "conv3", 384, 1, 3, 1, 1), ("conv", "conv4", 384, 2, 3, 1, 1), ("conv", "conv5", 256, 2, 3, 1, 1)]
+    return tower(227, [*layers, ("pool", "pool5"), *DENSE])
+
+
+def zeiler_fergus_network():
+    """The Zeiler-Fergus network by its paper's figure 3."""
+    norm = lambda n: [("norm", f"norm{n}", 2.0, 5e-4), ("pool", f"pool{n}")]
+    layers = [("conv", "conv1", 96, 1, 7, 2, 1), *norm(1), ("conv", "conv2", 256, 1, 5, 2, 0), *norm(2)]
+    layers += [("conv", "conv3", 384, 1, 3, 1, 1), ("conv", "conv4", 384, 1, 3, 1, 1), ("conv", "conv5", 256, 1, 3, 1, 1)]
+    return tower(224, [*layers, ("pool", "pool5"), *DENSE])
 
 
 SLIM_MODULES = dict(zip(MODULES, ["3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c"]))
@@ -197,7 +245,9 @@ def run_onnx(model, amplitude):
     for tensor in large:
         name, shape = tensor.name, tuple(tensor.dims)
         tensor.CopyFrom(numpy_helper.from_array(values(name, shape), name))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # no word about weights among the inputs
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     logits = session.run(None, {session.get_inputs()[0].name: image(amplitude)})[-1]
     for tensor in large:
         tensor.ClearField("raw_data")
@@ -287,6 +337,49 @@ def floor_onnx():
     return graph.model(graph.node("Gemm", x, w, graph.tensor("fc_b", [CLASSES]), transB=1), 9)
 
 
+def tower_onnx(alexnet):
+    """Krizhevsky's network, or the Zeiler-Fergus one of 512 channels, as Caffe2 exported them: opset 9, weights among
+    the graph's inputs, and what is left of a queue."""
+    graph = Graph()
+
+    def conv(x, name, oc, ic, kernel, stride, pad, groups=1):
+        w, b = graph.tensor(f"{name}_w_0", [oc, ic // groups, kernel, kernel]), graph.tensor(f"{name}_b_0", [oc])
+        extra = {"group": groups} if groups > 1 else {}
+        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        return graph.node("Relu", graph.node("Conv", x, w, b, **window, **extra))
+
+    def pool(x, kernel=3, end=0):
+        return graph.node("MaxPool", x, kernel_shape=[kernel] * 2, strides=[2, 2], pads=[0, 0, end, end])
+
+    def norm(x):
+        k, alpha = (1.0, 1e-4) if alexnet else (2.0, 5e-4)
+        return pool(graph.node("LRN", x, size=5, alpha=alpha, beta=0.75, bias=k))
+
+    def dense(x, name, out, inputs):
+        return graph.node("Gemm", x, graph.tensor(f"{name}_w_0", [out, inputs]), graph.tensor(f"{name}_b_0", [out]), transB=1)
+
+    if alexnet:
+        x = norm(conv("data", "conv1", 96, 3, 11, 4, 0))
+        x = norm(conv(x, "conv2", 256, 96, 5, 1, 2, 2))
+        x = conv(conv(x, "conv3", 384, 256, 3, 1, 1), "conv4", 384, 384, 3, 1, 1, 2)
+        x = pool(conv(x, "conv5", 256, 384, 3, 1, 1, 2), end=1)
+        inputs, fc7 = 256 * 36, 4096
+    else:
+        x = norm(conv("data", "conv1", 96, 3, 7, 2, 0))
+        x = norm(conv(x, "conv2", 256, 96, 5, 2, 0))
+        x = conv(conv(conv(x, "conv3", 512, 256, 3, 1, 1), "conv4", 512, 512, 3, 1, 1), "conv5", 512, 512, 3, 1, 1)
+        x = pool(x, kernel=2)
+        inputs, fc7 = 512 * 36, 1024
+        graph.tensor("queue", [1, 1])
+    x = graph.node("Reshape", x, graph.integers("flat", [1, inputs]))
+    x = graph.node("Dropout", graph.node("Relu", dense(x, "fc6", 4096, inputs)), ratio=0.5)
+    x = graph.node("Dropout", graph.node("Relu", dense(x, "fc7", fc7, 4096)), ratio=0.5)
+    model = graph.model(dense(x, "fc8", CLASSES, fc7), 9)
+    types = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in graph.tensors]
+    model.graph.input.extend(types)
+    return model
+
+
 def slim_onnx():
     """Inception v1 as TensorFlow lays it out: padding apart from its convolution, batch normalisation, a convolution
     as classifier, opset 13."""
@@ -321,11 +414,16 @@ def main():
     check = options.parse_args().check
     torch.set_grad_enabled(False)
     cases = {"torchvision": torchvision_state(), "bvlc": caffe_network(), "tf-slim": slim_network()}
+    cases["naive"] = caffe_network(naive=True)
+    cases["caffenet"], cases["bvlc-alexnet"] = krizhevsky_network(True), krizhevsky_network(False)
+    cases["zeiler-fergus"] = zeiler_fergus_network()
     graphs = {
         "torchvision_traced": (torchvision_onnx(dynamo=False, transform_input=True), 1.0),
         "torchvision_exported": (torchvision_onnx(dynamo=True, transform_input=False), 1.0),
         "inception_v1_floor": (floor_onnx(), 100.0),
         "inception_v1_same": (slim_onnx(), 1.0),
+        "alexnet_floor": (tower_onnx(alexnet=True), 100.0),
+        "zfnet512": (tower_onnx(alexnet=False), 100.0),
     }
     for name, (model, amplitude) in graphs.items():
         cases[name] = run_onnx(model, amplitude)

@@ -106,11 +106,11 @@ fn blob(syntax: Syntax, name: &str, shape: &[usize]) -> Vec<u8> {
     [bytes(5, &floats), gradients, shape].concat()
 }
 
-/// The layers of the training network, made from the model table.
-fn layers() -> Vec<Spec> {
+/// The layers of `dialect`'s training network, made from the model table.
+fn layers(dialect: Dialect) -> Vec<Spec> {
     let mut out = vec![Spec::new(DATA, "data", &[], &["data", "label"])];
     out.push(Spec::new(SPLIT, "label_data_1_split", &["label"], &["label_0", "label_1"]));
-    let network = Dialect::Bvlc.network_with_heads(CLASSES);
+    let network = dialect.network_with_heads(CLASSES);
     let shapes = network.parameters().into_iter().collect();
     let mut value = "data".to_owned();
     for layer in &network.layers {
@@ -139,8 +139,11 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
     match layer {
         Layer::Conv(conv) => {
             let Padding::Around(pad) = conv.padding else { unreachable!("Caffe's") };
-            let parameters =
+            let mut parameters =
                 [number(1, conv.oc), number(3, pad), number(4, conv.kernel), number(6, conv.stride)].concat();
+            if conv.groups > 1 {
+                parameters.extend(number(5, conv.groups));
+            }
             let spec = Spec::new(CONVOLUTION, &conv.name, &[x], &[&conv.name]);
             out.push(Spec { parameters, blobs: blobs(&conv.name).to_vec(), ..spec });
             out.push(relu(&conv.name));
@@ -166,7 +169,10 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
             (*name).to_owned()
         }
         Layer::Lrn(lrn) => {
-            let parameters = [number(1, lrn.size), float(2, lrn.alpha), float(3, lrn.beta)].concat();
+            let mut parameters = [number(1, lrn.size), float(2, lrn.alpha), float(3, lrn.beta)].concat();
+            if lrn.k != 1.0 {
+                parameters.extend(float(5, lrn.k));
+            }
             out.push(Spec { parameters, ..Spec::new(LRN, lrn.name, &[x], &[lrn.name]) });
             lrn.name.to_owned()
         }
@@ -176,6 +182,11 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
             out.push(Spec { parameters, blobs, ..Spec::new(INNER_PRODUCT, &layer.name, &[x], &[&layer.name]) });
             if layer.hidden.is_some() {
                 out.push(relu(&layer.name));
+                let name = format!("{}/drop", layer.name);
+                out.push(Spec {
+                    parameters: float(1, 0.5),
+                    ..Spec::new(DROPOUT, &name, &[&layer.name], &[&layer.name])
+                });
             }
             layer.name.clone()
         }
@@ -197,10 +208,15 @@ fn add(out: &mut Vec<Spec>, layer: &Layer, x: &str, shapes: &Shapes) -> String {
 }
 
 fn file(syntax: Syntax, change: impl FnOnce(&mut Vec<Spec>)) -> Vec<u8> {
-    let mut layers = layers();
+    let mut layers = layers(Dialect::Bvlc);
     change(&mut layers);
-    let net = layers.iter().flat_map(|layer| layer.write(syntax));
-    bytes(1, b"GoogleNet").into_iter().chain(net).collect()
+    write_layers(syntax, &layers)
+}
+
+fn write_layers(syntax: Syntax, layers: &[Spec]) -> Vec<u8> {
+    let mut file = bytes(1, b"a network");
+    layers.iter().for_each(|layer| file.extend(layer.write(syntax)));
+    file
 }
 
 fn read(syntax: Syntax, change: impl FnOnce(&mut Vec<Spec>)) -> Result<Imported> {
@@ -227,6 +243,16 @@ fn both_syntaxes_hold_the_same_weights_heads_included() {
     assert_eq!((new.dialect, &new.heads[..], new.tensors.len()), (Dialect::Bvlc, &["loss1", "loss2"][..], 128));
     assert_eq!(hashes(&old), hashes(&new));
     oracle::agrees("bvlc", &new, |_, x| x);
+}
+
+#[test]
+fn other_networks_are_read() {
+    let networks = [Dialect::Caffenet, Dialect::BvlcAlexnet, Dialect::ZeilerFergus, Dialect::Naive];
+    for (dialect, syntax) in networks.into_iter().zip([Syntax::Old, Syntax::New].into_iter().cycle()) {
+        let imported = import_bytes(&write_layers(syntax, &layers(dialect)), None).expect("the table's own network");
+        assert_eq!(imported.dialect, dialect);
+        oracle::agrees(dialect.name(), &imported, |_, x| x);
+    }
 }
 
 #[test]
@@ -274,6 +300,9 @@ fn other_networks_are_refused_at_the_first_difference() {
     });
     refused(&["pool4/3x3_s2", "expected MaxPool, found Pooling (average)"], &|layers| {
         layer(layers, "pool4/3x3_s2").parameters[1] = 1;
+    });
+    refused(&["conv2/3x3", "group", "expected 1, found 2"], &|layers| {
+        layer(layers, "conv2/3x3").parameters.extend(number(5, 2));
     });
     refused(&["conv2/norm2", "alpha"], &|layers| layer(layers, "conv2/norm2").parameters = number(1, 5));
     refused(&["conv1/7x7_s2", "negative_slope", "0.1"], &|layers| {

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub(super) const CLASSES: usize = 12;
-const SIDE: usize = 224;
-
 /// `n` numbers of -1 to 1: SplitMix64's finaliser over a counter that begins at the FNV-1a hash of the name.
 fn uniform(name: &str, n: usize) -> impl Iterator<Item = f64> {
     let seed = name
@@ -44,8 +42,8 @@ fn scaled(u: impl Iterator<Item = f64>, fan_in: &[usize]) -> Vec<f32> {
     u.map(|u| (u * scale) as f32).collect()
 }
 
-fn image(amplitude: f64) -> Vec<f32> {
-    uniform("image", 3 * SIDE * SIDE).map(|u| (u * amplitude) as f32).collect()
+fn image(amplitude: f64, side: usize) -> Vec<f32> {
+    uniform("image", 3 * side * side).map(|u| (u * amplitude) as f32).collect()
 }
 
 fn folder() -> PathBuf {
@@ -79,9 +77,10 @@ pub(super) fn graph(name: &str) -> ModelProto {
 pub(super) fn agrees(case: &str, imported: &Imported, transform: fn(usize, f32) -> f32) {
     let expected = expected(case);
     assert_eq!((imported.classes, imported.non_finite), (CLASSES, 0));
+    let side = imported.dialect.network(CLASSES).side;
     let metadata = [
         ("dialect", imported.dialect.name()),
-        ("input_side", "224"),
+        ("input_side", &side.to_string()),
         ("channels", "rgb"),
         ("mean", "0,0,0"),
         ("std", "1,1,1"),
@@ -100,9 +99,9 @@ pub(super) fn agrees(case: &str, imported: &Imported, transform: fn(usize, f32) 
     let model = Model::open(&path).expect("own file");
     let options = imported.heads.iter().fold(Options::new(), |options, &head| options.endpoint(head));
     let mut session = model.session(options).expect("a session");
-    let image = image(expected["amplitude"].as_f64().expect("a number"));
+    let image = image(expected["amplitude"].as_f64().expect("a number"), side);
     for (i, (x, value)) in session.input_mut().iter_mut().zip(image).enumerate() {
-        *x = transform(i / (SIDE * SIDE), value);
+        *x = transform(i / (side * side), value);
     }
     session.run();
     assert_eq!(expected.len(), 2 + imported.heads.len(), "{case}: logits, heads and amplitude");
@@ -334,12 +333,14 @@ fn graphs_of_other_exporters() {
         ("torchvision_exported", Dialect::Torchvision, same, Some(123.675)),
         ("inception_v1_floor", Dialect::OnnxZoo, same, None),
         ("inception_v1_same", Dialect::TfSlim, same, None),
+        ("alexnet_floor", Dialect::OnnxZooAlexnet, same, None),
+        ("zfnet512", Dialect::Zfnet512, same, None),
     ] {
         let bytes = graph(case).encode_to_vec();
         let imported = import_bytes(&bytes, None).unwrap_or_else(|error| panic!("{case}: {error}"));
         assert_eq!((imported.dialect, imported.input.map(|input| input.mean[0])), (dialect, mean), "{case}");
         agrees(case, &imported, transform);
-        let other = Dialect::ALL.into_iter().find(|&other| other != dialect).expect("there are four");
+        let other = Dialect::ALL.into_iter().find(|&other| other != dialect).expect("there are several");
         assert!(import_bytes(&bytes, Some(other)).is_err(), "{case} as {other}");
     }
 }
