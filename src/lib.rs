@@ -1,4 +1,4 @@
-//! GoogLeNet on CPUs: hand-written SIMD kernels, memory-mapped weights, a static execution plan.
+//! GoogLeNet and its predecessors on CPUs: hand-written SIMD kernels, memory-mapped weights, a static execution plan.
 //!
 //! A [`Model`] holds checked weights; a [`Session`] is a plan over them with memory and threads:
 //!

@@ -1,4 +1,4 @@
-//! Reading GoogLeNet's weights out of other programs' files: ONNX graphs, `.caffemodel`s, and tensors under the names
+//! Reading networks' weights out of other programs' files: ONNX graphs, `.caffemodel`s, and tensors under the names
 //! of Caffe, torchvision or TensorFlow's slim, as safetensors or `.npz`.
 //!
 //! ```text
@@ -35,13 +35,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tensor::Parts;
 
-/// The longest file that is read: 512 MiB, where GoogLeNet's weights for 1000 classes take 28 MB.
+/// The longest file that is read: 512 MiB, where the largest network's weights for 1000 classes take 390 MB.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// The weights of a GoogLeNet, as they were imported.
+/// The weights of a network, as they were imported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
-    /// The published version of GoogLeNet that the weights are for.
+    /// The published version of a network that the weights are for.
     pub dialect: Dialect,
     /// How many classes the classifier tells apart.
     pub classes: usize,
@@ -124,7 +124,7 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
 ///
 /// # Errors
 ///
-/// An error that says what is damaged, or how the file first differs from every GoogLeNet that this crate knows.
+/// An error that says what is damaged, or how the file first differs from every network that this crate knows.
 ///
 /// ```
 /// use googlenet::import::import_bytes;

@@ -6,7 +6,7 @@ use crate::error::{ImportError, TensorError};
 use crate::{Error, Result};
 use half::f16;
 
-/// A tensor of a file. Its numbers are read only after the whole file is known to be a GoogLeNet.
+/// A tensor of a file. Its numbers are read only after the whole file is known to be a network of this crate.
 #[derive(Clone, Debug)]
 pub(super) struct Tensor<'a> {
     pub name: String,

@@ -3,7 +3,8 @@
     cargo build --release
     python tests/oracles/end_to_end.py target/release/googlenet
 
-- `light_inception_v1.onnx` of the `onnx` wheel, whose output lies beside it
+- `light_inception_v1.onnx`, `light_bvlc_alexnet.onnx` and `light_zfnet512.onnx` of the `onnx` wheel, whose outputs lie
+  beside them; and the same graphs with seeded random weights, as theirs are all the same
 - torchvision's GoogLeNet with its heads, as a `state_dict` in safetensors, and as ONNX from both of PyTorch's exporters
 """
 
@@ -41,20 +42,46 @@ def compare(what, got, expected, bound):
     assert error <= bound, what
 
 
-def light(folder):
+def light(name, folder):
     data = pathlib.Path(onnx.__file__).parent / "backend/test/data/light"
-    path = data / "light_inception_v1.onnx"
+    path = data / f"light_{name}.onnx"
     n = 3 * 224 * 224
     x = (np.arange(n).reshape(1, 3, 224, 224) / n).astype(np.float32)
-    stored = onnx.TensorProto.FromString((data / "light_inception_v1_output_0.pb").read_bytes())
-    compare("light_inception_v1, stored", run(path, x, ["--endpoint", "prob"], folder), numpy_helper.to_array(stored), 1e-3)
+    stored = onnx.TensorProto.FromString((data / f"light_{name}_output_0.pb").read_bytes())
+    compare(f"light_{name}, stored", run(path, x, ["--endpoint", "prob"], folder), numpy_helper.to_array(stored), 1e-3)
     model = onnx.load(path)
     logits = model.graph.node[-1].input[0]
     model.graph.output[0].name = logits
     del model.graph.node[-1]
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    expected = session.run([logits], {session.get_inputs()[0].name: x})[0]
-    compare("light_inception_v1, logits", run(path, x, [], folder), expected, 2e-5)
+    compare(f"light_{name}, logits", run(path, x, [], folder), logits_of(model, x), 2e-5)
+    # The weights of these files are made in the graph, of one number a tensor.
+    made = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "ConstantOfShape"}
+    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    random = np.random.default_rng(1)
+    for tensor, shape in made.items():
+        shape = tuple(shapes[shape])
+        fan_in = np.prod(shape[1:]) if len(shape) > 1 else 600
+        values = random.uniform(-1, 1, shape) * np.sqrt(6 / fan_in)
+        model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), tensor))
+    nodes = [node for node in model.graph.node if node.op_type != "ConstantOfShape"]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for name_of in made.values():
+        initializer = next(tensor for tensor in model.graph.initializer if tensor.name == name_of)
+        model.graph.initializer.remove(initializer)
+        for graph_input in [known for known in model.graph.input if known.name == name_of]:
+            model.graph.input.remove(graph_input)
+    seeded = folder / "seeded.onnx"
+    onnx.save(model, seeded)
+    x = random.uniform(-100, 100, (1, 3, 224, 224)).astype(np.float32)
+    compare(f"{name} of seeded weights, logits", run(seeded, x, [], folder), logits_of(model, x), 2e-5)
+
+
+def logits_of(model, x):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # no word about weights among the inputs
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
 
 
 def torch_network(folder):
@@ -92,5 +119,6 @@ def torch_network(folder):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    light(pathlib.Path(folder))
+    for name in ["inception_v1", "bvlc_alexnet", "zfnet512"]:
+        light(name, pathlib.Path(folder))
     torch_network(pathlib.Path(folder))

@@ -17,8 +17,8 @@ use serde_json::json;
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::{labels, load, output};
 
-/// Convert weights: GoogLeNet as an ONNX graph, as a .caffemodel, or as safetensors or .npz under the names of Caffe,
-/// torchvision or TensorFlow's slim.
+/// Convert weights: GoogLeNet, Krizhevsky's or the Zeiler-Fergus network as an ONNX graph, as a .caffemodel, or as
+/// safetensors or .npz under the names of Caffe, torchvision or TensorFlow's slim.
 ///
 /// Every node or tensor is checked against the network's table. How pictures become input is stored with the weights:
 /// what an option says, else what IN's own metadata say, else what the dialect's authors did.
@@ -31,14 +31,14 @@ pub struct Convert {
     /// What to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Which GoogLeNet it has to be [default: what IN says; of bare tensors under Caffe's names, bvlc]
+    /// Which network it has to be [default: what IN says; of bare tensors under Caffe's names, bvlc]
     #[arg(long, value_parser = load::dialect())]
     dialect: Option<Dialect>,
     /// A text file with a label a line, in the order of the classes; a synset id in front is left out
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Prepare pictures as these weights' authors do; the options below change that in part [default: of torchvision's
-    /// and slim's weights their own; else short-side, with the dialect's channels]
+    /// and slim's weights and Krizhevsky's network their own; else short-side, with the dialect's channels]
     #[arg(long, value_parser = load::preset())]
     preset: Option<Preset>,
     /// Order of the colour channels [default: the dialect's]
@@ -50,11 +50,11 @@ pub struct Convert {
     /// What each channel is divided by, in their order [default: the dialect's]
     #[arg(long, value_name = "A,B,C", value_parser = positive_triple)]
     std: Option<[f32; 3]>,
-    /// A picture's short side before the crop, in pixels [default: the authors' margin, 256 for 224; slim's weights and
-    /// some presets have none]
+    /// A picture's short side before the crop, in pixels [default: the authors' margin, 256 for 224 or 227; slim's weights
+    /// and some presets have none]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     resize: Option<usize>,
-    /// Side of the input, in pixels [default: 224]
+    /// Side of the input, in pixels [default: the published network's, 224 or 227]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
     /// Store 16-bit floats: half the size

@@ -3,22 +3,24 @@
 use std::io::Write;
 
 use clap::Args;
+use googlenet::Error;
+use googlenet::error::SessionError;
 use googlenet::model::{self, Dialect};
 use serde_json::json;
 
-use crate::exit::Outcome;
+use crate::exit::{Code, Failure, Outcome};
 use crate::load;
 
 /// Print each layer's output shape, multiply-adds and parameters, and their sums, for one image.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Cost {
-    /// Which GoogLeNet it is
+    /// Which network it is, by its dialect
     #[arg(long, default_value = "bvlc", value_parser = load::dialect())]
     dialect: Dialect,
-    /// Side of the input, in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "224", value_parser = load::side)]
-    side: usize,
+    /// Side of the input, in pixels [default: the published network's]
+    #[arg(long, value_name = "PIXELS", value_parser = load::side)]
+    side: Option<usize>,
     /// How many classes the classifier tells apart
     #[arg(long, value_name = "N", default_value = "1000", value_parser = load::count)]
     classes: usize,
@@ -29,13 +31,23 @@ pub struct Cost {
 
 const EXAMPLE: &str = "\
 Example:
-  googlenet cost --side 448";
+  googlenet cost --side 448
+  googlenet cost --dialect caffenet";
 
 impl Cost {
     /// Prints the table.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let network = self.dialect.network(self.classes);
-        let layers = model::cost(&network.graph(self.side));
+        let side = self.side.unwrap_or(network.side);
+        if !network.fits(side) {
+            let (name, own) = (network.name, network.side);
+            return Err(Failure::of(
+                Code::Usage,
+                "",
+                &Error::from(SessionError::NetworkSide { network: name, own, side }),
+            ));
+        }
+        let layers = model::cost(&network.graph(side));
         let multiply_adds: u64 = layers.iter().map(|layer| layer.multiply_adds).sum();
         let parameters: u64 = layers.iter().map(|layer| layer.parameters).sum();
         if self.json {
@@ -53,7 +65,7 @@ impl Cost {
             let table = json!({
                 "network": network.name,
                 "dialect": network.dialect.name(),
-                "side": self.side,
+                "side": side,
                 "classes": self.classes,
                 "multiply_adds": multiply_adds,
                 "parameters": parameters,

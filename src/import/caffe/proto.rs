@@ -183,7 +183,7 @@ pub(in crate::import) struct ReluParameter {
     pub negative_slope: Option<f32>,
 }
 
-/// The numbers of `V1LayerParameter.LayerType`, for the types of layers that a GoogLeNet has, and the names that these
+/// The numbers of `V1LayerParameter.LayerType`, for the types of layers that the networks have, and the names that these
 /// types have in `LayerParameter`.
 pub(in crate::import) const V1_TYPES: [(i32, &str); 16] = [
     (1, "Accuracy"),
