@@ -2,8 +2,10 @@
 
 use googlenet_kernels::isa::{self, Isa};
 
+use super::model::check_side;
 use crate::error::SessionError;
-use crate::plan::Lent;
+use crate::model::Network;
+use crate::plan::{self, Lent};
 use crate::{Error, Result};
 
 /// Options of a session.
@@ -214,6 +216,26 @@ impl Options {
     #[must_use]
     pub fn starts_threads(&self) -> bool {
         self.threads > 1 && self.lent.is_none()
+    }
+
+    /// The size in bytes of the arena that holds one image's activations in a session of these options: see
+    /// [`Session::arena_bytes`](super::Session::arena_bytes). It takes no weights to tell.
+    ///
+    /// # Errors
+    /// If `network` does not run at the side, or the instruction set is not there.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options, model::googlenet};
+    ///
+    /// let session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// assert_eq!(Options::new().side(64).arena_bytes(&googlenet(10))?, session.arena_bytes());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn arena_bytes(&self, network: &Network) -> Result<usize> {
+        let side = self.side.unwrap_or(network.side);
+        check_side(network, side)?;
+        let sharing = if self.batch < self.threads { self.threads } else { 1 };
+        Ok(plan::arena_bytes(network.graph(side), self.resolve_isa()?, sharing))
     }
 
     /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the

@@ -1,6 +1,6 @@
-//! What each layer costs: its multiply-adds, counted by its definition, and its parameters.
+//! What each layer costs: its multiply-adds, counted by its definition, and its parameters; and how deep a network is.
 
-use super::{Graph, Op};
+use super::{Graph, Node, Op};
 
 /// The cost of one layer, or of one group of a convolution that has several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +35,29 @@ pub fn cost(graph: &Graph) -> Vec<Cost> {
             let (multiply_adds, parameters) = match &node.op {
                 Op::Conv(shape) => (shape.multiply_adds(), (shape.steps() + 1) * shape.oc),
                 Op::FullyConnected { .. } => ((inputs * channels) as u64, (inputs + 1) * channels),
-                _ => (0, 0),
+                Op::MaxPool(_) | Op::Lrn(_) | Op::AveragePool(_) | Op::GlobalAverage | Op::Softmax => (0, 0),
             };
             Cost { name: node.name.clone(), shape, multiply_adds, parameters: parameters as u64 }
         })
         .collect()
+}
+
+/// The depth of `graph`: the number of layers with weights on the longest way from the input to the logits.
+///
+/// ```
+/// use googlenet::model::{Dialect, depth, googlenet};
+///
+/// assert_eq!(depth(&googlenet(1000).graph(224)), 22); // as the paper counts
+/// assert_eq!(depth(&Dialect::Caffenet.network(1000).graph(227)), 8);
+/// ```
+pub fn depth(graph: &Graph) -> usize {
+    // The depth of each activation; every node comes after those that make its input.
+    let mut depths = vec![0; graph.activations.len()];
+    for Node { input, output, weights, .. } in &graph.nodes {
+        let depth = depths[input.activation] + usize::from(weights.is_some());
+        depths[output.activation] = depths[output.activation].max(depth);
+    }
+    depths[graph.logits().activation]
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod naive;
 pub(crate) mod small;
 mod zeiler_fergus;
 
-pub use cost::{Cost, cost};
+pub use cost::{Cost, cost, depth};
 pub use dialect::Dialect;
 pub use googlenet::googlenet;
 pub use graph::{Activation, Graph, Node, Op, Place, WeightRows};

@@ -154,5 +154,10 @@ pub(crate) fn is_packed(graph: Graph, isa: Isa, weights: &Arc<Weights>) -> bool 
     packing::in_file(&schedule, &packing::packing(&schedule), weights).is_some()
 }
 
+/// Bytes of the arena of a plan for `graph` on `isa`, of `threads` threads that share each image.
+pub(crate) fn arena_bytes(graph: Graph, isa: Isa, threads: usize) -> usize {
+    build::schedule(graph, &Machine::here(isa), threads, &[]).accesses.arena_bytes()
+}
+
 /// A tensor of a packed file, of f32.
 pub(crate) type PackedTensor = (String, AlignedBytes);

@@ -39,4 +39,4 @@ pub(crate) use format::{PACKED, PACKING};
 #[cfg(feature = "import")]
 pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};
-pub use write::{NewTensor, write};
+pub use write::{NewTensor, encode, write};

@@ -64,6 +64,41 @@ pub fn write(
     tensors: &[NewTensor<'_>],
     force: bool,
 ) -> Result<()> {
+    let (header, offsets) = lay_out(metadata, tensors)?;
+    let mut out = NewFile::create(path)?;
+    let written = out.write_all(&header).and_then(|()| emit(tensors, &offsets, |bytes| out.write_all(bytes)));
+    written.map_err(|source| out.write_error(source))?;
+    out.commit(force)
+}
+
+/// The bytes of the file that [`write`] makes of `tensors`, for [`Weights::from_vec`](super::Weights::from_vec).
+///
+/// # Errors
+///
+/// Those of [`write`] that say what is wrong with the tensors.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use googlenet::weights::{Dtype, NewTensor, Weights, encode};
+///
+/// let tensors = [NewTensor { name: "t", shape: &[2], dtype: Dtype::F16, values: vec![0.5, -2.0].into() }];
+/// let weights = Weights::from_vec(encode(&BTreeMap::new(), &tensors)?)?;
+/// assert_eq!(weights.tensor("t").expect("it is there").to_f32()[..], [0.5, -2.0]);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+pub fn encode(metadata: &BTreeMap<String, String>, tensors: &[NewTensor<'_>]) -> Result<Vec<u8>> {
+    let (mut file, offsets) = lay_out(metadata, tensors)?;
+    file.reserve_exact(offsets.last().map_or(0, |&[_, past]| past));
+    emit(tensors, &offsets, |bytes| {
+        file.extend_from_slice(bytes);
+        Ok(())
+    })
+    .expect("a vector does no input or output");
+    Ok(file)
+}
+
+/// The file up to its data section, and where in that the tensors lie.
+fn lay_out(metadata: &BTreeMap<String, String>, tensors: &[NewTensor<'_>]) -> Result<(Vec<u8>, Vec<[usize; 2]>)> {
     let offsets = check(tensors)?;
     let mut hasher = Xxh3Default::new();
     emit(tensors, &offsets, |bytes| {
@@ -71,12 +106,7 @@ pub fn write(
         Ok(())
     })
     .expect("hashing does no input or output");
-    let header = header(metadata, tensors, &offsets, hasher.digest128())?;
-
-    let mut out = NewFile::create(path)?;
-    let written = out.write_all(&header).and_then(|()| emit(tensors, &offsets, |bytes| out.write_all(bytes)));
-    written.map_err(|source| out.write_error(source))?;
-    out.commit(force)
+    Ok((header(metadata, tensors, &offsets, hasher.digest128())?, offsets))
 }
 
 /// Checks the tensors and lays them out: each one's first byte in the data section, and the byte past its last.

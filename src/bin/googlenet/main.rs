@@ -3,6 +3,7 @@
 
 mod bench;
 mod classify;
+mod compare;
 mod convert;
 mod cost;
 mod eval;
@@ -55,6 +56,7 @@ enum Command {
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
+    Compare(compare::Compare),
     Plan(plan::Plan),
 }
 
@@ -110,6 +112,7 @@ impl Command {
             Command::Pack(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
+            Command::Compare(command) => command.run(out),
             Command::Plan(command) => command.run(out),
         }
     }
