@@ -6,6 +6,7 @@
 
 mod bits;
 mod class_maps;
+mod counts;
 mod ensembles;
 mod heads;
 mod layers;

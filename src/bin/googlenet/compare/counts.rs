@@ -42,6 +42,18 @@ impl Counts {
         })
     }
 
+    /// The name to show: the dialect's, with the network's before it for one of GoogLeNet's, of which there are many.
+    pub fn label(&self) -> String {
+        match self.is_googlenet() {
+            true => format!("{} {}", self.network.name, self.dialect),
+            false => self.dialect.to_string(),
+        }
+    }
+
+    pub fn is_googlenet(&self) -> bool {
+        Dialect::GOOGLENET.contains(&self.dialect)
+    }
+
     pub fn largest_bytes(&self) -> u64 {
         (self.largest.iter().product::<usize>() * size_of::<f32>()) as u64
     }
@@ -86,7 +98,7 @@ impl Counts {
     /// Prints every layer; where times were taken, a layer that is computed with others has theirs on the last of them.
     pub fn layers(&self, times: Option<&Times>, out: &mut dyn Write) -> Outcome {
         writeln!(out)?;
-        write!(out, "{:<28} {:>14} {:>14} {:>12}", self.dialect.name(), "output", "multiply-adds", "parameters")?;
+        write!(out, "{:<28} {:>14} {:>14} {:>12}", self.label(), "output", "multiply-adds", "parameters")?;
         writeln!(out, "{}", if times.is_some() { format!(" {:>9}", "ms") } else { String::new() })?;
         for layer in &self.layers {
             let [c, h, w] = layer.shape;

@@ -31,7 +31,7 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
     if !times.is_empty() {
         panels.push(panel("Time of an image, median", &|i, _| (times[i].median, format!("{:.1} ms", times[i].median))));
     }
-    let names: Vec<&str> = counts.iter().map(|of| of.dialect.name()).collect();
+    let names: Vec<(String, bool)> = counts.iter().map(|of| (of.label(), of.is_googlenet())).collect();
     let panel_height = TITLE + counts.len() as f64 * ROW + GAP;
     let rows = panels.len().div_ceil(2);
     let growth_top = 64.0 + rows as f64 * panel_height;
@@ -57,18 +57,19 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
 }
 
 /// A panel in words, for those who hear the drawing.
-fn described(panel: &Panel, names: &[&str]) -> String {
-    let values = names.iter().zip(&panel.values).map(|(name, (_, text))| format!("{name} {text}"));
+fn described(panel: &Panel, names: &[(String, bool)]) -> String {
+    let values = names.iter().zip(&panel.values).map(|((name, _), (_, text))| format!("{name} {text}"));
     format!("{}: {}.", panel.title, values.collect::<Vec<_>>().join(", "))
 }
 
-fn bars(svg: &mut String, panel: &Panel, names: &[&str], x: f64, y: f64) {
+/// One panel; the networks' names come with whether they are GoogLeNet's, whose bars stand out.
+fn bars(svg: &mut String, panel: &Panel, names: &[(String, bool)], x: f64, y: f64) {
     let largest = panel.values.iter().map(|&(value, _)| value).fold(f64::MIN_POSITIVE, f64::max);
     let _ = writeln!(svg, "<text class=\"panel\" x=\"{x}\" y=\"{}\">{}</text>", y + 14.0, panel.title);
-    for (row, (name, (value, text))) in names.iter().zip(&panel.values).enumerate() {
+    for (row, ((name, own), (value, text))) in names.iter().zip(&panel.values).enumerate() {
         let top = y + TITLE + row as f64 * ROW;
         let length = (value / largest * BAR).max(1.0);
-        let class = if *name == "bvlc" { "bar own" } else { "bar" };
+        let class = if *own { "bar own" } else { "bar" };
         let base = top + 15.0;
         let _ = writeln!(
             svg,
@@ -134,8 +135,8 @@ text{font:13px system-ui,sans-serif;fill:#222}\
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 24.0;
 const PANEL: f64 = 394.0;
-const NAMES: f64 = 118.0;
-const BAR: f64 = 150.0;
+const NAMES: f64 = 138.0;
+const BAR: f64 = 130.0;
 const ROW: f64 = 22.0;
 const TITLE: f64 = 22.0;
 const GAP: f64 = 22.0;

@@ -110,7 +110,7 @@ impl Compare {
     }
 
     fn table(&self, counts: &[Counts], times: &[Times], out: &mut dyn Write) -> Outcome {
-        write!(out, "{:<16} {:>5} {:>13} {:>11} ", "network", "depth", "multiply-adds", "parameters")?;
+        write!(out, "{:<22} {:>5} {:>13} {:>11} ", "network", "depth", "multiply-adds", "parameters")?;
         write!(out, "{:>8} {:>8} {:>22} {:>9}", "f32 MB", "f16 MB", "largest activation", "arena MB")?;
         writeln!(
             out,
@@ -121,7 +121,7 @@ impl Compare {
             let megabytes = |bytes: u64| bytes as f64 / 1e6;
             let [c, h, w] = of.largest;
             let largest = format!("{c}x{h}x{w}, {:.1} MB", megabytes(of.largest_bytes()));
-            write!(out, "{:<16} {:>5} {:>13} {:>11} ", of.dialect.name(), of.depth, of.multiply_adds, of.parameters)?;
+            write!(out, "{:<22} {:>5} {:>13} {:>11} ", of.label(), of.depth, of.multiply_adds, of.parameters)?;
             write!(out, "{:>8.1} {:>8.1} ", megabytes(4 * of.parameters), megabytes(2 * of.parameters))?;
             write!(out, "{largest:>22} {:>9.2}", megabytes(of.arena_bytes as u64))?;
             let times = times.get(i).map(|times| format!(" {:>9.2} {:>9.2}", times.median, times.min));
