@@ -611,6 +611,66 @@ fn packed_weights_are_used_in_place_and_said_to_be() {
     assert!(best["open_ms"].as_f64() > Some(0.0));
 }
 
+/// The file says which network it is: no subcommand needs a switch for it.
+#[test]
+fn another_network_is_run_as_the_file_says() {
+    use googlenet::model::Dialect;
+    use googlenet::weights::{Dtype, NewTensor, write};
+    let folder = Folder::new();
+    let weights = folder.path("caffenet");
+    let parameters = Dialect::Caffenet.network(3).parameters();
+    // What a tensor's elements are made of repeats, but no two rows begin at the same place.
+    let value = |i: usize, scale: f32| ((i % 65_521) as f32 * 0.618_034).fract().mul_add(2.0, -1.0) * scale;
+    let tensors: Vec<_> = parameters
+        .iter()
+        .map(|(name, shape)| {
+            let (n, row): (usize, usize) = (shape.iter().product(), shape[1..].iter().product());
+            let scale = (6.0 / row as f32).sqrt();
+            let values: Vec<f32> = (0..n).map(|i| value(i, scale)).collect();
+            NewTensor { name, shape, dtype: Dtype::F16, values: values.into() }
+        })
+        .collect();
+    let keys = [
+        ("dialect", "caffenet"),
+        ("input_side", "227"),
+        ("channels", "bgr"),
+        ("mean", "104,117,123"),
+        ("std", "1,1,1"),
+        ("resize", "256"),
+        ("geometry", "warp"),
+        ("labels", r#"["a","b","c"]"#),
+    ];
+    let metadata = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    write(&weights, &metadata, &tensors, false).expect("written");
+    drop(tensors);
+
+    let lines = succeed(&["classify", "--weights", &weights, "--json", "--top", "3"]);
+    let top = json(lines.lines().next().expect("a line"));
+    let sum: f64 = top["top"].as_array().expect("classes").iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{top}");
+    let (input, output) = (folder.path("x.npy"), folder.path("y.npy"));
+    succeed(&["preprocess", PHOTOGRAPH, &input, "--weights", &weights]);
+    assert!(read_npy(&input).0.contains("'shape':(1,3,227,227"));
+    let run = ["run", "--weights", &weights, "--input", &input, "--output", &output, "--endpoint", "fc7"];
+    succeed(&run);
+    let (header, features) = read_npy(&output);
+    assert!(header.contains("'shape':(1,4096,1,1") && features.iter().any(|&x| x > 0.0), "{header}");
+    assert!(succeed(&["plan", "--weights", &weights]).starts_with("krizhevsky (caffenet), side 227"));
+    assert_eq!(json(&succeed(&["inspect", "--json", &weights]))["metadata"]["dialect"], "caffenet");
+    let bench = json(&succeed(&["bench", "--weights", &weights, "--runs", "1", "--json"]));
+    assert_eq!((&bench["side"], &bench["multiply_adds"]), (&227.into(), &(724_406_816_u64 - 997 * 4096).into()));
+    fail(&["bench", "--weights", &weights, "--side", "128"], 2, "made for the input side 227, not 128");
+    let classes = folder.path("pictures");
+    fs::create_dir_all(format!("{classes}/b")).expect("a folder");
+    fs::copy(PHOTOGRAPH, format!("{classes}/b/cat.png")).expect("copied");
+    assert!(succeed(&["eval", &classes, "--weights", &weights]).contains('b'));
+    // What is converted again keeps its network, and no side is stored at which it cannot run.
+    let again = folder.path("again");
+    fail(&["convert", &weights, &again, "--side", "128"], 2, "made for the input side 227, not 128");
+    succeed(&["convert", &weights, &again, "--f16"]);
+    assert_eq!(json(&succeed(&["inspect", "--json", &again]))["metadata"]["resize"], "256");
+}
+
 #[test]
 fn plan_names_every_layer() {
     let text = succeed(&["plan", "--threads", "2"]);

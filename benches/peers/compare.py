@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""GoogLeNet in this engine and in others, on the same weights and input, in turns. README.md says how to use it."""
+"""GoogLeNet, or another network, in this engine and in others, on the same weights and input, in turns. README.md says how to use it."""
 
 import argparse
 import datetime
@@ -15,8 +15,11 @@ from pathlib import Path
 
 import prepare
 
+NETWORKS = ["bvlc-alexnet", "caffenet", "zeiler-fergus", "zfnet512", "naive"]  # networks.py needs the environment
+
 CASES = [(1, 1), (1, 2), (8, 2)]  # batch, threads
-ENGINES = "googlenet googlenet_avx2 onnxruntime openvino openvino_streams openvino_default ncnn mnn".split()
+ENGINES = "googlenet googlenet_avx2 googlenet_f16 onnxruntime openvino openvino_streams openvino_default ncnn mnn".split()
+OF_OTHERS = "googlenet googlenet_f16 onnxruntime openvino".split()
 # By the largest logit. A single rounding to f32 is 6e-8, to bf16 4e-3; only `openvino_default` may be that coarse.
 F32_ERROR, LOW_ERROR = 1e-4, 0.1
 
@@ -24,18 +27,23 @@ F32_ERROR, LOW_ERROR = 1e-4, 0.1
 def arguments():
     root = Path(__file__).resolve().parents[2]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    record = root / f"benches/record/{datetime.date.today()}-peers.md"
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--folder", type=Path, default=cache / "googlenet-peers", help="for environment and models")
     p.add_argument("--data", type=Path, default=root / "../shared/googlenet", help="ONNX graph and reference")
     p.add_argument("--binary", type=Path, default=root / "target/release/googlenet")
     p.add_argument("--weights", type=Path, help="for the binary [default: converted from the ONNX graph]")
-    p.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
+    p.add_argument("--network", choices=["bvlc", *NETWORKS], default="bvlc", help="others have seeded weights")
+    p.add_argument("--engines", nargs="+", choices=ENGINES, help="[default: all; of other networks than bvlc some]")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--runs", type=int, default=40, help="of a round and engine; a quarter of them at batch 8")
-    p.add_argument("--record", type=Path, default=record, help="the file to write")
+    p.add_argument("--record", type=Path, help="the file to write [default: benches/record/DATE-peers.md or its like]")
     args = p.parse_args()
-    args.folder = args.folder.absolute()
+    what = "peers" if args.network == "bvlc" else f"peers-{args.network}"
+    args.record = args.record or root / f"benches/record/{datetime.date.today()}-{what}.md"
+    args.environment = args.folder = args.folder.absolute()
+    if args.network != "bvlc":
+        args.folder /= args.network
+    args.engines = args.engines or (ENGINES if args.network == "bvlc" else OF_OTHERS)
     args.weights = args.weights or args.folder / "googlenet.safetensors"
     return args
 
@@ -47,10 +55,12 @@ class Engine:
         self.args, self.name, self.batch, self.threads = args, name, batch, threads
         self.ours = name.startswith("googlenet")
         self.env = os.environ | ({"GOOGLENET_ISA": "avx2"} if name == "googlenet_avx2" else {})
+        # The same weights stored as f16, which round them: an engine of f32 sums on other numbers.
+        self.weights = args.folder / "half.safetensors" if name == "googlenet_f16" else args.weights
         self.rounds = []
         self.found = self.check_ours() if self.ours else self.peer("check")
         self.f32 = self.found["error"] <= F32_ERROR and self.found["top5"]
-        coarse = name == "openvino_default" and self.found["error"] <= LOW_ERROR
+        coarse = name in ("openvino_default", "googlenet_f16") and self.found["error"] <= LOW_ERROR
         if not (self.f32 or coarse):
             raise RuntimeError(f"error {self.found['error']:.1e}, top 5 {'right' if self.found['top5'] else 'wrong'}")
 
@@ -71,14 +81,14 @@ class Engine:
 
         with tempfile.TemporaryDirectory() as temporary:
             files = ["--input", self.args.folder / "input.npy", "--output", f"{temporary}/y.npy"]
-            self.run([self.args.binary, "run", "--weights", self.args.weights, "--threads", self.threads, *files])
+            self.run([self.args.binary, "run", "--weights", self.weights, "--threads", self.threads, *files])
             found = error(np.load(f"{temporary}/y.npy"), np.load(self.args.folder / "logits.npy"))
         return found | {"version": self.run([self.args.binary, "--version"]).split()[-1], "remark": ""}
 
     def round(self, runs):
         if self.ours:
             size = ["--threads", self.threads, "--batch", self.batch, "--runs", runs]
-            got = json.loads(self.run([self.args.binary, "bench", "--json", "--weights", self.args.weights, *size]))
+            got = json.loads(self.run([self.args.binary, "bench", "--json", "--weights", self.weights, *size]))
             self.found["remark"] = got["isa"]
         else:
             got = self.peer(runs)
@@ -96,6 +106,7 @@ def measure(args, batch, threads):
     os.sched_setaffinity(0, sorted(CPUS)[:threads])  # children inherit it
     engines, failed = [], []
     same = {"googlenet_avx2": isa() != "AVX-512", "openvino_streams": batch == 1}  # as the plain row
+    same["googlenet_f16"] = args.network == "bvlc"  # its weights are small
     for name in args.engines:
         if same.get(name):
             continue
@@ -141,6 +152,7 @@ def head(args):
     commit = output("git", "describe", "--always", "--dirty", "--exclude=*")
     command = [Path(a).name if a.startswith("/") else a for a in sys.argv[1:]]
     runs = f"{args.rounds} rounds of {args.runs} runs ({max(1, args.runs // 4)} at batch 8) after warm-up"
+    of = "BVLC weights, 224x224" if args.network == "bvlc" else f"{args.network}, seeded weights, its own side"
     load = f"Load before: {os.getloadavg()[0]:.2f}"
     return f"""# Other engines, {datetime.date.today()}
 
@@ -150,7 +162,7 @@ def head(args):
 
     {shlex.join(["python3", "benches/peers/compare.py", *command])}
 
-BVLC weights, 224x224, weights {args.weights.name}. {runs}; the engines take turns, each round in a process of its \
+{of}, weights {args.weights.name}. {runs}; the engines take turns, each round in a process of its \
 own, bound to as many cores as it has threads. Median: of the rounds' medians. Error: largest of a logit against f64, \
 by the image's largest logit, over the reference images.
 """
@@ -173,9 +185,12 @@ def output(*command):
 
 def main():
     args = arguments()
-    prepare.enter_environment(args.folder)
-    reference = args.data / "reference.safetensors"
-    prepare.models(args.folder, args.data / "bvlc_googlenet.onnx", reference, args.binary)
+    prepare.enter_environment(args.environment)
+    if args.network == "bvlc":
+        reference = args.data / "reference.safetensors"
+        prepare.models(args.folder, args.data / "bvlc_googlenet.onnx", reference, args.binary)
+    else:
+        prepare.seeded(args.folder, args.network, args.binary)
     parts = [head(args)]
     print(parts[0])
     for batch, threads in CASES:

@@ -2,7 +2,7 @@
 
 `check` gives the version and how far the logits lie from the f64 reference; a number of runs gives times per image.
 FOLDER holds what `compare.py` put there. An engine is a function of the folder, the batch and the threads; it returns
-a function from images, f32 [batch, 3, 224, 224], to logits, [batch, 1000], and a remark for the table.
+a function from images, f32 [batch, 3, SIDE, SIDE], to logits, [batch, 1000], and a remark for the table.
 """
 
 import json
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-OUTPUT = "loss3/classifier"
+# Of GoogLeNet; those of another network stand in its folder's network.json.
+SIDE, OUTPUT = 224, "loss3/classifier"
 
 
 def onnxruntime(folder, batch, threads):
@@ -32,7 +33,7 @@ def openvino(folder, batch, threads, precision="f32"):
 
     core = ov.Core()
     model = core.read_model(folder / "model.onnx")
-    model.reshape([batch, 3, 224, 224])
+    model.reshape([batch, 3, SIDE, SIDE])
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision:
         config["INFERENCE_PRECISION_HINT"] = precision
@@ -57,7 +58,7 @@ def openvino_streams(folder, batch, threads):
 
     core = ov.Core()
     model = core.read_model(folder / "model.onnx")
-    model.reshape([1, 3, 224, 224])
+    model.reshape([1, 3, SIDE, SIDE])
     config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
     queue = ov.AsyncInferQueue(core.compile_model(model, "CPU", config), threads)
     logits = np.empty((batch, 1000), np.float32)
@@ -97,7 +98,7 @@ def mnn(folder, batch, threads):
 
     net = MNN.Interpreter(str(folder / "model.mnn"))
     session = net.createSession({"backend": "CPU", "numThread": threads, "precision": "high"})
-    shape = (batch, 3, 224, 224)
+    shape = (batch, 3, SIDE, SIDE)
     data = net.getSessionInput(session, "data")
     net.resizeTensor(data, shape)
     net.resizeSession(session)
@@ -128,7 +129,7 @@ def error(logits, exact):
 
 def measure(run, batch, runs):
     """Milliseconds per image, on the input that `googlenet bench` makes."""
-    x = (np.arange(batch * 3 * 224 * 224) % 251 - 125).astype(np.float32).reshape(batch, 3, 224, 224)
+    x = (np.arange(batch * 3 * SIDE * SIDE) % 251 - 125).astype(np.float32).reshape(batch, 3, SIDE, SIDE)
     ms = []
     warm_up = max(3, runs // 10)
     for _ in range(warm_up + runs):
@@ -141,6 +142,9 @@ def measure(run, batch, runs):
 def main():
     name, folder, batch, threads, what = sys.argv[1:]
     folder, batch = Path(folder), int(batch)
+    global SIDE, OUTPUT
+    if (folder / "network.json").exists():
+        SIDE, OUTPUT = json.loads((folder / "network.json").read_text())
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # some engines talk on standard output
     run, remark = globals()[name](folder, batch, int(threads))

@@ -51,6 +51,30 @@ def models(folder, onnx, reference, binary):
             done.write_text(source)
 
 
+def seeded(folder, dialect, binary):
+    """ONNX Runtime's, OpenVINO's and our own files of a network of seeded weights, eight images and their logits in f64."""
+    import numpy as np
+    import onnx
+    from networks import NETWORKS, build
+    from reference import run
+
+    side, output = NETWORKS[dialect]
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "network.json"
+    if not done.exists():
+        print(f"making {dialect} in {folder}", file=sys.stderr)
+        onnx.save(build(dialect), folder / "model.onnx")
+        images = np.random.default_rng(2).uniform(-100, 100, (8, 3, side, side)).astype(np.float32)
+        np.save(folder / "input.npy", images)
+        np.save(folder / "logits.npy", run(folder / "model.onnx", images, output))
+        done.write_text(json.dumps([side, output]))
+    # Converted anew each time: the file is this commit's.
+    for options, name in [([], "googlenet.safetensors"), (["--f16"], "half.safetensors")]:
+        command = [binary.resolve(), "convert", "--force", "--dialect", dialect, *options, "model.onnx", name]
+        if quietly(command, folder):
+            raise SystemExit(f"could not convert {dialect}")
+
+
 def quietly(command, folder):
     """The command's exit code; what it said only if that is not 0."""
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -29,12 +29,16 @@ def node(op, a, x, w=None, b=None):
         kernel, ceil = a["kernel_shape"], a.get("ceil_mode", 0)
         v = windows(x, kernel, a.get("strides", [1, 1]), a.get("pads", [0, 0, 0, 0]), ceil, fill)
         if op == "Conv":
-            return np.tensordot(v, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2) + b[:, None, None]
+            groups = zip(*(np.split(part, a.get("group", 1), axis) for part, axis in ((v, 1), (w, 0))))
+            sums = [np.tensordot(v, w, ((1, 4, 5), (1, 2, 3))).transpose(0, 3, 1, 2) for v, w in groups]
+            return np.concatenate(sums, 1) + b[:, None, None]
         return v.max((4, 5)) if op == "MaxPool" else v.mean((4, 5))
     if op == "LRN":
         return lrn(x, a["size"], a["alpha"], a["beta"], a["bias"])
     if op == "Gemm":
         return x @ w.T + b
+    if op == "GlobalAveragePool":
+        return x.mean((2, 3), keepdims=True)
     return {"Relu": lambda x: np.maximum(x, 0), "Flatten": lambda x: x.reshape(len(x), -1)}[op](x)
 
 

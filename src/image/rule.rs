@@ -206,6 +206,14 @@ impl Preset {
         Preset::from_name(dialect.preset()).expect("a dialect names one of the presets")
     }
 
+    /// The side of the authors' own input, in pixels.
+    pub const fn side(self) -> usize {
+        match self {
+            Preset::Caffenet | Preset::Krizhevsky => 227,
+            _ => 224,
+        }
+    }
+
     /// The rule for an input of `side` pixels. Where the authors leave a margin, 256 for 224 or 227, other sides get one
     /// in proportion.
     pub fn rule(self, side: usize) -> Rule {

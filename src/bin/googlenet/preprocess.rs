@@ -30,7 +30,7 @@ pub struct Preprocess {
     /// Whose preparation to use instead
     #[arg(long, value_parser = load::preset(), conflicts_with = "weights")]
     preset: Option<Preset>,
-    /// With --preset: side of the input, in pixels [default: 224]
+    /// With --preset: side of the input, in pixels [default: the authors', 224 or 227]
     #[arg(long, value_name = "PIXELS", value_parser = load::side, requires = "preset")]
     side: Option<usize>,
     /// Crops of the picture: the middle; corners and middle, mirrored too; the paper's 144
@@ -52,7 +52,7 @@ impl Preprocess {
         output::check(&self.output, self.force)?;
         let (rule, side) = match self.preset {
             Some(preset) => {
-                let side = self.side.unwrap_or(224);
+                let side = self.side.unwrap_or(preset.side());
                 (preset.rule(side), side)
             }
             None => {
