@@ -71,11 +71,11 @@ pub fn write(
     out.commit(force)
 }
 
-/// The bytes of the file that [`write`] makes of `tensors`, for [`Weights::from_vec`](super::Weights::from_vec).
+/// The bytes of the file that [`fn@write`] makes of `tensors`, for [`Weights::from_vec`](super::Weights::from_vec).
 ///
 /// # Errors
 ///
-/// Those of [`write`] that say what is wrong with the tensors.
+/// Those of [`fn@write`] that say what is wrong with the tensors.
 ///
 /// ```
 /// use std::collections::BTreeMap;
