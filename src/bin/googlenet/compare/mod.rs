@@ -78,7 +78,8 @@ impl Compare {
         let options = Options::new().threads(self.threads).batch(self.batch);
         let count = |&dialect: &Dialect| Counts::new(dialect, self.classes, &options);
         let counts = self.networks.iter().map(count).collect::<Outcome<Vec<_>>>()?;
-        let times = if self.no_bench { Vec::new() } else { timing::measure(&counts, &options, &self.timing())? };
+        let networks: Vec<_> = counts.iter().map(|of| &of.network).collect();
+        let times = if self.no_bench { Vec::new() } else { timing::measure(&networks, &options, &self.timing())? };
         let claims = Claims::new(self.classes);
         if let Some(path) = &self.svg {
             let drawing = drawing::draw(&counts, &times, &claims);

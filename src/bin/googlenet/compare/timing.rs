@@ -8,7 +8,6 @@ use googlenet::model::Network;
 use googlenet::weights::{Dtype, NewTensor, Weights, encode};
 use googlenet::{Model, Options, Session};
 
-use super::counts::Counts;
 use crate::exit::{Code, OrFail, Outcome};
 use crate::progress::Progress;
 
@@ -39,8 +38,8 @@ impl Times {
 }
 
 /// The times of each of `networks`, in their order.
-pub fn measure(networks: &[Counts], options: &Options, settings: &Settings) -> Outcome<Vec<Times>> {
-    let models = networks.iter().map(|of| seeded(&of.network, settings.f16)).collect::<Outcome<Vec<_>>>()?;
+pub fn measure(networks: &[&Network], options: &Options, settings: &Settings) -> Outcome<Vec<Times>> {
+    let models = networks.iter().map(|network| seeded(network, settings.f16)).collect::<Outcome<Vec<_>>>()?;
     let session = |profile: bool| move |model: &Model| session(model, options.clone().profile(profile));
     let mut sessions = models.iter().map(session(false)).collect::<Outcome<Vec<_>>>()?;
     let progress = Progress::new((WARM_UP + settings.runs) * sessions.len(), "runs");
