@@ -7,7 +7,16 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use googlenet::image::{Crops, Cuts, Rgb8};
+use googlenet::model::{Dialect, Network};
+use googlenet::npy::write_header;
+use googlenet::weights::{Dtype, NewTensor, write};
+use serde_json::{Value, json};
+
+/// Seeded random tensors. Of what else the module has, the network's tests make use.
+#[allow(dead_code, reason = "other tests share the file")]
+#[path = "network/random.rs"]
+mod random;
 
 const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
 const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
@@ -243,4 +252,189 @@ fn a_killed_run_goes_on_where_it_was() {
     fs::remove_file(folder.path().join("dog/1.png")).expect("removed");
     fail(&[at, "--crops", "144", "--journal", &journal], 2, "number of pictures");
     fail(&[at, "--journal", PHOTOGRAPH], 2, "not a journal");
+}
+
+/// Writes a weight file of seeded random f16 tensors for `network`, for inputs of side 64; `reversed` turns the values of
+/// each tensor around, which makes another file of the same kind.
+fn write_random(path: &str, network: &Network, reversed: bool) {
+    let labels = serde_json::to_string(&LABELS).expect("JSON");
+    let metadata = [
+        ("dialect", network.dialect.name()),
+        ("input_side", "64"),
+        ("channels", "rgb"),
+        ("mean", "127.5,127.5,127.5"),
+        ("std", "127.5,127.5,127.5"),
+        ("resize", "72"),
+        ("labels", &labels),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut tensors = random::random_tensors(network);
+    if reversed {
+        tensors.iter_mut().for_each(|(_, _, values)| values.reverse());
+    }
+    let tensors: Vec<NewTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F16, values: values.into() })
+        .collect();
+    write(path, &metadata, &tensors, false).expect("written");
+}
+
+/// What `googlenet run` gives as `endpoint` for the crops of a picture, a row for each.
+fn run_endpoint(work: &Path, weights: &str, endpoint: &str, picture: &str, crops: Crops) -> Vec<Vec<f64>> {
+    let model = googlenet::Model::open(weights).expect("a model");
+    let picture = image::open(picture).expect("a picture").to_rgb8();
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let view = Rgb8::new(width, height, 3 * width, picture.as_raw()).expect("a picture");
+    let cuts = Cuts::new(view, model.rule(), 64, crops).expect("cut");
+    let (input, output) = (path(work, "x.npy"), path(work, "y.npy"));
+    let mut file = Vec::new();
+    write_header(&mut file, &[cuts.len(), 3, 64, 64]).expect("written");
+    for index in 0..cuts.len() {
+        let mut values = vec![0.0; 3 * 64 * 64];
+        cuts.write(index, &mut values);
+        file.extend(values.iter().flat_map(|value: &f32| value.to_le_bytes()));
+    }
+    fs::write(&input, file).expect("written");
+    let arguments = ["run", "--weights", weights, "--input", &input, "--output", &output, "--endpoint", endpoint];
+    let ran = googlenet(&[&arguments[..], &["--force", "--threads", "1"]].concat()).output().expect("it starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let bytes = fs::read(&output).expect("read");
+    let (values, _) = bytes[bytes.len() - 4 * LABELS.len() * cuts.len()..].as_chunks::<4>();
+    let values: Vec<f64> = values.iter().map(|&value| f64::from(f32::from_le_bytes(value))).collect();
+    values.chunks(LABELS.len()).map(<[f64]>::to_vec).collect()
+}
+
+/// The likeliest classes, the likeliest first.
+fn ranked(probabilities: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    order
+}
+
+/// What `eval` says of heads is recomputed from what `run` gives for the same crops, model by model.
+#[test]
+fn heads_are_judged_beside_the_trunk_and_with_it() {
+    let work = tempfile::tempdir().expect("a folder");
+    let network = Dialect::Torchvision.network_with_heads(LABELS.len());
+    let files = [path(work.path(), "one"), path(work.path(), "two")];
+    for (file, reversed) in files.iter().zip([false, true]) {
+        write_random(file, &network, reversed);
+    }
+    let truth = ["cat", "dog", "frog"];
+    let folder = folder(&truth);
+    let at = folder.path().to_str().expect("UTF-8");
+    let names = ["main", "loss1", "loss2", "mean"];
+    let mut ever_split = 0;
+    for (crops, weights) in [(Crops::Centre, &files[..1]), (Crops::Ten, &files[..])] {
+        // The probabilities of each picture by each opinion, [picture][opinion][class], and the pictures' classes.
+        let mut expected: Vec<(String, usize, Vec<Vec<f64>>)> = Vec::new();
+        for (i, class) in truth.iter().cycle().take(5).enumerate() {
+            let picture = path(folder.path(), &format!("{class}/{i}.png"));
+            let mut opinions: Vec<Vec<f64>> = Vec::new();
+            for endpoint in ["logits", "loss1", "loss2"] {
+                let mut mean = vec![0.0; LABELS.len()];
+                for file in weights {
+                    for logits in run_endpoint(work.path(), file, endpoint, &picture, crops) {
+                        let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+                        let count = (weights.len() * crops.count()) as f64;
+                        mean.iter_mut().zip(&logits).for_each(|(mean, logit)| *mean += logit.exp() / sum / count);
+                    }
+                }
+                opinions.push(mean);
+            }
+            opinions.push((0..LABELS.len()).map(|c| opinions.iter().map(|one| one[c]).sum::<f64>() / 3.0).collect());
+            let class = LABELS.iter().position(|label| label == class).expect("a class");
+            expected.push((picture, class, opinions));
+        }
+
+        let count = crops.count().to_string();
+        let mut arguments = vec![at, "--crops", &count];
+        weights.iter().for_each(|file| arguments.extend(["--weights", file]));
+        let report = json(&arguments);
+        let heads = &report["heads"];
+        assert_eq!((&heads["averaged"], &heads["weights"]), (&json!(["main", "loss1", "loss2"]), &json!("equal")));
+        let first = |opinion: usize| expected.iter().map(move |(_, _, all)| ranked(&all[opinion])[0]);
+        for (k, name) in names.into_iter().enumerate() {
+            let opinion = &heads["opinions"][k];
+            assert_eq!(opinion["name"], name);
+            let among = |many: usize| {
+                let right = |(_, class, all): &&(String, usize, Vec<Vec<f64>>)| ranked(&all[k])[..many].contains(class);
+                expected.iter().filter(right).count() as f64 / 5.0
+            };
+            assert_eq!((&opinion["top1"], &opinion["top5"]), (&json!(among(1)), &json!(among(5))), "{name}");
+            // The engine's softmax and the means of probabilities are rounded to f32, the sums here are not.
+            let confidence = expected.iter().map(|(_, _, all)| all[k][ranked(&all[k])[0]]).sum::<f64>() / 5.0;
+            assert!((opinion["confidence"].as_f64().expect("a number") - confidence).abs() < 1e-6, "{name}");
+            for other in 0..names.len() {
+                let equal = first(k).zip(first(other)).filter(|(own, other)| own == other).count();
+                assert_eq!(heads["agreement"][k][other], equal, "{name} and {}", names[other]);
+            }
+        }
+        assert_eq!((&report["top1"], &report["top5"]), (&heads["opinions"][0]["top1"], &heads["opinions"][0]["top5"]));
+        let alone = |own: usize, other: usize| {
+            let right = |(_, class, all): &&(String, usize, Vec<Vec<f64>>)| {
+                ranked(&all[own])[0] == *class && ranked(&all[other])[0] != *class
+            };
+            expected.iter().filter(right).count()
+        };
+        assert_eq!(heads["main_right_mean_wrong"], alone(0, 3));
+        assert_eq!(heads["mean_right_main_wrong"], alone(3, 0));
+        let split = heads["split"].as_array().expect("a list");
+        for (picture, class, all) in &expected {
+            let classes: Vec<usize> = all.iter().map(|one| ranked(one)[0]).collect();
+            let found = split.iter().find(|split| split["image"] == **picture);
+            assert_eq!(found.is_some(), classes[..3].iter().any(|&class| class != classes[0]), "{picture}");
+            let Some(found) = found else { continue };
+            assert_eq!((&found["class"], &found["label"]), (&json!(class), &json!(LABELS[*class])));
+            for (k, opinion) in found["opinions"].as_array().expect("opinions").iter().enumerate() {
+                assert_eq!((&opinion["name"], &opinion["class"]), (&json!(names[k]), &json!(classes[k])));
+                assert_eq!(opinion["label"], LABELS[classes[k]]);
+            }
+        }
+        ever_split += split.len();
+        let csv = succeed(&[&arguments[..], &["--csv"]].concat());
+        let header =
+            "class,id,label,pictures,top1,top5,taken_for,times,loss1_top1,loss1_top5,loss2_top1,loss2_top5,mean_top1";
+        assert!(csv.starts_with(&format!("{header},mean_top5\n")), "{csv}");
+        assert!(csv.lines().all(|line| line.split(',').count() == 14), "{csv}");
+        let text = succeed(&arguments);
+        for part in ["of the 3, weighted equally\n", "\nloss2 ", "\nsplit ", "\nmean right, main wrong "] {
+            assert!(text.contains(part), "{part:?}: {text}");
+        }
+    }
+    assert!(ever_split > 0, "the heads never differ, so that nothing is shown of where they do");
+}
+
+#[test]
+fn heads_that_cannot_be_judged_are_named_and_journals_know_of_heads() {
+    let work = tempfile::tempdir().expect("a folder");
+    let folder = folder(&["cat"]);
+    let at = folder.path().to_str().expect("UTF-8");
+    let (with, fixed) = (path(work.path(), "with"), path(work.path(), "fixed"));
+    let journal = path(work.path(), "j");
+    write_random(&with, &Dialect::Torchvision.network_with_heads(LABELS.len()).keep_heads(&["loss2"]), false);
+    write_random(&fixed, &Dialect::Bvlc.network_with_heads(LABELS.len()).keep_heads(&["loss1"]), false);
+    let one = json(&[at, "--weights", &with, "--journal", &journal]);
+    assert_eq!(one["heads"]["averaged"], json!(["main", "loss2"]));
+    let again = json(&[at, "--weights", &with, "--journal", &journal]);
+    assert_eq!(again["heads"], one["heads"]);
+
+    let said = |weights: &[&str], words: &str| {
+        let output = eval(&[&[at, "--json"], weights].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && stderr.contains(words), "{stderr}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report["heads"], Value::Null);
+    };
+    let words = format!("note: the auxiliary head loss1 is left out: {fixed} is for the input side 64, and the head");
+    said(&["--weights", &fixed], &words);
+    let words = format!("note: the auxiliary head loss2 is left out: {DEMONSTRATION} does not have it");
+    said(&["--weights", &with, "--weights", DEMONSTRATION], &words);
+
+    let noted = fs::read_to_string(&journal).expect("read");
+    fs::write(&journal, noted.replacen("\"googlenet eval journal\":2", "\"googlenet eval journal\":1", 1))
+        .expect("written");
+    fail(&[at, "--weights", &with, "--journal", &journal], 2, "not a journal");
+    fs::write(&journal, noted.replacen("[\"loss2\"]", "[]", 1)).expect("written");
+    fail(&[at, "--weights", &with, "--journal", &journal], 2, "other heads: [], not [\"loss2\"]");
 }

@@ -32,9 +32,24 @@ pub struct Ensemble {
     /// The crops of the last picture, whose memory the next picture's take over.
     cuts: Cuts,
     labels: Vec<String>,
-    /// The sums of the classes' probabilities over crops and models.
+    /// What the networks' own classifiers make of a picture.
+    trunk: Mean,
+    /// The auxiliary heads that were asked for.
+    heads: Vec<Head>,
+}
+
+/// The mean, over crops and models, of each class's probability for the last picture.
+struct Mean {
+    /// The sums of which the mean is made.
     sum: Vec<f64>,
     probabilities: Vec<f32>,
+}
+
+/// An auxiliary head that all models of an ensemble have.
+struct Head {
+    /// The endpoint that gives the head's logits.
+    name: String,
+    mean: Mean,
 }
 
 /// A model of an ensemble.
@@ -50,6 +65,9 @@ impl Ensemble {
     pub const MAX_MODELS: usize = 64;
 
     /// Plans a session for each model. All of `options` counts but the batch, which follows from `crops`.
+    ///
+    /// For each auxiliary head that [`Options::endpoint`] names, probabilities are averaged, too: see
+    /// [`Ensemble::head_probabilities`]. Every model must have the head.
     ///
     /// The caller has to know that the models' classes are the same, in the same order: that is not checked, as models
     /// may spell labels differently. The ensemble's labels are those of the first model that has any.
@@ -78,14 +96,14 @@ impl Ensemble {
         let members = models.iter().map(member).collect::<Result<Vec<_>>>()?;
         let labelled = models.iter().zip(&members).find(|(model, _)| !model.labels().is_empty());
         let labels = labelled.map(|(model, member)| model.labels()[member.skip..].to_vec()).unwrap_or_default();
-        Ok(Self {
-            members,
-            crops,
-            cuts: Cuts::none(),
-            labels,
-            sum: vec![0.0; classes],
-            probabilities: vec![0.0; classes],
-        })
+        let is_head = |name: &&String| models.iter().all(|model| model.network().head_names().contains(&name.as_str()));
+        let mut heads: Vec<Head> = Vec::new();
+        for name in options.endpoints.iter().filter(is_head) {
+            if heads.iter().all(|head| head.name != *name) {
+                heads.push(Head { name: name.clone(), mean: Mean::of(classes) });
+            }
+        }
+        Ok(Self { members, crops, cuts: Cuts::none(), labels, trunk: Mean::of(classes), heads })
     }
 
     /// The `top` most likely classes of a picture, most likely first.
@@ -94,7 +112,7 @@ impl Ensemble {
     /// If the picture cannot be prepared: see [`prepare`](crate::image::prepare).
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         self.probabilities(picture)?;
-        Ok(most_likely(&self.probabilities, &self.labels, top))
+        Ok(most_likely(&self.trunk.probabilities, &self.labels, top))
     }
 
     /// The probability of each class: the mean over crops and models.
@@ -114,7 +132,8 @@ impl Ensemble {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn probabilities(&mut self, picture: Rgb8<'_>) -> Result<&[f32]> {
-        self.sum.fill(0.0);
+        let means = self.heads.iter_mut().map(|head| &mut head.mean);
+        means.chain([&mut self.trunk]).for_each(|mean| mean.sum.fill(0.0));
         // Models that follow each other and want the same input share it.
         let mut made = None;
         for member in &mut self.members {
@@ -124,18 +143,40 @@ impl Ensemble {
                 self.cuts = memory.with(picture, &wanted.0, wanted.1, self.crops)?;
                 made = Some(wanted);
             }
-            member.add(&self.cuts, &mut self.sum);
+            member.add(&self.cuts, &mut self.trunk.sum, &mut self.heads);
         }
         let count = (self.members.len() * self.crops.count()) as f64;
-        for (mean, sum) in self.probabilities.iter_mut().zip(&self.sum) {
-            *mean = (sum / count) as f32;
-        }
-        Ok(&self.probabilities)
+        let means = self.heads.iter_mut().map(|head| &mut head.mean);
+        means.chain([&mut self.trunk]).for_each(|mean| mean.divide(count));
+        Ok(&self.trunk.probabilities)
+    }
+
+    /// What the auxiliary head `name` made of the last picture: the probability of each class, which is the mean, over
+    /// crops and models, of the softmax of the head's logits. `None` unless the ensemble was made with the endpoint
+    /// `name`, and that is a head of its models; before the first picture all are 0.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "decode")] {
+    /// use googlenet::image::{self, Crops};
+    /// use googlenet::{Ensemble, Model, Options};
+    ///
+    /// let model = Model::open("googlenet.safetensors")?;
+    /// let options = Options::new().endpoint("loss1").endpoint("loss2");
+    /// let mut ensemble = Ensemble::new(&[model], Crops::Ten, options)?;
+    /// let cat = image::open("cat.jpg")?;
+    /// let trunk = ensemble.probabilities(cat.view())?.to_vec();
+    /// let loss1 = ensemble.head_probabilities("loss1").expect("a head that was asked for");
+    /// assert_eq!(trunk.len(), loss1.len());
+    /// # }
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn head_probabilities(&self, name: &str) -> Option<&[f32]> {
+        self.heads.iter().find(|head| head.name == name).map(|head| head.mean.probabilities.as_slice())
     }
 
     /// The number of classes that the models have in common.
     pub fn classes(&self) -> usize {
-        self.sum.len()
+        self.trunk.sum.len()
     }
 
     /// The names of these classes, in order; empty if no model has any.
@@ -154,9 +195,21 @@ impl Ensemble {
     }
 }
 
+impl Mean {
+    fn of(classes: usize) -> Self {
+        Self { sum: vec![0.0; classes], probabilities: vec![0.0; classes] }
+    }
+
+    fn divide(&mut self, count: f64) {
+        for (mean, sum) in self.probabilities.iter_mut().zip(&self.sum) {
+            *mean = (sum / count) as f32;
+        }
+    }
+}
+
 impl Member {
-    /// Runs the model on all crops, and adds its probabilities to `sum`.
-    fn add(&mut self, cuts: &Cuts, sum: &mut [f64]) {
+    /// Runs the model on all crops, and adds the probabilities of its trunk to `trunk`, those of its heads to `heads`.
+    fn add(&mut self, cuts: &Cuts, trunk: &mut [f64], heads: &mut [Head]) {
         let (batch, side) = (self.session.batch(), self.session.side());
         let mut first = 0;
         while first < cuts.len() {
@@ -164,19 +217,39 @@ impl Member {
             let inputs = self.session.input_mut().chunks_exact_mut(3 * side * side);
             (first..first + live).zip(inputs).for_each(|(index, input)| cuts.write(index, input));
             self.session.run();
-            let outputs = self.session.probabilities().chunks_exact(sum.len() + self.skip);
-            for output in outputs.take(live) {
-                let shared = &output[self.skip..];
-                let all = match self.skip {
-                    0 => 1.0,
-                    // The sum is 0 if the background has all the probability; the quotients below are then 0, too.
-                    _ => shared.iter().map(|&p| f64::from(p)).sum::<f64>().max(f64::MIN_POSITIVE),
-                };
-                sum.iter_mut().zip(shared).for_each(|(sum, &p)| *sum += f64::from(p) / all);
+            let classes = trunk.len() + self.skip;
+            for output in self.session.probabilities().chunks_exact(classes).take(live) {
+                add_shared(output[self.skip..].iter().map(|&p| f64::from(p)), self.skip, trunk);
+            }
+            for head in &mut *heads {
+                let logits = self.session.endpoint(&head.name).expect("the session was made with it");
+                for logits in logits.chunks_exact(classes).take(live) {
+                    // The quotient of `softmax` is taken over all classes, the background among them.
+                    add_shared(softmax(logits).skip(self.skip), self.skip, &mut head.mean.sum);
+                }
             }
             first += live;
         }
     }
+}
+
+/// Adds to `sum` the probabilities of the classes that all models have; if `skip` classes before them are left out, they
+/// are scaled to add up to 1.
+fn add_shared(shared: impl Iterator<Item = f64> + Clone, skip: usize, sum: &mut [f64]) {
+    let all = match skip {
+        0 => 1.0,
+        // The sum is 0 if the background has all the probability; the quotients below are then 0, too.
+        _ => shared.clone().sum::<f64>().max(f64::MIN_POSITIVE),
+    };
+    sum.iter_mut().zip(shared).for_each(|(sum, p)| *sum += p / all);
+}
+
+/// The softmax of `logits`, of which the largest is subtracted first, so that no exponential overflows.
+fn softmax(logits: &[f32]) -> impl Iterator<Item = f64> + Clone {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponential = move |&logit: &f32| (f64::from(logit) - f64::from(largest)).exp();
+    let sum: f64 = logits.iter().map(exponential).sum();
+    logits.iter().map(move |logit| exponential(logit) / sum)
 }
 
 /// The batch of a session that looks at `count` crops on `threads` threads. It divides `count`, has at least [`ENOUGH`]

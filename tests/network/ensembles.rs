@@ -71,6 +71,53 @@ fn the_papers_crops_are_averaged_too() {
     assert_eq!(ensemble.probabilities(image).expect("looked at"), expected);
 }
 
+/// The probabilities of a head are the softmax of its logits over all classes of its model. If the first class of one
+/// model is a background, which the others do not have, it is left out of the head's, too.
+#[test]
+fn heads_that_are_asked_for_are_averaged_too() {
+    let of = |classes: usize| Dialect::Torchvision.network_with_heads(classes);
+    let (plain, mut with_background) = (of(6), of(7));
+    with_background.background = true;
+    let models = [(random_model(&with_background, SIDE), 1), (random_model(&plain, SIDE), 0)];
+    let owned: Vec<Model> = models.iter().map(|(model, _)| model.clone()).collect();
+    let options = Options::new().endpoint("loss2").endpoint("loss2").endpoint("pool5/7x7_s1");
+    let mut ensemble = Ensemble::new(&owned, Crops::Ten, options).expect("an ensemble");
+    let mut without = Ensemble::new(&owned, Crops::Ten, Options::new()).expect("an ensemble");
+    assert_eq!(ensemble.head_probabilities("loss2"), Some(&[0.0; 6][..]));
+    for (width, height, data) in pictures() {
+        let image = Rgb8::new(width, height, 3 * width, &data).expect("a picture");
+        let mut expected = [0.0; 6];
+        for (model, skip) in &models {
+            let mut session = model.session(Options::new().endpoint("loss2")).expect("a session");
+            let cuts = Cuts::new(image, model.rule(), SIDE, Crops::Ten).expect("cut");
+            for index in 0..cuts.len() {
+                cuts.write(index, session.input_mut());
+                session.run();
+                let logits = &session.endpoint("loss2").expect("asked for")[*skip..];
+                let exponential = |&logit: &f32| f64::from(logit).exp();
+                let sum: f64 = logits.iter().map(exponential).sum();
+                expected.iter_mut().zip(logits).for_each(|(mean, logit)| *mean += exponential(logit) / sum / 20.0);
+            }
+        }
+        assert_eq!(ensemble.probabilities(image).expect("seen"), without.probabilities(image).expect("seen"));
+        let found = ensemble.head_probabilities("loss2").expect("asked for");
+        // The mean is rounded once to f32, and is at most 1; what f64 rounds on the way is far below that.
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((f64::from(*found) - expected).abs() <= f64::from(f32::EPSILON), "{found} {expected}");
+        }
+    }
+    assert!(
+        ["loss1", "pool5/7x7_s1", "loss3/classifier"].iter().all(|name| ensemble.head_probabilities(name).is_none())
+    );
+    assert!(without.head_probabilities("loss2").is_none());
+    let refused = Ensemble::new(
+        &[owned[1].clone(), random_model(&Dialect::Torchvision.network(6), SIDE)],
+        Crops::Centre,
+        Options::new().endpoint("loss2"),
+    );
+    assert!(matches!(refused.err(), Some(Error::Session(SessionError::UnknownLayer { layer })) if layer == "loss2"));
+}
+
 #[test]
 fn one_crop_of_one_model_is_what_its_session_says() {
     let model = random_model(&Dialect::Bvlc.network(6), SIDE);

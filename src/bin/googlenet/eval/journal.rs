@@ -14,11 +14,18 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 
+/// The likeliest classes, the likeliest first, and the probability of that one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opinion {
+    pub top: Vec<usize>,
+    pub confidence: f64,
+}
+
 /// What came of a picture when it was judged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// The likeliest classes, the likeliest first, and the probability of that one.
-    Classes { top: Vec<usize>, confidence: f64 },
+    /// The opinion of the network's trunk, and beside it those of auxiliary heads, if the weights have any.
+    Classes(Vec<Opinion>),
     /// Why the picture could not be read.
     Unreadable(String),
 }
@@ -30,11 +37,13 @@ pub struct Journal {
 
 impl Journal {
     /// Begins a journal at `path`, or goes on with the one that is there if its first line says `about`, too. Returns
-    /// the journal, and for each of `pictures` pictures the verdict that it holds, if it holds one.
+    /// the journal, and for each of `pictures` pictures the verdict that it holds, if it holds one; of a picture that
+    /// could be read, a verdict has `opinions` opinions.
     pub fn open(
         path: Option<&Path>,
         about: &Map<String, Value>,
         pictures: usize,
+        opinions: usize,
     ) -> Outcome<(Self, Vec<Option<Verdict>>)> {
         let mut verdicts = vec![None; pictures];
         let Some(path) = path else { return Ok((Self { file: None }, verdicts)) };
@@ -53,7 +62,7 @@ impl Journal {
             same(path, first, about)?;
         }
         for (number, line) in lines {
-            let entry = entry(line, pictures);
+            let entry = entry(line, pictures, opinions);
             let (picture, verdict) = entry.ok_or_else(|| {
                 Failure::new(Code::Usage, format!("{}:{}: a damaged journal", path.display(), number + 1))
             })?;
@@ -78,8 +87,9 @@ impl Journal {
     pub fn note(&mut self, picture: usize, verdict: &Verdict) -> Outcome {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         let line = match verdict {
-            Verdict::Classes { top, confidence } => {
-                json!({ "picture": picture, "top": top, "confidence": confidence })
+            Verdict::Classes(opinions) => {
+                let opinion = |opinion: &Opinion| json!({ "top": opinion.top, "confidence": opinion.confidence });
+                json!({ "picture": picture, "opinions": opinions.iter().map(opinion).collect::<Vec<_>>() })
             }
             Verdict::Unreadable(error) => json!({ "picture": picture, "error": error }),
         };
@@ -108,21 +118,28 @@ fn same(path: &Path, first: &str, about: &Map<String, Value>) -> Outcome {
 }
 
 /// The picture that a journal's line is about, and its verdict; `None` if the line is damaged or is not about one of
-/// `pictures` pictures.
-fn entry(line: &str, pictures: usize) -> Option<(usize, Verdict)> {
+/// `pictures` pictures, or does not have `opinions` opinions.
+fn entry(line: &str, pictures: usize, opinions: usize) -> Option<(usize, Verdict)> {
     let line: Value = serde_json::from_str(line).ok()?;
     let number = |value: &Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
     let picture = number(&line["picture"]).filter(|&picture| picture < pictures)?;
     if let Some(error) = line["error"].as_str() {
         return Some((picture, Verdict::Unreadable(error.to_owned())));
     }
-    let top = line["top"].as_array()?.iter().map(number).collect::<Option<Vec<usize>>>()?;
-    let confidence = line["confidence"].as_f64().filter(|confidence| (0.0..=1.0 + 1e-5).contains(confidence))?;
-    (!top.is_empty()).then_some((picture, Verdict::Classes { top, confidence }))
+    let opinion = |value: &Value| {
+        let top = value["top"].as_array()?.iter().map(number).collect::<Option<Vec<usize>>>()?;
+        let confidence = value["confidence"].as_f64().filter(|confidence| (0.0..=1.0 + 1e-5).contains(confidence))?;
+        (!top.is_empty()).then_some(Opinion { top, confidence })
+    };
+    let found = line["opinions"].as_array()?.iter().map(opinion).collect::<Option<Vec<_>>>()?;
+    (found.len() == opinions).then_some((picture, Verdict::Classes(found)))
 }
 
 /// The key in a journal's first line that says what the file is; its value is the version of journals.
 pub const KIND: &str = "googlenet eval journal";
+
+/// The version of journals that is written and read.
+pub const VERSION: u64 = 2;
 
 /// The length in bytes of the longest journal that is read, which holds some ten million pictures.
 const MAX_BYTES: u64 = 1 << 30;
@@ -132,7 +149,11 @@ mod tests {
     use super::*;
 
     fn about(crops: usize) -> Map<String, Value> {
-        Map::from_iter([(KIND.to_owned(), json!(1)), ("crops".to_owned(), json!(crops))])
+        Map::from_iter([(KIND.to_owned(), json!(VERSION)), ("crops".to_owned(), json!(crops))])
+    }
+
+    fn opinion(top: &[usize], confidence: f64) -> Opinion {
+        Opinion { top: top.to_vec(), confidence }
     }
 
     #[test]
@@ -140,11 +161,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("j");
         let verdicts = [
-            Verdict::Classes { top: vec![3, 1, 4], confidence: f64::from(0.7_f32) },
+            Verdict::Classes(vec![opinion(&[3, 1, 4], f64::from(0.7_f32)), opinion(&[1], 0.5)]),
             Verdict::Unreadable("neither \"this\"\nnor that".into()),
-            Verdict::Classes { top: vec![9], confidence: 1.0 },
+            Verdict::Classes(vec![opinion(&[9], 1.0), opinion(&[2, 9], 0.0)]),
         ];
-        let (mut journal, found) = Journal::open(Some(&path), &about(10), 3).expect("begun");
+        let (mut journal, found) = Journal::open(Some(&path), &about(10), 3, 2).expect("begun");
         assert_eq!(found, [None, None, None]);
         for (picture, verdict) in verdicts.iter().enumerate() {
             journal.note(picture, verdict).expect("noted");
@@ -153,7 +174,7 @@ mod tests {
         let whole = std::fs::read(&path).expect("read");
         for length in 0..=whole.len() {
             std::fs::write(&path, &whole[..length]).expect("truncated");
-            let (mut journal, found) = Journal::open(Some(&path), &about(10), 3).expect("goes on");
+            let (mut journal, found) = Journal::open(Some(&path), &about(10), 3, 2).expect("goes on");
             let complete = whole[..length].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
             for (picture, (found, verdict)) in found.iter().zip(&verdicts).enumerate() {
                 assert_eq!(found.as_ref(), (picture < complete).then_some(verdict), "{length} bytes");
@@ -170,19 +191,25 @@ mod tests {
     fn other_journals_and_other_files_are_refused_and_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("j");
-        drop(Journal::open(Some(&path), &about(10), 1).expect("begun"));
+        drop(Journal::open(Some(&path), &about(10), 1, 2).expect("begun"));
         let begun = std::fs::read_to_string(&path).expect("read");
+        let one = |class: usize, confidence: f64| format!("{{\"top\":[{class}],\"confidence\":{confidence}}}");
+        let line = |picture: usize, first: &str, second: &str| {
+            format!("{begun}{{\"picture\":{picture},\"opinions\":[{first},{second}]}}\n")
+        };
         let cases = [
             (begun.clone(), about(1), "other crops: 10, not 1"),
             ("my notes".into(), about(1), "not a journal"),
             ("{}\n".into(), about(1), "not a journal"),
-            (format!("{begun}{{\"picture\":1,\"top\":[1],\"confidence\":0.5}}\n"), about(10), "j:2: a damaged"),
-            (format!("{begun}{{\"picture\":0,\"top\":[],\"confidence\":0.5}}\n"), about(10), "j:2: a damaged"),
-            (format!("{begun}{{\"picture\":0,\"top\":[1],\"confidence\":2}}\n"), about(10), "j:2: a damaged"),
+            (begun.replace(":2,", ":1,"), about(10), "not a journal"),
+            (line(1, &one(1, 0.5), &one(1, 0.5)), about(10), "j:2: a damaged"),
+            (line(0, "{\"top\":[],\"confidence\":0.5}", &one(1, 0.5)), about(10), "j:2: a damaged"),
+            (line(0, &one(1, 0.5), &one(1, 2.0)), about(10), "j:2: a damaged"),
+            (line(0, &one(1, 0.5), &format!("{0},{0}", one(1, 0.5))), about(10), "j:2: a damaged"),
         ];
         for (text, about, why) in cases {
             std::fs::write(&path, &text).expect("written");
-            let failure = Journal::open(Some(&path), &about, 1).err().expect(why);
+            let failure = Journal::open(Some(&path), &about, 1, 2).err().expect(why);
             assert!(failure.to_string().contains(why), "{failure}");
             assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
         }

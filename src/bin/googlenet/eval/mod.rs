@@ -1,5 +1,6 @@
 //! `eval`: how often weights are right about pictures whose classes are known.
 
+mod heads;
 mod journal;
 mod report;
 mod truth;
@@ -21,7 +22,8 @@ use crate::labels::{self, Label};
 use crate::load;
 use crate::printable::Printable;
 use crate::progress::Progress;
-use journal::{Journal, KIND, Verdict};
+use heads::Heads;
+use journal::{Journal, KIND, Opinion, VERSION, Verdict};
 use report::{Context, Report};
 use truth::{Names, Picture};
 
@@ -32,6 +34,11 @@ use truth::{Names, Picture};
 /// path, from the file's own folder, and its class, after a tab or a space.
 ///
 /// A picture that cannot be read is named on stderr and counted apart.
+///
+/// If the weights hold auxiliary heads (`loss1`, `loss2`), these are judged, too, and so is the mean of their
+/// probabilities and the network's own, each weighted equally; the pictures on which they are split are listed, in the
+/// JSON object all of them. Heads are left out, and stderr says so, if not all of several weights have them, or if the
+/// weights are for an input side that they do not fit.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Eval {
@@ -71,12 +78,15 @@ impl Eval {
     /// Prints the report.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let models = load::models(&self.weights)?;
+        let heads = heads::common(&models, &self.weights);
         let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
+        let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         let (labels, skip) = self.labels(&models, &ensemble)?;
         let pictures = truth::pictures(&self.pictures, &Names::new(ensemble.classes() - skip, &labels))?;
-        let about = self.about(&models, skip, &pictures);
-        let (mut journal, mut verdicts) = Journal::open(self.journal.as_deref(), &about, pictures.len())?;
+        let about = self.about(&models, &heads, skip, &pictures);
+        let names = heads::names(&heads);
+        let (mut journal, mut verdicts) = Journal::open(self.journal.as_deref(), &about, pictures.len(), names.len())?;
 
         // Pictures that could not be read are tried again, and named again.
         for verdict in verdicts.iter_mut().filter(|verdict| matches!(verdict, Some(Verdict::Unreadable(_)))) {
@@ -87,7 +97,7 @@ impl Eval {
             eprintln!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len());
         }
         let begin = Instant::now();
-        judge(&mut ensemble, skip, &pictures, &todo, |picture, verdict| {
+        judge(&mut ensemble, &heads, skip, &pictures, &todo, |picture, verdict| {
             journal.note(picture, &verdict)?;
             if let Verdict::Unreadable(why) = &verdict {
                 eprintln!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display())));
@@ -103,18 +113,20 @@ impl Eval {
             let text = format!("none of {} pictures could be read", report.unreadable().len());
             return Err(Failure::new(Code::Input, text));
         }
+        let heads = Heads::new(&pictures, &verdicts, names);
         let context = Context {
             crops: self.crops.count(),
             models: models.len(),
             images_per_second: (!todo.is_empty() && took > Duration::ZERO)
                 .then(|| todo.len() as f64 / took.as_secs_f64()),
             labels: &labels,
+            heads: heads.as_ref(),
         };
         if self.json {
             writeln!(out, "{}", report.json(&context))?;
             Ok(())
         } else if self.csv {
-            report.csv(out)
+            report.csv(&context, out)
         } else {
             report.text(&context, out)
         }
@@ -138,15 +150,16 @@ impl Eval {
     }
 
     /// All that verdicts depend on, except the programme itself: what a journal's first line says.
-    fn about(&self, models: &[Model], skip: usize, pictures: &[Picture]) -> Map<String, Value> {
+    fn about(&self, models: &[Model], heads: &[&str], skip: usize, pictures: &[Picture]) -> Map<String, Value> {
         // A model's metadata hold the hash of the weights, the preprocessing and the labels.
         let weights = models.iter().map(|model| hash(model.weights().metadata().iter().flat_map(|(k, v)| [k, v])));
         let classes: Vec<String> = pictures.iter().map(|picture| picture.class.to_string()).collect();
         let relative = |path: &Path| path.strip_prefix(&self.pictures).unwrap_or(path).to_string_lossy().into_owned();
         let names: Vec<String> = pictures.iter().map(|picture| relative(&picture.path)).collect();
         Map::from_iter([
-            (KIND.to_owned(), json!(1)),
+            (KIND.to_owned(), json!(VERSION)),
             ("weights".to_owned(), json!(weights.collect::<Vec<_>>())),
+            ("heads".to_owned(), json!(heads)),
             ("crops".to_owned(), json!(self.crops.count())),
             ("classes left out".to_owned(), json!(skip)),
             ("number of pictures".to_owned(), json!(pictures.len())),
@@ -158,6 +171,7 @@ impl Eval {
 /// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index and verdict, in order.
 fn judge(
     ensemble: &mut Ensemble,
+    heads: &[&str],
     skip: usize,
     pictures: &[Picture],
     todo: &[usize],
@@ -179,8 +193,9 @@ fn judge(
             let verdict = match opened {
                 Ok(decoded) => {
                     let name = pictures[picture].path.display();
-                    let probabilities = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?;
-                    verdict(&probabilities[skip..])
+                    let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?.to_vec();
+                    let all = heads::probabilities(ensemble, main, heads);
+                    verdict(all.iter().map(|probabilities| &probabilities[skip..]))
                 }
                 Err(error) => Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()),
             };
@@ -191,18 +206,27 @@ fn judge(
     })
 }
 
-/// The verdict for a picture's `probabilities`: the five likeliest classes, and the confidence in the first. If a class
-/// was left out of `probabilities`, they do not add up to 1, and the confidence is the first one's share of their sum.
-fn verdict(probabilities: &[f32]) -> Verdict {
+/// The verdict for a picture: an opinion for each of `all`, the probabilities of the classes.
+fn verdict<'a>(all: impl Iterator<Item = &'a [f32]>) -> Verdict {
+    match all.map(opinion).collect() {
+        Some(opinions) => Verdict::Classes(opinions),
+        None => Verdict::Unreadable("the weights give no probabilities for it".to_owned()),
+    }
+}
+
+/// The five likeliest classes by `probabilities`, and the confidence in the first; `None` if they are not
+/// probabilities. If a class was left out of them, they do not add up to 1, and the confidence is the first one's share
+/// of their sum.
+fn opinion(probabilities: &[f32]) -> Option<Opinion> {
     let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
     if !(sum > 0.0 && sum.is_finite()) {
-        return Verdict::Unreadable("the weights give no probabilities for it".to_owned());
+        return None;
     }
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
     order.truncate(5);
     let confidence = f64::from(probabilities[order[0]]) / sum;
-    Verdict::Classes { top: order, confidence }
+    Some(Opinion { top: order, confidence })
 }
 
 /// The hash of `texts` and their lengths.

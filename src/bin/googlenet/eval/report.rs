@@ -6,6 +6,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::heads::Heads;
 use super::journal::Verdict;
 use super::truth::Picture;
 use crate::exit::Outcome;
@@ -56,6 +57,8 @@ pub struct Context<'a> {
     pub images_per_second: Option<f64>,
     /// A label for each class, or no labels.
     pub labels: &'a [Label],
+    /// What is counted of auxiliary heads, if the weights have any.
+    pub heads: Option<&'a Heads>,
 }
 
 impl Report {
@@ -67,7 +70,7 @@ impl Report {
         let mut unreadable = Vec::new();
         for (picture, verdict) in pictures.iter().zip(verdicts) {
             let (top, confidence) = match verdict {
-                Verdict::Classes { top, confidence } => (top, *confidence),
+                Verdict::Classes(opinions) => (&opinions[0].top, opinions[0].confidence),
                 Verdict::Unreadable(why) => {
                     unreadable.push((picture.path.display().to_string(), why.clone()));
                     continue;
@@ -156,6 +159,9 @@ impl Report {
                 writeln!(out, "       {count} x  {other:5}  {}", Printable(label(other)))?;
             }
         }
+        if let Some(heads) = context.heads {
+            heads.text(context.labels, out)?;
+        }
         let s = |count: usize| if count == 1 { "" } else { "s" };
         writeln!(
             out,
@@ -211,13 +217,15 @@ impl Report {
             "images_per_second": context.images_per_second,
             "worst": self.worst().iter().map(|class| class.class).collect::<Vec<_>>(),
             "classes": self.classes.iter().map(class).collect::<Vec<_>>(),
+            "heads": context.heads.map(|heads| heads.json(context.labels)),
             "unreadable": unreadable.collect::<Vec<_>>(),
         })
     }
 
     /// Writes the table of classes as CSV, a row for each class (RFC 4180, but lines end in \n).
-    pub fn csv(&self, out: &mut dyn Write) -> Outcome {
-        writeln!(out, "class,id,label,pictures,top1,top5,taken_for,times")?;
+    pub fn csv(&self, context: &Context<'_>, out: &mut dyn Write) -> Outcome {
+        let heads = context.heads.map(Heads::csv_header).unwrap_or_default();
+        writeln!(out, "class,id,label,pictures,top1,top5,taken_for,times{heads}")?;
         for class in &self.classes {
             let id = class.label.id.as_deref().unwrap_or_default();
             let (other, times) = match class.taken_for.first() {
@@ -226,7 +234,8 @@ impl Report {
             };
             let (index, label) = (class.class, quoted(&class.label.text));
             let (pictures, first, fifth) = (class.pictures, class.first, class.fifth);
-            writeln!(out, "{index},{id},{label},{pictures},{first},{fifth},{other},{times}")?;
+            let heads = context.heads.map(|heads| heads.csv(index)).unwrap_or_default();
+            writeln!(out, "{index},{id},{label},{pictures},{first},{fifth},{other},{times}{heads}")?;
         }
         Ok(())
     }
@@ -245,11 +254,13 @@ const WORST: usize = 10;
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::Opinion;
     use super::*;
 
     fn report() -> Report {
         let case = |class: usize, top: &[usize], confidence: f64| {
-            (Picture { path: "p".into(), class }, Verdict::Classes { top: top.to_vec(), confidence })
+            let opinion = Opinion { top: top.to_vec(), confidence };
+            (Picture { path: "p".into(), class }, Verdict::Classes(vec![opinion]))
         };
         let unreadable = (Picture { path: "bad.png".into(), class: 3 }, Verdict::Unreadable("cut off".into()));
         let (pictures, verdicts): (Vec<_>, Vec<_>) = [
@@ -282,14 +293,14 @@ mod tests {
     fn json_csv_and_text_say_the_same() {
         let report = report();
         let labels = ["a", "b \"c\", d", "e"].map(|text| Label { id: None, text: text.into() });
-        let context = Context { crops: 10, models: 2, images_per_second: Some(3.0), labels: &labels };
+        let context = Context { crops: 10, models: 2, images_per_second: Some(3.0), labels: &labels, heads: None };
         let json = report.json(&context);
         assert_eq!((&json["pictures"], &json["top1"], &json["top5"]), (&json!(5), &json!(0.4), &json!(0.8)));
         assert_eq!(json["classes"][1]["taken_for"], json!([{ "class": 2, "label": "e", "count": 2 }]));
         assert_eq!(json["calibration"][7]["pictures"], 3);
         assert_eq!(json["worst"], json!([1, 0]));
         let mut csv = Vec::new();
-        report.csv(&mut csv).expect("written");
+        report.csv(&context, &mut csv).expect("written");
         let csv = String::from_utf8(csv).expect("UTF-8");
         assert!(csv.contains("\n1,,\"b \"\"c\"\", d\",2,0,1,2,2\n"), "{csv}");
         let mut text = Vec::new();
