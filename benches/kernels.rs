@@ -1,7 +1,7 @@
 //! The speed of every kernel of every set that this machine has, on every distinct layer shape of GoogLeNet at 224x224.
 //!
 //! The benches' names are `family/layer/set kernel`. Throughput counts the multiply-adds of a convolution, and the
-//! elements of any other layer. One thread runs on warm weights. The time of packing weights is left out, that of
+//! elements of any other layer. One thread runs on warm weights, but for the large fully connected layer (`large`). The time of packing weights is left out, that of
 //! gathering panels is not. Convolutions run in the nests that the plan runs.
 
 use std::collections::HashSet;
@@ -10,6 +10,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::model::{self, Op, Place};
 use googlenet_kernels::conv::{self, Direct, Operands};
+use googlenet_kernels::dense::Matrix;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Transformed;
 use googlenet_kernels::{average, dense, isa, lrn, pool, winograd};
@@ -120,12 +121,13 @@ fn others(c: &mut Criterion) {
                 }
                 _ => {
                     let dense = dense::Dense::new(isa, input.len(), output.c);
-                    let mut packed = vec![0.0; dense.packed_bytes() / 4];
                     let (w, bias) = (values(input.len() * output.c), values(output.c));
-                    dense.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
-                    let packed = bytemuck::cast_slice(&packed);
+                    let (matrix, packed) = (Matrix::F32(&w), bytemuck::cast_slice(&bias));
                     group.bench_function(name, |b| {
-                        b.iter(|| dense.run(black_box(&x), packed, false, 0..dense.outputs(), &mut y))
+                        b.iter(|| {
+                            let operands = dense::Operands { x: black_box(&x), matrix, packed, relu: false };
+                            dense.run(operands, 0..dense.outputs(), &mut y);
+                        })
                     });
                 }
             }
@@ -133,5 +135,64 @@ fn others(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolutions, others);
+/// A fully connected layer whose weights come from memory, beside a plain read of the same bytes: throughput is that of
+/// bytes. Several threads share the outputs.
+fn large(c: &mut Criterion) {
+    const INPUTS: usize = 9216;
+    const OUTPUTS: usize = 4096;
+    let (x, bias) = (values(INPUTS), values(OUTPUTS));
+    let w = values(INPUTS * OUTPUTS);
+    // The bits of f16 from 1/8 to 1/4, of either sign.
+    let halves: Vec<u16> = (0..w.len()).map(|i| (i * 7919) as u16 & 0x83FF | 0x3000).collect();
+    for (name, matrix, bytes) in [
+        ("f32", Matrix::F32(&w), bytemuck::cast_slice::<_, u8>(&w)),
+        ("f16", Matrix::F16(&halves), bytemuck::cast_slice(&halves)),
+    ] {
+        for threads in [1, 2] {
+            let mut group = c.benchmark_group(format!("dense/9216x4096_{name}_{threads}"));
+            group.throughput(Throughput::Bytes(bytes.len() as u64));
+            group.bench_function("read", |b| {
+                b.iter(|| {
+                    let part = bytes.len() / threads;
+                    std::thread::scope(|scope| {
+                        let (own, others) = black_box(bytes).split_at(part);
+                        others.chunks_exact(part).for_each(|part| drop(scope.spawn(|| black_box(read(part)))));
+                        black_box(read(own));
+                    });
+                });
+            });
+            for isa in isa::detected() {
+                let dense = dense::Dense::new(isa, INPUTS, OUTPUTS);
+                let mut y = vec![0.0; OUTPUTS];
+                group.bench_function(isa.name(), |b| {
+                    b.iter(|| {
+                        let packed = bytemuck::cast_slice(&bias);
+                        let operands = || dense::Operands { x: black_box(&x), matrix, packed, relu: true };
+                        let part = OUTPUTS / threads;
+                        std::thread::scope(|scope| {
+                            let (dense, (own, others)) = (&dense, y.split_at_mut(part));
+                            for (i, y) in others.chunks_exact_mut(part).enumerate() {
+                                scope.spawn(move || dense.run(operands(), (i + 1) * part..(i + 2) * part, y));
+                            }
+                            dense.run(operands(), 0..part, own);
+                        });
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Reads every byte, as fast as they come.
+fn read(bytes: &[u8]) -> u64 {
+    let mut sums = [0; 8];
+    for line in bytemuck::cast_slice::<u8, [u64; 8]>(bytes) {
+        for (sum, word) in sums.iter_mut().zip(line) {
+            *sum ^= word;
+        }
+    }
+    sums.into_iter().fold(0, |sum, word| sum ^ word)
+}
+
+criterion_group!(benches, convolutions, others, large);
 criterion_main!(benches);

@@ -78,7 +78,7 @@ typedef enum {
     GOOGLENET_ISA_PORTABLE = 1,
     // NEON, on 64-bit ARM.
     GOOGLENET_ISA_NEON = 2,
-    // AVX2 and FMA, on x86-64.
+    // AVX2, FMA and F16C, on x86-64.
     GOOGLENET_ISA_AVX2 = 3,
     // AVX-512 F, on x86-64.
     GOOGLENET_ISA_AVX512 = 4,

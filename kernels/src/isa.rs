@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-/// Proof that the CPU has AVX2 and FMA; only this file can make one.
+/// Proof that the CPU has AVX2, FMA and F16C; only this file can make one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Avx2(());
@@ -15,14 +15,14 @@ impl Avx2 {
     /// The token, for code that is itself compiled for the set.
     ///
     /// # Safety
-    /// The CPU has AVX2 and FMA: the caller runs inside a `#[target_feature]` function that says so.
+    /// The CPU has AVX2, FMA and F16C: the caller runs inside a `#[target_feature]` function that says so.
     #[inline(always)]
     pub(crate) unsafe fn assume() -> Self {
         Self(())
     }
 }
 
-/// Proof that the CPU has AVX-512 F, AVX2 and FMA; only this file can make one.
+/// Proof that the CPU has AVX-512 F, and all that [`Avx2`] proves; only this file can make one.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Avx512(());
@@ -32,7 +32,7 @@ impl Avx512 {
     /// The token, for code that is itself compiled for the set.
     ///
     /// # Safety
-    /// The CPU has AVX-512 F, AVX2 and FMA: the caller runs inside a `#[target_feature]` function that says so.
+    /// The CPU has AVX-512 F, AVX2, FMA and F16C: the caller runs inside a `#[target_feature]` function that says so.
     #[inline(always)]
     pub(crate) unsafe fn assume() -> Self {
         Self(())
@@ -117,7 +117,7 @@ fn neon() -> Option<Isa> {
 
 fn avx2() -> Option<Isa> {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
         return Some(Isa::Avx2(Avx2(())));
     }
     None

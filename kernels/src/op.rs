@@ -56,7 +56,7 @@ impl Set for Neon {
 
 #[cfg(target_arch = "x86_64")]
 impl Set for Avx2 {
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
         // SAFETY: the features enabled on this function are those the token stands for.
         O::run(unsafe { Avx2::assume() }, args)
@@ -65,7 +65,7 @@ impl Set for Avx2 {
 
 #[cfg(target_arch = "x86_64")]
 impl Set for Avx512 {
-    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx2,fma,f16c")]
     unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
         // SAFETY: the features enabled on this function are those the token stands for.
         O::run(unsafe { Avx512::assume() }, args)
@@ -81,10 +81,10 @@ pub(crate) fn select<O: Op>(isa: Isa) -> fn(O::Args<'_>) -> O::Output {
         // SAFETY: a `Neon` exists only where NEON was detected.
         Isa::Neon(_has) => |args| unsafe { Neon::enter::<O>(args) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx2` exists only where AVX2 and FMA were detected.
+        // SAFETY: an `Avx2` exists only where AVX2, FMA and F16C were detected.
         Isa::Avx2(_has) => |args| unsafe { Avx2::enter::<O>(args) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an `Avx512` exists only where AVX-512 F, AVX2 and FMA were detected.
+        // SAFETY: an `Avx512` exists only where AVX-512 F, AVX2, FMA and F16C were detected.
         Isa::Avx512(_has) => |args| unsafe { Avx512::enter::<O>(args) },
     }
 }

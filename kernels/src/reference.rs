@@ -83,6 +83,18 @@ pub fn dense_ref(x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f64>, Vec<f64>) {
     (sums, magnitudes)
 }
 
+/// The number whose f16 bits are `bits` (IEEE 754-2019, section 3.4); f64 holds all of them.
+pub fn f16_ref(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    let magnitude = match exponent {
+        0 => fraction * 2_f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
+    };
+    if bits >> 15 == 0 { magnitude } else { -magnitude }
+}
+
 /// Softmax.
 pub fn softmax_ref(x: &[f32]) -> Vec<f64> {
     let max = x.iter().fold(f64::NEG_INFINITY, |max, &v| max.max(f64::from(v)));

@@ -32,7 +32,6 @@ use crate::aligned::AlignedBytes;
 use crate::model::{Graph, Place};
 use crate::weights::Weights;
 use build::Machine;
-use packing::Packed;
 use schedule::{Key, Schedule};
 use threads::Team;
 use work::Work;
@@ -125,9 +124,9 @@ impl Plan {
         &self.packing
     }
 
-    /// Whether the weights lie in the file, none packed in memory.
+    /// Whether the weights lie in the file, none packed or copied in memory.
     pub(crate) fn uses_packed_file(&self) -> bool {
-        self.team.job().weights.iter().all(|weights| !matches!(weights, Packed::Made(..)))
+        self.team.job().weights.iter().all(|weights| !weights.is_in_memory())
     }
 
     /// Bytes of everything a run of `threads` threads works in: input, arenas, scratch, outputs.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::memory::{Arena, Operands};
-use super::packing::Packed;
+use super::packing::Held;
 use super::schedule::Schedule;
 use super::threads::Job;
 use crate::aligned::AlignedBytes;
@@ -18,7 +18,7 @@ use crate::aligned::AlignedBytes;
 pub(super) struct Work {
     pub schedule: Arc<Schedule>,
     /// By step.
-    pub weights: Vec<Packed>,
+    pub weights: Vec<Held>,
     pub batch: usize,
     /// `[batch, c, h, w]`.
     pub input: Vec<f32>,
@@ -46,7 +46,7 @@ impl Work {
     /// each image.
     pub(super) fn new(
         schedule: Arc<Schedule>,
-        weights: Vec<Packed>,
+        weights: Vec<Held>,
         outputs: &[Vec<f32>],
         batch: usize,
         shares_images: bool,
@@ -111,7 +111,7 @@ impl Work {
     fn execute(&self, phase: usize, index: usize, operands: Operands<'_>, scratch: &mut [u8]) {
         let task = &self.schedule.tasks[phase][index];
         let begin = self.profile.is_some().then(Instant::now);
-        self.schedule.steps[task.step].step.run(&task.part, &self.weights[task.step], operands, scratch);
+        self.schedule.steps[task.step].step.run(&task.part, self.weights[task.step].view(), operands, scratch);
         if let (Some(profile), Some(begin)) = (&self.profile, begin) {
             let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
             profile[task.step].fetch_add(nanoseconds, Ordering::Relaxed);

@@ -200,6 +200,11 @@ impl Weights {
         }
     }
 
+    /// Brings the tensor at `index` of a mapped file into memory at once.
+    pub(crate) fn populate(&self, index: usize) {
+        self.storage.populate(self.header.tensors[index].range.clone());
+    }
+
     fn view<'a>(&'a self, entry: &'a Entry) -> Tensor<'a> {
         Tensor { entry, bytes: &self.storage.bytes()[entry.range.clone()] }
     }

@@ -1,7 +1,9 @@
 //! The ways in which a weight file comes into memory: the demonstration weights give the same bits by each of them.
 
+use std::path::Path;
+
 use googlenet::error::WeightsError;
-use googlenet::weights::Weights;
+use googlenet::weights::{Dtype, NewTensor, Strictness, Weights, write};
 use googlenet::{Model, Options, image};
 
 /// Bytes that begin at a cache line, so that they are used where they lie.
@@ -91,10 +93,61 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
     assert!(bytes(&again) == bytes(&path));
 }
 
+/// Files of the demonstration weights, rounded to f16: one that stores them so, and one of the same numbers in f32.
+fn as_f16_and_f32(folder: &Path) -> [Vec<u8>; 2] {
+    let store = |from: &Weights, dtype| {
+        let own = from.tensors().map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype, values: t.to_f32() });
+        let path = folder.join(dtype.name());
+        write(&path, from.metadata(), &own.collect::<Vec<_>>(), true).expect("written");
+        path
+    };
+    let halves = store(&Weights::open(DEMONSTRATION).expect("read"), Dtype::F16);
+    let wide = store(&Weights::open(&halves).expect("read"), Dtype::F32);
+    [halves, wide].map(|path| std::fs::read(path).expect("read"))
+}
+
+#[test]
+fn numbers_stored_as_f16_give_the_bits_of_the_same_numbers_in_f32() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = as_f16_and_f32(folder.path());
+    let [halves, wide] = &files.map(|file| Model::new(Weights::from_vec(file).expect("valid")).expect("complete"));
+    let expected = outputs(wide);
+    assert!(outputs(halves) == expected);
+    let dtype = |model: &Model| model.weights().tensor("loss3/classifier.weight").expect("the classifier's").dtype();
+    assert_eq!([halves, wide].map(dtype), [Dtype::F16, Dtype::F32]);
+    // A file may be packed whatever it stores: packed tensors are f32, and a matrix that is not packed lies beside them.
+    let path = folder.path().join("packed");
+    let packing = halves.pack(&path, Options::new(), false).expect("packed");
+    assert_eq!(wide.session(Options::new()).expect("a session").packing(), packing);
+    // SAFETY: nobody else knows the folder, and this test writes to the file no more.
+    let mapped = unsafe { Model::map(&path) }.expect("mapped");
+    assert!(mapped.session(Options::new()).expect("a session").uses_packed_file());
+    assert!(outputs(&mapped) == expected);
+}
+
+#[test]
+fn misaligned_tensors_give_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = as_f16_and_f32(folder.path());
+    let expected = outputs(&Model::new(Weights::from_vec(files[0].clone()).expect("valid")).expect("complete"));
+    for (file, shift) in files.iter().flat_map(|file| [(file, 1), (file, 2)]) {
+        // Spaces at the end of the header move all tensors; a file of other programs may begin its data anywhere.
+        let (length, rest) = file.split_at(8);
+        let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
+        let (header, data) = rest.split_at(usize::try_from(length).expect("a header of memory"));
+        let mut moved = (length + shift).to_le_bytes().to_vec();
+        moved.extend(header);
+        moved.extend((0..shift).map(|_| b' '));
+        moved.extend(data);
+        let weights = Weights::from_vec_as(moved, Strictness::Plain).expect("valid");
+        let matrix = weights.tensor("loss3/classifier.weight").expect("the classifier's");
+        assert_eq!(matrix.bytes().as_ptr().addr() % 64, shift as usize);
+        assert!(outputs(&Model::new(weights).expect("complete")) == expected, "moved by {shift}");
+    }
+}
+
 #[test]
 fn packed_tensors_that_do_not_fit_are_packed_in_memory() {
-    use googlenet::weights::{Dtype, NewTensor, write};
-
     let folder = tempfile::tempdir().expect("a folder");
     let (path, changed) = (folder.path().join("packed"), folder.path().join("changed"));
     let plain = Model::open(DEMONSTRATION).expect("read");

@@ -1,4 +1,4 @@
-//! 8 lanes of AVX2 and FMA.
+//! 8 lanes of AVX2 and FMA; F16C widens f16.
 //!
 //! Partial stores are made of 128-, 64- and 32-bit pieces: `vmaskmovps` stores are slow on Zen, its loads are not.
 
@@ -71,6 +71,12 @@ impl Simd for Avx2 {
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
         // SAFETY: masked lanes are not read, the caller vouches for the others.
         unsafe { _mm256_maskload_ps(x, lanes(from, to)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, x: *const u16) -> __m256 {
+        // SAFETY: the caller vouches for 8 readable elements; loadu takes any alignment; the token proves F16C.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(x.cast())) }
     }
 
     #[inline(always)]

@@ -47,6 +47,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(self, x: *const u16) -> __m512 {
+        // SAFETY: the caller vouches for 16 readable elements; loadu takes any alignment; the token proves AVX-512 F.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> __m512 {
         debug_assert!(from < to && to <= 16);
         // The elements 2 * from ..= 2 * to - 2 as a mask over 32: without the last odd one, which may not exist.

@@ -30,6 +30,9 @@ mod tests;
 
 pub(crate) use portable::Portable;
 
+/// The most lanes of any set's vector.
+const MOST_LANES: usize = 16;
+
 /// Vectors of f32 of one instruction set.
 ///
 /// Arithmetic is IEEE single precision, lane by lane. `mul_add` rounds once where the set has a fused multiply-add
@@ -78,6 +81,31 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `from <= to <= LANES`, and the elements `from..to` from `x` are valid for reads; any alignment.
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
+
+    /// Lane `i` is the number whose f16 bits are `x[i]`, as f32: exactly, subnormals and infinities, too, and a NaN as a
+    /// quiet NaN.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `LANES` elements.
+    unsafe fn load_f16(self, x: *const u16) -> Self::V;
+
+    /// Lane `i` is the number whose f16 bits are `x[i]` for `i < n`, 0 elsewhere.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `x` is valid for reads of `n` elements.
+    #[inline(always)]
+    unsafe fn load_first_f16(self, x: *const u16, n: usize) -> Self::V {
+        debug_assert!(n <= Self::LANES);
+        let mut lanes = [0; MOST_LANES];
+        for (i, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
+            if i < n {
+                // SAFETY: the caller vouches for the elements 0..n.
+                *lane = unsafe { *x.add(i) };
+            }
+        }
+        // SAFETY: `lanes` has at least LANES elements.
+        unsafe { self.load_f16(lanes.as_ptr()) }
+    }
 
     /// Lane `i` is `x[2 * i]` for `from <= i < to`, 0 elsewhere; only elements between the first and the last of
     /// those are read.

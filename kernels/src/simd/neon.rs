@@ -1,6 +1,6 @@
 //! 4 lanes of NEON.
 
-use core::arch::aarch64::*;
+use core::arch::{aarch64::*, asm};
 
 use super::Simd;
 use crate::isa::Neon;
@@ -44,6 +44,20 @@ impl Simd for Neon {
         }
         // SAFETY: `lanes` has 4 elements.
         unsafe { vld1q_f32(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, x: *const u16) -> float32x4_t {
+        // SAFETY: the caller vouches for 4 readable elements.
+        let halves = unsafe { vld1_u16(x) };
+        let wide: float32x4_t;
+        // The instruction is part of NEON, but its intrinsic takes `f16`, which the oldest Rust of this crate has not.
+        // SAFETY: registers only; the token proves NEON.
+        unsafe {
+            asm!("fcvtl {wide:v}.4s, {halves:v}.4h", wide = lateout(vreg) wide, halves = in(vreg) halves,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        wide
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 //! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
 //! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
 
-use wide::f32x8;
+use wide::{f32x8, u16x8, u32x8};
 
 use super::Simd;
 
@@ -85,6 +85,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_f16(self, x: *const u16) -> f32x8 {
+        // SAFETY: the caller vouches for 8 readable elements.
+        widen(u16x8::new(unsafe { x.cast::<[u16; 8]>().read() }))
+    }
+
+    #[inline(always)]
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> f32x8 {
         debug_assert!(from < to && to <= 8);
         let mut lanes = [0.0; 8];
@@ -120,4 +126,29 @@ impl Simd for Portable {
             }
         }
     }
+}
+
+/// The numbers whose f16 bits are `halves`, as f32; a NaN keeps its sign and fraction and becomes a quiet one, as where
+/// the CPU widens.
+///
+/// No f32 on the way is subnormal: on subnormals some CPUs are slow, and others take them for 0.
+#[inline(always)]
+fn widen(halves: u16x8) -> f32x8 {
+    let halves = u32x8::from(halves);
+    let sign = (halves & u32x8::splat(0x8000)) << 16_u32;
+    // Exponent and fraction, where an f32 has its own; f16 has 5 bits of exponent and 10 of fraction.
+    let magnitude = (halves & u32x8::splat(0x7FFF)) << 13_u32;
+    let infinity = u32x8::splat(0x7C00 << 13);
+    let exponent = magnitude & infinity;
+    // The bias of an f32's exponent is 127, of an f16's 15.
+    let normal = magnitude + u32x8::splat((127 - 15) << 23);
+    // A subnormal's fraction counts in 2^-24: with the exponent of 2^-14 it is 2^-14 too much.
+    let base = u32x8::splat((127 - 14) << 23);
+    let subnormal: u32x8 =
+        bytemuck::cast(bytemuck::cast::<u32x8, f32x8>(magnitude | base) - bytemuck::cast::<u32x8, f32x8>(base));
+    // All bits of the exponent are set, and of a NaN the first of the fraction.
+    let quiet = magnitude.simd_gt(infinity) & u32x8::splat(1 << 22);
+    let special = magnitude | u32x8::splat(0xFF << 23) | quiet;
+    let finite = exponent.simd_eq(u32x8::splat(0)).select(subnormal, normal);
+    bytemuck::cast(exponent.simd_eq(infinity).select(special, finite) | sign)
 }

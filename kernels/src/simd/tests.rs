@@ -1,8 +1,9 @@
 //! Every operation of the vector trait, on every set this machine has, against plain arithmetic.
 
 use super::Simd;
-use crate::isa;
 use crate::op::{Op, select};
+use crate::reference::f16_ref;
+use crate::{isa, winograd};
 
 struct EveryOperation;
 
@@ -62,6 +63,57 @@ impl Op for EveryOperation {
                     let expected = if row < rows && column < columns { x[column + row] } else { 7777.0 };
                     assert_eq!(got, expected, "{name} transpose {columns}x{rows} at {row},{column}");
                 }
+            }
+        }
+    }
+}
+
+/// Widens vectors of f16, each by `load_first_f16` of `n` lanes.
+struct Widen;
+
+impl Op for Widen {
+    type Args<'a> = (&'a [u16], usize);
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, (halves, n): (&[u16], usize)) -> Vec<f32> {
+        let mut wide = vec![7777.0; halves.len()];
+        for (halves, wide) in halves.chunks_exact(S::LANES).zip(wide.chunks_exact_mut(S::LANES)) {
+            // SAFETY: both have LANES elements, and no more than them are asked for.
+            unsafe {
+                let v = if n < S::LANES { s.load_first_f16(halves.as_ptr(), n) } else { s.load_f16(halves.as_ptr()) };
+                s.store(wide.as_mut_ptr(), v);
+            }
+        }
+        wide
+    }
+}
+
+#[test]
+fn every_set_widens_every_f16() {
+    // Miri takes a second for a few thousand of them, of which there are then whole vectors.
+    let mut all: Vec<u16> = (0..=u16::MAX).step_by(if cfg!(miri) { 61 } else { 1 }).collect();
+    all.truncate(all.len() / 16 * 16);
+    for isa in isa::detected() {
+        for (&half, wide) in all.iter().zip(select::<Widen>(isa)((&all, 16))) {
+            let expected = f16_ref(half);
+            if expected.is_nan() {
+                // Sign and fraction are kept, and the fraction's first bit makes it quiet.
+                let bits = u32::from(half & 0x8000) << 16 | 0x7FC0_0000 | u32::from(half & 1023) << 13;
+                assert_eq!(wide.to_bits(), bits, "{isa} {half:#06x}");
+            } else {
+                assert_eq!(f64::from(wide).to_bits(), expected.to_bits(), "{isa} {half:#06x}");
+            }
+        }
+        for n in 0..16 {
+            // 1, 2, .. 16, of which the first n of each vector are asked for.
+            let halves: Vec<u16> = (0..16).map(|i| [0x3C00, 0x4000, 0x4200, 0x4400][i % 4] + i as u16 / 4).collect();
+            let whole = select::<Widen>(isa)((&halves, 16));
+            let first = select::<Widen>(isa)((&halves, n));
+            let lanes = winograd::algorithms(isa)[0].lanes();
+            for i in 0..16 {
+                let expected = if i % lanes < n { whole[i] } else { 0.0 };
+                assert_eq!(first[i], expected, "{isa}, lane {i} of {n}");
             }
         }
     }

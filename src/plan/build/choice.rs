@@ -43,7 +43,7 @@ fn last(offer: &Offer) -> &dyn Step {
 mod tests {
     use super::*;
     use crate::plan::memory::{Operands, Rows};
-    use crate::plan::steps::{Ends, Part};
+    use crate::plan::steps::{Ends, Part, StepWeights};
 
     /// A step that has a name and does nothing.
     #[derive(Debug)]
@@ -58,7 +58,7 @@ mod tests {
             "alone".into()
         }
 
-        fn run(&self, _: &Part, _: &[u8], _: Operands<'_>, _: &mut [u8]) {
+        fn run(&self, _: &Part, _: StepWeights<'_>, _: Operands<'_>, _: &mut [u8]) {
             unreachable!("it is not run")
         }
     }

@@ -4,41 +4,67 @@
 //! `<node>` being the step's first, and in its metadata the *packing*: the instruction set and a hash of every step's
 //! nodes, kernel and length. A plan whose own packing is the same uses those tensors in place; any other packs the
 //! network's tensors itself. The packing knows neither threads nor endpoints, which change no layout.
+//!
+//! A step may want its matrix as files store it anyway, f32 or f16. It is then used where it lies in any file, packed or
+//! not, and only its biases are packed. So no packing, and no plan, depends on the type of a file's tensors.
 
-use std::ops::Deref;
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::Cache;
 use super::schedule::{PlannedStep, Schedule};
+use super::steps::{StepWeights, Stored};
 use super::threads::{self, Lent};
 use crate::Result;
 use crate::aligned::AlignedBytes;
 use crate::error::TensorError;
-use crate::model::{Graph, Node};
-use crate::weights::{PACKED, PACKING, Weights};
+use crate::model::{Graph, Node, WeightRows};
+use crate::weights::{Dtype, PACKED, PACKING, Tensor, Weights};
 
 /// Goes into every packing: raise it when a kernel's layout changes and its name does not.
 /// `packed_values_change_only_with_the_version` holds it to that.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// One step's packed weights.
-pub(super) enum Packed {
+/// One step's weights, and what keeps them alive.
+pub(super) struct Held {
+    packed: Bytes,
+    /// The node's matrix, for a step that takes it as it is stored.
+    stored: Option<(Dtype, Bytes)>,
+}
+
+impl Held {
+    /// The weights as the step takes them.
+    pub(super) fn view(&self) -> StepWeights<'_> {
+        let stored = self.stored.as_ref().map(|(dtype, bytes)| Stored { dtype: *dtype, bytes });
+        StepWeights { packed: &self.packed, stored }
+    }
+
+    /// Whether any of it was packed or copied, and does not lie in the file.
+    pub(super) fn is_in_memory(&self) -> bool {
+        let made = |bytes: &Bytes| matches!(bytes, Bytes::Made(..));
+        made(&self.packed) || self.stored.as_ref().is_some_and(|(_, bytes)| made(bytes))
+    }
+}
+
+/// Bytes of weights.
+enum Bytes {
     /// Those of a step without weights.
     Nothing,
     /// Bytes that other sessions of the model may share.
     Made(Arc<AlignedBytes>),
-    /// The tensor of that index, used where it lies in the file.
-    InFile(Arc<Weights>, usize),
+    /// A range of the tensor of that index, used where it lies in the file.
+    InFile(Arc<Weights>, usize, Range<usize>),
 }
 
-impl Deref for Packed {
+impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Packed::Nothing => &[],
-            Packed::Made(bytes) => bytes,
-            Packed::InFile(weights, index) => weights.nth(*index).bytes(),
+            Bytes::Nothing => &[],
+            Bytes::Made(bytes) => bytes,
+            Bytes::InFile(weights, index, range) => &weights.nth(*index).bytes()[range.clone()],
         }
     }
 }
@@ -75,31 +101,37 @@ pub(super) struct Origin<'a> {
     pub lent: Option<&'a Lent>,
 }
 
-/// Every step's packed weights: the file's, if it has this packing; else those that another session has, or new ones.
-pub(super) fn weights(schedule: &Schedule, packing: &str, origin: &Origin<'_>) -> Result<Vec<Packed>> {
-    if let Some(found) = in_file(schedule, packing, origin.weights) {
+/// Every step's weights. What is packed is the file's, if it has this packing; else what another session has, or new. What
+/// a step takes as it is stored lies in any file.
+pub(super) fn weights(schedule: &Schedule, packing: &str, origin: &Origin<'_>) -> Result<Vec<Held>> {
+    let found = in_file(schedule, packing, origin.weights);
+    if found.is_some() {
         origin.weights.populate_packed();
-        return Ok(found);
     }
     threads::map(schedule.steps.len(), origin.threads, origin.lent, |index| {
         let step = &schedule.steps[index];
-        if step.step.packed_bytes() == 0 {
-            return Ok(Packed::Nothing);
-        }
-        let pack = || pack(&schedule.graph, step, origin.weights);
-        origin.cache.packed.get(key(schedule, step), pack).map(Packed::Made)
+        let packed = match &found {
+            _ if step.step.packed_bytes() == 0 => Bytes::Nothing,
+            Some(tensors) => Bytes::InFile(origin.weights.clone(), tensors[index], 0..step.step.packed_bytes()),
+            None => {
+                let pack = || pack(&schedule.graph, step, origin.weights);
+                Bytes::Made(origin.cache.packed.get(key(schedule, step), pack)?)
+            }
+        };
+        Ok(Held { packed, stored: stored(&schedule.graph, step, origin)? })
     })
 }
 
-/// The file's packed tensors, if it has this packing, and all are there, of f32 and of the right length.
-pub(super) fn in_file(schedule: &Schedule, packing: &str, weights: &Arc<Weights>) -> Option<Vec<Packed>> {
+/// By step, the index of the tensor that holds its packed weights, if the file has this packing, and all are there, of f32
+/// and of the right length. A step without packed weights has any index.
+pub(super) fn in_file(schedule: &Schedule, packing: &str, weights: &Weights) -> Option<Vec<usize>> {
     weights.metadata().get(PACKING).filter(|own| *own == packing)?;
     let step = |planned: &PlannedStep| match planned.step.packed_bytes() {
-        0 => Some(Packed::Nothing),
+        0 => Some(0),
         len => {
             let index = weights.index_of(&tensor_name(&schedule.graph, planned))?;
             let tensor = weights.nth(index);
-            (tensor.as_f32().is_some() && tensor.bytes().len() == len).then(|| Packed::InFile(weights.clone(), index))
+            (tensor.as_f32().is_some() && tensor.bytes().len() == len).then_some(index)
         }
     };
     schedule.steps.iter().map(step).collect()
@@ -115,6 +147,42 @@ pub(super) fn tensor_name(graph: &Graph, planned: &PlannedStep) -> String {
     format!("{PACKED}{}", graph.nodes[planned.nodes[0]].name)
 }
 
+/// The matrix of a step that takes it as it is stored: where it lies, or, where that is not as this machine wants it, a
+/// copy in f32 that sessions share.
+fn stored(graph: &Graph, planned: &PlannedStep, origin: &Origin<'_>) -> Result<Option<(Dtype, Bytes)>> {
+    if !planned.step.takes_stored() {
+        return Ok(None);
+    }
+    let mut own = nodes(graph, planned).filter_map(|node| node.weights.as_ref());
+    let (Some(own), None) = (own.next(), own.next()) else { unreachable!("such a step has one node with weights") };
+    let name = own.weight();
+    let Some(index) = origin.weights.index_of(&name) else { return Err(TensorError::Missing { tensor: name }.into()) };
+    let tensor = origin.weights.nth(index);
+    if lies_ready(&tensor) {
+        origin.weights.populate(index);
+        let range = part(own, &tensor, tensor.bytes().len());
+        return Ok(Some((tensor.dtype(), Bytes::InFile(origin.weights.clone(), index, range))));
+    }
+    let copy = || {
+        let values = tensor.to_f32();
+        Ok(AlignedBytes::copy(bytemuck::cast_slice(&values[part(own, &tensor, values.len())])))
+    };
+    let copy = origin.cache.packed.get(format!("{name} {:?} in f32", own.rows), copy)?;
+    Ok(Some((Dtype::F32, Bytes::Made(copy))))
+}
+
+/// Whether a tensor's bytes are elements of this machine: of its byte order, and aligned.
+fn lies_ready(tensor: &Tensor<'_>) -> bool {
+    // The types of files are no more aligned than they are long.
+    cfg!(target_endian = "little") && tensor.bytes().as_ptr().addr().is_multiple_of(tensor.dtype().size())
+}
+
+/// The part of a tensor's `len` elements or bytes that is the rows of a node: all of them, or a group's.
+fn part(own: &WeightRows, tensor: &Tensor<'_>, len: usize) -> Range<usize> {
+    let row = len / tensor.shape()[0];
+    own.rows.start * row..own.rows.end * row
+}
+
 fn pack(graph: &Graph, planned: &PlannedStep, weights: &Weights) -> Result<AlignedBytes> {
     let mut packed = AlignedBytes::zeroed(planned.step.packed_bytes());
     if packed.is_empty() {
@@ -122,15 +190,12 @@ fn pack(graph: &Graph, planned: &PlannedStep, weights: &Weights) -> Result<Align
     }
     for (index, node) in nodes(graph, planned).enumerate() {
         let own = node.weights.as_ref().expect("filtered above");
-        let tensor = |part: &str| {
-            let name = format!("{}.{part}", own.layer);
-            weights.tensor(&name).ok_or(TensorError::Missing { tensor: name })
-        };
-        let (matrix, biases) = (tensor("weight")?.to_f32(), tensor("bias")?.to_f32());
-        // The rows of the layer's tensors that are this node's: all of them, or a group's.
-        let row = matrix.len() / biases.len();
-        let matrix = &matrix[own.rows.start * row..own.rows.end * row];
-        planned.step.pack(index, matrix, &biases[own.rows.clone()], &mut packed);
+        let tensor = |name: String| weights.tensor(&name).ok_or(TensorError::Missing { tensor: name });
+        let biases = tensor(own.bias())?.to_f32();
+        let matrix = tensor(own.weight())?;
+        let values = if planned.step.takes_stored() { Cow::default() } else { matrix.to_f32() };
+        let rows = &values[part(own, &matrix, values.len())];
+        planned.step.pack(index, rows, &biases[own.rows.clone()], &mut packed);
     }
     Ok(packed)
 }
@@ -144,10 +209,10 @@ mod tests {
 
     /// Packings and the hashes of what they pack, of the demonstration weights on each set.
     const KNOWN: [&str; 4] = [
-        "portable-1-003aa34f45379f00 of c453d594039ba7f0",
-        "neon-1-2fe96a10d5a44a21 of 94909e4f379aa5ef",
-        "avx2-1-e7cc65a67e5e61db of 74520469f8bfe6e5",
-        "avx512-1-9d3ca3437a762f72 of a23ff7b9d549c139",
+        "portable-2-f7c05bf0236a0463 of 05d3dbbef2642d9b",
+        "neon-2-1bcf3ba89d521f30 of de181d84c4cf381d",
+        "avx2-2-40d99876b79e0e8b of d1a9ea0c4b646c32",
+        "avx512-2-635f07c027024adc of de52aee6ecefa7bf",
     ];
 
     /// A file is packed by one version of this crate and used by another: where values move, the version must too.

@@ -3,7 +3,7 @@
 use googlenet_kernels::average::{self, AverageFn, GlobalAverage};
 use googlenet_kernels::average_pool::{AveragePoolShape, Windows, average_pool};
 
-use super::{Offer, Part, Step};
+use super::{Offer, Part, Step, StepWeights};
 use crate::model::{AverageWindows, Op};
 use crate::plan::build::Site;
 use crate::plan::memory::Operands;
@@ -45,7 +45,7 @@ impl Step for Average {
         }
     }
 
-    fn run(&self, _: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {
+    fn run(&self, _: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
         let (x, mut y) = (operands.read(), operands.write());
         match self {
             Average::Global { kernel, plane } => kernel(GlobalAverage { x, plane: *plane, y: y.row(0) }),

@@ -1,11 +1,12 @@
-//! A fully connected layer, split by outputs: a matrix, read once from memory, and a bias.
+//! A fully connected layer, split by outputs: a matrix, read once from where it lies in the weight file, and a bias.
 
-use googlenet_kernels::dense::Dense;
+use googlenet_kernels::dense::{self, Dense, Matrix};
 
-use super::{Ends, Offer, Part, Step, split_evenly};
+use super::{Ends, Offer, Part, Step, StepWeights, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Operands, Touch};
+use crate::weights::Dtype;
 
 #[derive(Debug)]
 struct FullyConnected {
@@ -28,12 +29,16 @@ impl Step for FullyConnected {
         (self.dense.inputs() * self.dense.outputs()) as u64
     }
 
+    fn takes_stored(&self) -> bool {
+        true
+    }
+
     fn packed_bytes(&self) -> usize {
         self.dense.packed_bytes()
     }
 
-    fn pack(&self, _: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.dense.pack(weights, biases, packed);
+    fn pack(&self, _: usize, _: &[f32], biases: &[f32], packed: &mut [u8]) {
+        self.dense.pack(biases, packed);
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
@@ -46,7 +51,14 @@ impl Step for FullyConnected {
         Touch { read: Some(ends.input.all()), writes: vec![ends.output().whole(part.range.clone())] }
     }
 
-    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, _: &mut [u8]) {
-        self.dense.run(operands.read(), packed, self.relu, part.range.clone(), operands.write().row(0));
+    fn run(&self, part: &Part, weights: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
+        let StepWeights { packed, stored } = weights;
+        let stored = stored.expect("this step takes its weights as they are stored");
+        let matrix = match stored.dtype {
+            Dtype::F32 => Matrix::F32(bytemuck::cast_slice(stored.bytes)),
+            Dtype::F16 => Matrix::F16(bytemuck::cast_slice(stored.bytes)),
+        };
+        let kernel_operands = dense::Operands { x: operands.read(), matrix, packed, relu: self.relu };
+        self.dense.run(kernel_operands, part.range.clone(), operands.write().row(0));
     }
 }

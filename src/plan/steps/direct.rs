@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
 
-use super::{Ends, Offer, Part, Step, ranges};
+use super::{Ends, Offer, Part, Step, StepWeights, ranges};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{MAX_WRITES, Operands, Rows, Touch};
@@ -118,8 +118,8 @@ impl Step for Direct {
         Touch { read: Some(ends.input.all()), writes: ends.outputs.iter().enumerate().map(write).collect() }
     }
 
-    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
-        let kernel_operands = conv::Operands { x: operands.read(), packed, relu: true, scratch };
+    fn run(&self, part: &Part, weights: StepWeights<'_>, operands: Operands<'_>, scratch: &mut [u8]) {
+        let kernel_operands = conv::Operands { x: operands.read(), packed: weights.packed, relu: true, scratch };
         self.run(kernel_operands, part.range.clone(), part.blocks.clone(), &mut operands.writes());
     }
 }

@@ -2,7 +2,7 @@
 
 use googlenet_kernels::lrn::{self, LrnFn, LrnShape};
 
-use super::{Ends, Offer, Part, Step, split_evenly};
+use super::{Ends, Offer, Part, Step, StepWeights, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{INPUT, Operands, Touch};
@@ -51,7 +51,7 @@ impl Step for Lrn {
         Touch { read, writes: vec![ends.output().window(0..self.shape.c, part.range.clone())] }
     }
 
-    fn run(&self, part: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {
+    fn run(&self, part: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
         let x = (!self.in_place).then(|| (operands.read(), part.range.start));
         (self.kernel)(lrn::Lrn { shape: &self.shape, x, y: operands.write() });
     }

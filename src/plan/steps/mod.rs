@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use super::build::{Machine, Site};
 use super::memory::{Element, Operands, Rows, Touch};
+use crate::weights::Dtype;
 
 /// What each kind has to offer for a node; several offers of one kind differ in kernel or algorithm.
 pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 7] =
@@ -72,6 +73,22 @@ pub(super) struct Part {
     pub blocks: Range<usize>,
 }
 
+/// The weights of a step.
+#[derive(Clone, Copy)]
+pub(super) struct StepWeights<'a> {
+    /// What [`Step::pack`] made of them; empty for a step without weights.
+    pub packed: &'a [u8],
+    /// The node's matrix where it lies in the weight file, for a step that [takes it so](Step::takes_stored).
+    pub stored: Option<Stored<'a>>,
+}
+
+/// A tensor's elements in this machine's byte order, aligned as their type is.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub dtype: Dtype,
+    pub bytes: &'a [u8],
+}
+
 /// One step of a plan. Unless it says otherwise, a step computes each channel by itself, and has no weights.
 pub(super) trait Step: fmt::Debug + Send + Sync {
     /// Kernel and tile, as plans, packings and benches name them.
@@ -97,6 +114,12 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
         0
     }
 
+    /// Whether it takes its node's tensor of weights as the file stores it, of whichever type, instead of packing it.
+    /// Such a step has one node with weights, and packs the biases alone.
+    fn takes_stored(&self) -> bool {
+        false
+    }
+
     /// Bytes of its packed weights; 0 for a step without weights.
     fn packed_bytes(&self) -> usize {
         0
@@ -107,7 +130,8 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Packs the weights and biases of its node `index` into their part of `packed`.
+    /// Packs the weights and biases of its node `index` into their part of `packed`; of a step that takes them as they
+    /// are stored, there are no weights here.
     fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
         let _ = (index, weights, biases, packed);
         unreachable!("a step without weights packs none")
@@ -127,7 +151,7 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     }
 
     /// Computes `part`. The operands are what [`Step::touch`] named, the scratch has [`Step::scratch_bytes`] at least.
-    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]);
+    fn run(&self, part: &Part, weights: StepWeights<'_>, operands: Operands<'_>, scratch: &mut [u8]);
 }
 
 /// `0..n` in at most `pieces` parts of nearly one length.

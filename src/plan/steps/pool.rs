@@ -2,7 +2,7 @@
 
 use googlenet_kernels::pool::{self, MaxPoolFn, PoolShape};
 
-use super::{Offer, Part, Step};
+use super::{Offer, Part, Step, StepWeights};
 use crate::model::Op;
 use crate::plan::build::Site;
 use crate::plan::memory::Operands;
@@ -30,7 +30,7 @@ impl Step for MaxPool {
         format!("{0}x{0}/{1}", self.shape.kernel, self.shape.stride)
     }
 
-    fn run(&self, _: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {
+    fn run(&self, _: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
         (self.kernel)(pool::MaxPool { shape: &self.shape, x: operands.read(), y: operands.write().row(0) });
     }
 }

@@ -2,7 +2,7 @@
 
 use googlenet_kernels::softmax::softmax;
 
-use super::{Ends, Offer, Part, Step, split_evenly};
+use super::{Ends, Offer, Part, Step, StepWeights, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::Operands;
@@ -23,7 +23,7 @@ impl Step for Softmax {
         split_evenly(ends.output().rows, 1)
     }
 
-    fn run(&self, _: &Part, _: &[u8], operands: Operands<'_>, _: &mut [u8]) {
+    fn run(&self, _: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
         softmax(operands.read(), operands.write().row(0));
     }
 }

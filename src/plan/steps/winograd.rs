@@ -8,7 +8,7 @@
 use googlenet_kernels::conv::{self, ConvShape};
 use googlenet_kernels::winograd::{self, Transformed, Winograd};
 
-use super::{Ends, Offer, Part, Step, ranges, split_evenly};
+use super::{Ends, Offer, Part, Step, StepWeights, ranges, split_evenly};
 use crate::model::{MaxPool, Op};
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Element, Operands, Rows, Touch};
@@ -172,7 +172,8 @@ impl Step for WinogradStep {
         Touch { read: Some(ends.input.all()), writes: vec![write] }
     }
 
-    fn run(&self, part: &Part, packed: &[u8], operands: Operands<'_>, scratch: &mut [u8]) {
+    fn run(&self, part: &Part, weights: StepWeights<'_>, operands: Operands<'_>, scratch: &mut [u8]) {
+        let packed = weights.packed;
         let (x, mut y) = (operands.read(), operands.write());
         match self.half {
             Half::Both { .. } => {
