@@ -1,8 +1,8 @@
 //! The speed of every kernel of every set that this machine has, on every distinct layer shape of GoogLeNet at 224x224.
 //!
 //! The benches' names are `family/layer/set kernel`. Throughput counts the multiply-adds of a convolution, and the
-//! elements of any other layer. One thread runs on warm weights, but for the large fully connected layer (`large`). The time of packing weights is left out, that of
-//! gathering panels is not. Convolutions run in the nests that the plan runs.
+//! elements of any other layer. One thread runs on warm weights, but for the large fully connected layer (`large`). The
+//! time of packing weights is left out, that of gathering panels is not. Convolutions run in the nests that the plan runs.
 
 use std::collections::HashSet;
 use std::hint::black_box;
