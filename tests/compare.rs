@@ -81,9 +81,18 @@ fn the_drawing_is_whole_and_is_not_replaced_unasked() {
     for words in ["1582.7 million", "97.5 million", "4944", "googlenet bvlc"] {
         assert!(text.contains(words), "{words}");
     }
+    let described = drawing.descendants().find(|node| node.has_tag_name("desc")).and_then(|node| node.text());
+    for words in ["googlenet bvlc 22", "naive 97.5 million", "5b 1024 in GoogLeNet and 4944 in the naive network"] {
+        assert!(described.is_some_and(|text| text.contains(words)), "{words}: {described:?}");
+    }
     let again = compare(&["--no-bench", "--svg", svg]);
     assert_eq!(again.status.code(), Some(5), "{}", String::from_utf8_lossy(&again.stderr));
     succeed(&["--no-bench", "--svg", svg, "--force"]);
+    let nowhere = folder.path().join("none/networks.svg");
+    let failed = compare(&["--no-bench", "--svg", nowhere.to_str().expect("UTF-8")]);
+    let stderr = String::from_utf8_lossy(&failed.stderr);
+    assert!(failed.status.code() == Some(1) && stderr.contains("networks.svg"), "{stderr}");
+    assert!(failed.stdout.is_empty());
     for wrong in [&["--networks", "vgg"][..], &["--no-bench", "--force"], &["--runs", "0"]] {
         assert_eq!(compare(wrong).status.code(), Some(2), "{wrong:?}");
     }

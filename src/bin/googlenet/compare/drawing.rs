@@ -26,7 +26,7 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
         panel("Parameters", &|_, of| scaled(of.parameters as f64, 1e6, "million")),
         panel("Largest activation", &|_, of| scaled(of.largest_bytes() as f64, 1e6, "MB")),
         panel("Arena of activations", &|_, of| scaled(of.arena_bytes as f64, 1e6, "MB")),
-        panel("Depth", &|_, of| (of.depth as f64, format!("{} layers with weights", of.depth))),
+        panel("Depth, in layers with weights", &|_, of| (of.depth as f64, of.depth.to_string())),
     ];
     if !times.is_empty() {
         panels.push(panel("Time of an image, median", &|i, _| (times[i].median, format!("{:.1} ms", times[i].median))));
@@ -38,7 +38,11 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
     let height = growth_top + GROWTH + 40.0;
 
     let mut svg = String::new();
-    let described = panels.iter().map(|panel| described(panel, &names)).collect::<Vec<_>>().join(" ");
+    let widths = claims.modules.iter().map(|Module { name, widths: [own, naive], .. }| {
+        format!("{name} {own} in GoogLeNet and {naive} in the naive network")
+    });
+    let widths = format!("{CHANNELS}: {}.", widths.collect::<Vec<_>>().join(", "));
+    let described = panels.iter().map(|panel| described(panel, &names)).chain([widths]).collect::<Vec<_>>().join(" ");
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
@@ -91,7 +95,7 @@ fn growth(svg: &mut String, modules: &[Module], y: f64) {
     let (base, full) = (y + GROWTH - 24.0, GROWTH - 86.0);
     let _ = writeln!(
         svg,
-        "<text class=\"panel\" x=\"{MARGIN}\" y=\"{}\">Channels that the modules put out</text>\
+        "<text class=\"panel\" x=\"{MARGIN}\" y=\"{}\">{CHANNELS}</text>\
          <rect class=\"bar own\" x=\"{MARGIN}\" y=\"{}\" width=\"12\" height=\"12\" rx=\"2\"/>\
          <text x=\"{}\" y=\"{}\">GoogLeNet, with reductions</text>\
          <rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"12\" height=\"12\" rx=\"2\"/>\
@@ -130,13 +134,16 @@ text{font:13px system-ui,sans-serif;fill:#222}\
 .ground{fill:#fff}.bar{fill:#9aa7b5}.own{fill:#2166ac}\
 @media(prefers-color-scheme:dark){text{fill:#e6e6e6}.ground{fill:#16181c}.bar{fill:#657384}.own{fill:#67a9cf}}";
 
+/// The title of the picture of the modules.
+const CHANNELS: &str = "Channels that the modules put out";
+
 /// Sizes, in pixels: the drawing's width, its margins, a panel, the names in it, its longest bar, a row of it, its title,
 /// what lies below it; and the height of the picture of the modules.
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 24.0;
 const PANEL: f64 = 394.0;
-const NAMES: f64 = 138.0;
-const BAR: f64 = 130.0;
+const NAMES: f64 = 154.0;
+const BAR: f64 = 118.0;
 const ROW: f64 = 22.0;
 const TITLE: f64 = 22.0;
 const GAP: f64 = 22.0;

@@ -72,19 +72,23 @@ Examples:
 impl Compare {
     /// Counts, measures, prints and draws.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
-        if let Some(path) = &self.svg {
-            output::check(path, self.force)?;
-        }
+        // The file is begun before the work, so that none is done in vain where it cannot be.
+        let svg = match &self.svg {
+            Some(path) => {
+                output::check(path, self.force)?;
+                Some((path, NewFile::create(path).or_fail(Code::System, path.display())?))
+            }
+            None => None,
+        };
         let options = Options::new().threads(self.threads).batch(self.batch);
         let count = |&dialect: &Dialect| Counts::new(dialect, self.classes, &options);
         let counts = self.networks.iter().map(count).collect::<Outcome<Vec<_>>>()?;
         let networks: Vec<_> = counts.iter().map(|of| &of.network).collect();
         let times = if self.no_bench { Vec::new() } else { timing::measure(&networks, &options, &self.timing())? };
         let claims = Claims::new(self.classes);
-        if let Some(path) = &self.svg {
+        if let Some((path, mut file)) = svg {
             let drawing = drawing::draw(&counts, &times, &claims);
-            let mut file = NewFile::create(path).or_fail(Code::System, path.display())?;
-            file.write_all(drawing.as_bytes())?;
+            file.write_all(drawing.as_bytes()).or_fail(Code::System, path.display())?;
             file.commit(self.force).or_fail(Code::System, path.display())?;
         }
         if self.json {
