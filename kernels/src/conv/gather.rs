@@ -99,11 +99,7 @@ impl Op for Gather {
                             } else if shape.stride_w == 2 {
                                 s.load_even_window(source, run.from, run.to)
                             } else {
-                                let mut lanes = [0.0; 16];
-                                for (lane, value) in lanes.iter_mut().enumerate().take(run.to).skip(run.from) {
-                                    *value = *source.wrapping_add(lane * shape.stride_w);
-                                }
-                                s.load(lanes.as_ptr())
+                                s.load_strided_window(source, shape.stride_w, run.from, run.to)
                             }
                         };
                         // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 elements after its last step.

@@ -45,6 +45,7 @@ impl Op for EveryOperation {
                     let expected: Vec<f32> =
                         (0..n).map(|i| if (from..to).contains(&i) { x[2 * i] } else { 0.0 }).collect();
                     assert_eq!(lanes(s.load_even_window(x.as_ptr(), from, to)), expected, "{name} even {from}..{to}");
+                    assert_eq!(lanes(s.load_strided_window(x.as_ptr(), 2, from, to)), expected, "{name} {from}..{to}");
                 }
             }
             for count in 0..=n {

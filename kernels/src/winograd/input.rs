@@ -150,7 +150,7 @@ unsafe fn gather<S: Simd>(
                     *v = unsafe { s.load_window(lanes[0].x.wrapping_offset(at + (i * plane) as isize), from, to) };
                 }
             }
-        } else {
+        } else if shape.stride_w == 2 {
             for (lane, v) in lanes.iter().zip(&mut square).take(live) {
                 let (iy, ix) = (y as isize + lane.iy, 2 * column as isize + lane.ix);
                 // The columns i with 0 <= ix + 2 i < iw.
@@ -158,6 +158,19 @@ unsafe fn gather<S: Simd>(
                 if 0 <= iy && iy < ih && from < to {
                     // SAFETY: row iy and every second column from..to, inside 0..iw, of the lane's channel.
                     *v = unsafe { s.load_even_window(lane.x.wrapping_offset(iy * iw + ix), from, to) };
+                }
+            }
+        } else {
+            let stride = shape.stride_w as isize;
+            for (lane, v) in lanes.iter().zip(&mut square).take(live) {
+                let (iy, ix) = (y as isize + lane.iy, stride * column as isize + lane.ix);
+                // The columns i with 0 <= ix + stride i < iw: both divisions round up.
+                let from = clamp((stride - 1 - ix).div_euclid(stride), n);
+                let to = clamp((iw - ix + stride - 1).div_euclid(stride), n);
+                if 0 <= iy && iy < ih && from < to {
+                    let at = lane.x.wrapping_offset(iy.wrapping_mul(iw).wrapping_add(ix));
+                    // SAFETY: row iy and the columns from..to, inside 0..iw, of the lane's channel.
+                    *v = unsafe { s.load_strided_window(at, shape.stride_w, from, to) };
                 }
             }
         }

@@ -12,9 +12,9 @@
 //! Channels lie in the vector lanes throughout, and NCHW is transposed in registers on the way in and out. Edge tiles
 //! read zeros and write only what exists.
 //!
-//! Stride 2 is the same with more channels: output y reads the padded rows 2y + ky, ky = 2q + p, so the rows of
-//! parity p are an image of their own under a filter of every second tap. A k x k filter of stride 2 becomes four
-//! filters of ceil(k / 2) taps over 4 ic channels `(c, py, px)` of stride 1 (the polyphase form).
+//! A stride s above 1 is the same with more channels: output y reads the padded rows s y + ky, ky = s q + p, so the rows
+//! of phase p are an image of their own under a filter of every s-th tap. A k x k filter becomes s^2 filters of
+//! ceil(k / s) taps over s^2 ic channels `(c, py, px)` of stride 1 (the polyphase form).
 
 mod filter;
 mod input;
@@ -127,6 +127,9 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
 /// f32 in a cache line.
 const LINE: usize = 16;
 
+/// The largest stride that has a polyphase form here: that of the largest one of the networks, 11x11 filters.
+const MAX_STRIDE: usize = 4;
+
 /// Tiles that make a weight, once loaded, worth its way from memory.
 const ENOUGH_TILES: usize = 14;
 
@@ -155,10 +158,12 @@ impl Winograd {
         (self.m + self.r - 1).pow(2)
     }
 
-    /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, 2.
+    /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, up to
+    /// [`MAX_STRIDE`].
     pub fn fits(&self, shape: &ConvShape) -> bool {
         let stride = shape.stride_h;
-        shape.kh == shape.kw && stride == shape.stride_w && stride <= 2 && shape.kh.div_ceil(stride.max(1)) == self.r
+        let strided = stride == shape.stride_w && (1..=MAX_STRIDE).contains(&stride);
+        shape.kh == shape.kw && strided && shape.kh.div_ceil(stride) == self.r
     }
 
     /// The tiles of `shape`'s output.
