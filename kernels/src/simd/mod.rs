@@ -83,7 +83,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
     /// Lane `i` is the number whose f16 bits are `x[i]`, as f32: exactly, subnormals and infinities, too, and a NaN as a
-    /// quiet NaN.
+    /// NaN.
     ///
     /// # Safety
     /// `x` is valid for reads of `LANES` elements.

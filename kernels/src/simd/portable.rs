@@ -3,7 +3,7 @@
 //! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
 //! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
 
-use wide::{f32x8, u16x8, u32x8};
+use wide::{f32x8, i32x8, u16x8};
 
 use super::Simd;
 
@@ -128,27 +128,24 @@ impl Simd for Portable {
     }
 }
 
-/// The numbers whose f16 bits are `halves`, as f32; a NaN keeps its sign and fraction and becomes a quiet one, as where
-/// the CPU widens.
+/// The numbers whose f16 bits are `halves`, as f32.
 ///
 /// No f32 on the way is subnormal: on subnormals some CPUs are slow, and others take them for 0.
 #[inline(always)]
 fn widen(halves: u16x8) -> f32x8 {
-    let halves = u32x8::from(halves);
-    let sign = (halves & u32x8::splat(0x8000)) << 16_u32;
-    // Exponent and fraction, where an f32 has its own; f16 has 5 bits of exponent and 10 of fraction.
-    let magnitude = (halves & u32x8::splat(0x7FFF)) << 13_u32;
-    let infinity = u32x8::splat(0x7C00 << 13);
-    let exponent = magnitude & infinity;
-    // The bias of an f32's exponent is 127, of an f16's 15.
-    let normal = magnitude + u32x8::splat((127 - 15) << 23);
-    // A subnormal's fraction counts in 2^-24: with the exponent of 2^-14 it is 2^-14 too much.
-    let base = u32x8::splat((127 - 14) << 23);
-    let subnormal: u32x8 =
-        bytemuck::cast(bytemuck::cast::<u32x8, f32x8>(magnitude | base) - bytemuck::cast::<u32x8, f32x8>(base));
-    // All bits of the exponent are set, and of a NaN the first of the fraction.
-    let quiet = magnitude.simd_gt(infinity) & u32x8::splat(1 << 22);
-    let special = magnitude | u32x8::splat(0xFF << 23) | quiet;
-    let finite = exponent.simd_eq(u32x8::splat(0)).select(subnormal, normal);
-    bytemuck::cast(exponent.simd_eq(infinity).select(special, finite) | sign)
+    let splat = i32x8::splat;
+    let halves = i32x8::from_u16x8(halves);
+    // Exponent and fraction, 5 bits and 10, and then where an f32 has its own.
+    let magnitude = halves & splat(0x7FFF);
+    let sign = (halves ^ magnitude) << 16_u32;
+    let shifted = magnitude << 13_u32;
+    // The bias of an f32's exponent is 127, of an f16's 15. A subnormal's fraction counts in 2^-24: with the exponent of
+    // 2^-14 it is 2^-14 too much.
+    let is_subnormal = splat(0x0400).simd_gt(magnitude);
+    let exponent = splat((127 - 15) << 23) + (is_subnormal & splat(1 << 23));
+    let excess = is_subnormal & splat((127 - 14) << 23);
+    let finite = bytemuck::cast::<i32x8, f32x8>(shifted + exponent) - bytemuck::cast::<i32x8, f32x8>(excess);
+    // Of infinities and NaN all bits of the exponent are set.
+    let special = magnitude.simd_gt(splat(0x7BFF)) & splat(0xFF << 23);
+    bytemuck::cast(bytemuck::cast::<f32x8, i32x8>(finite) | special | sign)
 }
