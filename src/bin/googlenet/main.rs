@@ -5,6 +5,7 @@ mod bench;
 mod classify;
 mod compare;
 mod convert;
+mod correlate;
 mod cost;
 mod eval;
 mod exit;
@@ -57,6 +58,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
     Compare(compare::Compare),
+    Correlate(correlate::Correlate),
     Plan(plan::Plan),
 }
 
@@ -113,6 +115,7 @@ impl Command {
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),
+            Command::Correlate(command) => command.run(out),
             Command::Plan(command) => command.run(out),
         }
     }
