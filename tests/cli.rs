@@ -663,10 +663,11 @@ fn another_network_is_run_as_the_file_says() {
     let classes = folder.path("pictures");
     fs::create_dir_all(format!("{classes}/b")).expect("a folder");
     fs::copy(PHOTOGRAPH, format!("{classes}/b/cat.png")).expect("copied");
-    assert!(succeed(&["eval", &classes, "--weights", &weights]).contains('b'));
+    let judged = json(&succeed(&["eval", &classes, "--weights", &weights, "--json"]));
+    assert_eq!(judged["pictures"], 1, "{judged}");
     // What is converted again keeps its network, and no side is stored at which it cannot run.
     let again = folder.path("again");
-    fail(&["convert", &weights, &again, "--side", "128"], 2, "made for the input side 227, not 128");
+    fail(&["convert", &weights, &again, "--side", "128"], 2, "are made for 227");
     succeed(&["convert", &weights, &again, "--f16"]);
     assert_eq!(json(&succeed(&["inspect", "--json", &again]))["metadata"]["resize"], "256");
 }

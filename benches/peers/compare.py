@@ -15,7 +15,7 @@ from pathlib import Path
 
 import prepare
 
-NETWORKS = ["bvlc-alexnet", "caffenet", "zeiler-fergus", "zfnet512", "naive"]  # networks.py needs the environment
+NETWORKS = ["bvlc-alexnet", "caffenet", "zeiler-fergus", "zfnet512", "naive"]  # networks.py, which has them, needs packages of the environment
 
 CASES = [(1, 1), (1, 2), (8, 2)]  # batch, threads
 ENGINES = "googlenet googlenet_avx2 googlenet_f16 onnxruntime openvino openvino_streams openvino_default ncnn mnn".split()

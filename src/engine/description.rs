@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::model::check_side;
 use crate::error::{ModelError, WeightsError};
 use crate::image::{Channels, Geometry, Rule};
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE, Network};
@@ -70,8 +69,7 @@ impl Description {
     /// # Errors
     ///
     /// [`ModelError::UnknownDialect`] if the dialect is not the network's, [`ModelError::LabelCount`] if there are
-    /// labels, but not one for each class, [`SessionError::NetworkSide`](crate::error::SessionError::NetworkSide) if
-    /// the network does not run at the side.
+    /// labels, but not one for each class, [`ModelError::InputSide`] if the network does not run at the side.
     pub fn fits(&self, network: &Network) -> Result<()> {
         if self.dialect != network.dialect {
             let dialect = self.dialect.name().to_owned();
@@ -81,7 +79,10 @@ impl Description {
             (labels, classes) if labels != 0 && labels != classes => {
                 Err(ModelError::LabelCount { labels, classes }.into())
             }
-            _ => check_side(network, self.side),
+            _ if !network.fits(self.side) => {
+                Err(ModelError::InputSide { network: network.name, own: network.side, side: self.side }.into())
+            }
+            _ => Ok(()),
         }
     }
 }

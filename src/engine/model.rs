@@ -37,8 +37,8 @@ impl Model {
     /// Reads the weight file at `path` into memory and checks it.
     ///
     /// # Errors
-    /// If the file cannot be read or is not as `weights/FORMAT.md` asks, if its hash does not fit, or if its tensors
-    /// are not exactly the network's.
+    /// If the file cannot be read or is not as `weights/FORMAT.md` asks, if its hash does not fit, if its tensors are
+    /// not exactly the network's, or if the network does not run at the file's input side.
     ///
     /// ```
     /// use googlenet::{Error, Model, error::FileError};
@@ -211,6 +211,7 @@ pub(super) fn check_side(network: &Network, side: usize) -> Result<()> {
 fn classes(weights: &Weights, network: &Network) -> Result<usize> {
     let tensor = format!("{}.bias", network.roles.logits);
     match weights.tensor(&tensor).map(|bias| bias.shape()) {
+        Some(&[0]) => Err(TensorError::ImpossibleShape { tensor, shape: vec![0] }.into()),
         Some(&[classes]) => Ok(classes),
         Some(found) => Err(TensorError::wrong_shape(tensor, &[None], found).into()),
         None => Err(TensorError::Missing { tensor }.into()),

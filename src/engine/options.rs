@@ -218,11 +218,12 @@ impl Options {
         self.threads > 1 && self.lent.is_none()
     }
 
-    /// The size in bytes of the arena that holds one image's activations in a session of these options: see
-    /// [`Session::arena_bytes`](super::Session::arena_bytes). It takes no weights to tell.
+    /// The size in bytes of the arena that holds one image's activations in a session of these options that keeps
+    /// neither endpoints nor class maps: see [`Session::arena_bytes`](super::Session::arena_bytes). It takes no weights
+    /// to tell.
     ///
     /// # Errors
-    /// If `network` does not run at the side, or the instruction set is not there.
+    /// If `network` does not run at the side, the number of threads is out of range, or the instruction set is not there.
     ///
     /// ```
     /// use googlenet::{Model, Options, model::googlenet};
@@ -234,6 +235,10 @@ impl Options {
     pub fn arena_bytes(&self, network: &Network) -> Result<usize> {
         let side = self.side.unwrap_or(network.side);
         check_side(network, side)?;
+        if !(1..=Self::MAX_THREADS).contains(&self.threads) {
+            let (value, most) = (self.threads, Self::MAX_THREADS);
+            return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
+        }
         let sharing = if self.batch < self.threads { self.threads } else { 1 };
         Ok(plan::arena_bytes(network.graph(side), self.resolve_isa()?, sharing))
     }

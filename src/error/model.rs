@@ -15,6 +15,15 @@ pub enum ModelError {
         /// The dialects that would have been accepted.
         known: Vec<&'static str>,
     },
+    /// The weights are for an input side at which their network does not run.
+    InputSide {
+        /// The network's name.
+        network: &'static str,
+        /// The input side that the network's published weights are for.
+        own: usize,
+        /// The input side that the weights name.
+        side: usize,
+    },
     /// There are not as many labels as classes.
     LabelCount {
         /// How many labels there are.
@@ -36,6 +45,9 @@ impl fmt::Display for ModelError {
         match self {
             Self::UnknownDialect { dialect, known } => {
                 write!(f, "dialect {}, expected {}", Quoted(dialect), known.join(" or "))
+            }
+            Self::InputSide { network, own, side } => {
+                write!(f, "input side {side}, but the fully connected layers of {network} are made for {own}")
             }
             Self::ClassCounts { least, other } => {
                 write!(f, "models of {least} and of {other} classes cannot be averaged")

@@ -73,10 +73,14 @@ fn errors(got: &[f32], expected: &[f64], name: &str) -> (f64, f64) {
 /// The largest errors, as the function `errors` measures them, that one layer may have, by the algorithm that computes
 /// it. A direct sum of GoogLeNet's longest kind, 1,728 terms of random sign, rounds like a random walk of 42 steps of
 /// half an ulp of the terms' size: 2.5e-6. F(m, r) may have larger errors because of its points: see the battery of
-/// these algorithms; its sums are over channels, of which GoogLeNet has 192 at most. Other networks have longer sums, and
-/// such a walk's length grows with the root of its steps.
-fn layer_bounds(kernel: &str, op: &Op) -> (f64, f64) {
-    let [terms, channels] = if let Op::Conv(shape) = op { [shape.steps(), shape.ic] } else { [0; 2] };
+/// these algorithms; its sums are over channels, those of the polyphase form where the stride is above 1, of which
+/// GoogLeNet has 192 at most. Other networks have longer sums, and such a walk's length grows with the root of its steps.
+fn layer_bounds(kernel: &str, op: &Op, inputs: usize) -> (f64, f64) {
+    let [terms, channels] = match op {
+        Op::Conv(shape) => [shape.steps(), shape.ic * shape.stride_h * shape.stride_w],
+        Op::FullyConnected { .. } => [inputs, 0],
+        _ => [0; 2],
+    };
     let ((max, rms), longer) = match kernel {
         "F(4,3)" | "F(2,5)" => ((1e-5, 2e-6), channels as f64 / 192.0),
         "F(4,5)" | "F(4,4)" => ((3e-5, 6e-6), channels as f64 / 192.0),
@@ -131,7 +135,7 @@ pub fn every_layer_is_its_definition(network: &Network, side: usize) {
             let x = &x[planes(node.input)];
             let got = session.endpoint(&node.name).expect("asked for");
             let step = steps.iter().rev().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
-            let (max_bound, rms_bound) = layer_bounds(&step.expect("every layer is planned").kernel, &node.op);
+            let (max_bound, rms_bound) = layer_bounds(&step.expect("every layer is planned").kernel, &node.op, x.len());
             let (max, rms) = errors(got, &layer(&graph, node, x, &weights), &node.name);
             assert!(max <= max_bound && rms <= rms_bound, "{isa}: {} alone: max {max:e}, rms {rms:e}", node.name);
             let (max, rms) = errors(got, network_output, &node.name);

@@ -62,9 +62,11 @@ fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
         let model = crate::random::random_model(&dialect.network(10), 64);
         networks.push((dialect.name().to_owned(), model, vec![64, 224], vec![]));
     }
-    for dialect in [Dialect::Naive, Dialect::Caffenet, Dialect::BvlcAlexnet, Dialect::ZeilerFergus, Dialect::Zfnet512] {
-        // At this side the last map has a pixel or few, which leaves the fully connected layers small.
-        let network = Network { side: 96, ..dialect.network(10) };
+    // At these sides the last map has a pixel or few, which leaves the fully connected layers small; the naive network is
+    // large at any side.
+    let towers = [Dialect::Caffenet, Dialect::BvlcAlexnet, Dialect::ZeilerFergus, Dialect::Zfnet512];
+    for (dialect, side) in towers.map(|dialect| (dialect, 96)).into_iter().chain([(Dialect::Naive, 32)]) {
+        let network = Network { side, ..dialect.network(10) };
         let model = crate::random::random_model(&network, network.side);
         networks.push((dialect.name().to_owned(), model, vec![network.side], vec![]));
     }
@@ -82,8 +84,8 @@ pub fn are_those_recorded(isa: Isa) {
     let mut recorded: BTreeMap<String, String> =
         text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(key, hash)| (key.into(), hash.into())).collect();
     let record = std::env::var_os("GOOGLENET_RECORD").is_some();
-    // Where every instruction is emulated, as whoever starts the test says, a run takes half a minute at 224: such lines are written, with one image, but
-    // not compared, and fewer numbers of threads are tried.
+    // Where every instruction is emulated, as whoever starts the test says, a run takes half a minute at 224: such lines
+    // are written, with one image, but not compared, and fewer numbers of threads are tried.
     let emulated = std::env::var_os("GOOGLENET_EMULATED").is_some();
     let mut changed = Vec::new();
     for (name, model, sides, heads) in networks() {

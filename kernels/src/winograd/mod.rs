@@ -127,7 +127,7 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
 /// f32 in a cache line.
 const LINE: usize = 16;
 
-/// The largest stride that has a polyphase form here: that of the largest one of the networks, 11x11 filters.
+/// The largest stride that has a polyphase form here: the stride of the networks' largest filters, Krizhevsky's 11x11.
 const MAX_STRIDE: usize = 4;
 
 /// Tiles that make a weight, once loaded, worth its way from memory.

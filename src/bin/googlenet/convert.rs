@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use googlenet::error::{SessionError, WeightsError};
+use googlenet::error::{ModelError, WeightsError};
 use googlenet::image::{self, Geometry, Preset, Rule};
 use googlenet::import::{Imported, MAX_BYTES, import_bytes};
 use googlenet::model::{Dialect, Input};
@@ -182,7 +182,7 @@ impl Convert {
             Description::read(metadata).and_then(|description| description.fits(&description.dialect.network(classes)));
         let asked = match &checked {
             Err(Error::Weights(WeightsError::MetadataValue { key: "input_side", .. })) => self.side.is_some(),
-            Err(Error::Session(SessionError::NetworkSide { .. })) => self.side.is_some(),
+            Err(Error::Model(ModelError::InputSide { .. })) => self.side.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "channels", .. })) => self.channels.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "mean", .. })) => self.mean.is_some(),
             Err(Error::Weights(WeightsError::MetadataValue { key: "std", .. })) => self.std.is_some(),

@@ -22,7 +22,7 @@ pub struct Cost {
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
     /// How many classes the classifier tells apart
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = load::count)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = load::classes)]
     classes: usize,
     /// Print JSON
     #[arg(long)]
@@ -30,7 +30,7 @@ pub struct Cost {
 }
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   googlenet cost --side 448
   googlenet cost --dialect caffenet";
 

@@ -103,6 +103,11 @@ pub fn count(text: &str) -> Result<usize, String> {
     in_range(text, 1, 1_000_000_000)
 }
 
+/// Parses a number of classes; the largest sets of pictures have some 20,000.
+pub fn classes(text: &str) -> Result<usize, String> {
+    in_range(text, 1, 1 << 15)
+}
+
 /// Parses an input side.
 pub fn side(text: &str) -> Result<usize, String> {
     in_range(text, MIN_SIDE, MAX_SIDE)

@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 use exit::{Code, Outcome};
 use printable::Printable;
 
-/// GoogLeNet on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
+/// GoogLeNet and its predecessors on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
 ///
 /// Without weights and without a picture it shows what it can do:
 ///

@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         }
         let Reader { mut net, read, .. } = reader;
         net.outputs = graph.output.iter().filter_map(|output| net.value(&output.name)).collect();
-        // A single number is no weight: exporters leave the like of queues behind.
+        // A single number is no weight; Caffe2's exporter leaves the [1, 1] tensor of a data queue among the initializers.
         let is_weight = |tensor: &&TensorProto| tensor.dims.iter().any(|&dim| dim != 1);
         let unread = graph.initializer.iter().filter(is_weight).find(|tensor| !read.contains(tensor.name.as_str()));
         net.unread = unread.map(|tensor| tensor.name.clone());

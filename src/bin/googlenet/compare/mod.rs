@@ -24,7 +24,8 @@ use timing::Times;
 ///
 /// Counts are exact: multiply-adds by each layer's definition, parameters with biases, activations in f32, the arena as
 /// this machine plans it, the depth in layers with weights. Times are of one run in which the networks take turns, on
-/// seeded weights; it needs some 4 GB. Then what the talk claims of these networks is counted.
+/// seeded weights; it needs some 4 GB. Below, what is claimed of GoogLeNet stands beside
+/// exact counts.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Compare {
@@ -35,7 +36,8 @@ pub struct Compare {
     /// Leave the times out, and with them the weights: counts alone
     #[arg(long)]
     no_bench: bool,
-    /// Show each layer too, with its time unless times are left out; those are taken in runs of their own
+    /// Show each layer too, with its time unless times are left out; those are taken in runs of their own: the time that
+    /// threads worked on it, divided by the number of threads
     #[arg(long)]
     layers: bool,
     /// Threads to use
@@ -48,7 +50,7 @@ pub struct Compare {
     #[arg(long, value_name = "N", default_value = "15", value_parser = load::count)]
     runs: usize,
     /// How many classes each network tells apart
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = load::count)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = load::classes)]
     classes: usize,
     /// Hold the weights as 16-bit floats while times are taken
     #[arg(long)]

@@ -25,7 +25,8 @@ pub struct Settings {
 pub struct Times {
     pub median: f64,
     pub min: f64,
-    /// The layers of each step, joined by ` + `, and its share of the wall clock; empty unless asked for.
+    /// The layers of each step, joined by ` + `, and the time that threads worked on it, divided by the number of
+    /// threads; empty unless asked for.
     pub steps: Vec<(String, f64)>,
 }
 
@@ -65,12 +66,12 @@ pub fn measure(networks: &[&Network], options: &Options, settings: &Settings) ->
     all.collect()
 }
 
-/// Each step's layers and its share of the wall clock.
+/// Each step's layers, and the time that threads worked on it, divided by the number of threads.
 fn steps(mut session: Session, runs: usize) -> Outcome<Vec<(String, f64)>> {
     session.run();
     session.reset_profile();
     (0..runs).for_each(|_| session.run());
-    // A step's time is summed over runs, images and threads, which work at once.
+    // A step's time is summed over runs, images and threads.
     let shares = (runs * session.batch() * session.threads()) as f64;
     let profile = session.profile().into_iter();
     Ok(profile.map(|step| (step.layers, step.nanoseconds as f64 / 1e6 / shares)).collect())

@@ -38,7 +38,8 @@ use truth::{Names, Picture};
 /// If the weights hold auxiliary heads (`loss1`, `loss2`), these are judged, too, and so is the mean of their
 /// probabilities and the network's own, each weighted equally; the pictures on which they are split are listed, in the
 /// JSON object all of them. Heads are left out, and stderr says so, if not all of several weights have them, or if the
-/// weights are for an input side that they do not fit.
+/// weights are for an input side that they do not fit. They take time, and weights that were packed without them are
+/// packed again in memory: --no-heads leaves them out.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Eval {
@@ -58,6 +59,9 @@ pub struct Eval {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
+    /// Judge no auxiliary heads
+    #[arg(long)]
+    no_heads: bool,
     /// Note each picture in FILE; a run that was killed goes on from there when it is started again
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -78,7 +82,7 @@ impl Eval {
     /// Prints the report.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let models = load::models(&self.weights)?;
-        let heads = heads::common(&models, &self.weights);
+        let heads = if self.no_heads { Vec::new() } else { heads::common(&models, &self.weights) };
         let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
         let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
@@ -195,7 +199,7 @@ fn judge(
                     let name = pictures[picture].path.display();
                     let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?.to_vec();
                     let all = heads::probabilities(ensemble, main, heads);
-                    verdict(all.iter().map(|probabilities| &probabilities[skip..]))
+                    verdict(all.iter().map(|probabilities| &probabilities[skip..]), heads)
                 }
                 Err(error) => Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()),
             };
@@ -206,11 +210,18 @@ fn judge(
     })
 }
 
-/// The verdict for a picture: an opinion for each of `all`, the probabilities of the classes.
-fn verdict<'a>(all: impl Iterator<Item = &'a [f32]>) -> Verdict {
-    match all.map(opinion).collect() {
-        Some(opinions) => Verdict::Classes(opinions),
-        None => Verdict::Unreadable("the weights give no probabilities for it".to_owned()),
+/// The verdict for a picture: an opinion for each of `all`, the probabilities of the classes by the network and by each
+/// of `heads`.
+fn verdict<'a>(all: impl Iterator<Item = &'a [f32]>, heads: &[&str]) -> Verdict {
+    let opinions: Vec<Option<Opinion>> = all.map(opinion).collect();
+    match opinions.iter().position(Option::is_none) {
+        None => Verdict::Classes(opinions.into_iter().flatten().collect()),
+        Some(0) => Verdict::Unreadable("the weights give no probabilities for it".to_owned()),
+        // The last opinion, the mean's, is none only if a head's is.
+        Some(index) => {
+            let head = heads[index - 1];
+            Verdict::Unreadable(format!("the auxiliary head {head} gives no probabilities for it; see --no-heads"))
+        }
     }
 }
 
