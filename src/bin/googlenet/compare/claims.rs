@@ -1,6 +1,7 @@
-//! What the talk says of the networks, counted. Where a published count is another, it stands beside, with the reason.
+//! What the authors' talk on GoogLeNet (Szegedy et al., "Going Deeper with Convolutions", ILSVRC workshop, 2014) says of
+//! the networks, counted. Where a published count is another, it stands beside, with the reason.
 //!
-//! Sources: Szegedy et al. 2014, arXiv:1409.4842: abstract and section 1 for the claims, table 1 for its counts.
+//! Source of published counts: the paper, Szegedy et al. 2014, arXiv:1409.4842, section 1 and table 1.
 
 use std::io::Write;
 
