@@ -41,11 +41,16 @@ impl Op for EveryOperation {
             for (from, to) in (0..=n).flat_map(|to| (0..=to).map(move |from| (from, to))) {
                 let expected: Vec<f32> = (0..n).map(|i| if (from..to).contains(&i) { x[i] } else { 0.0 }).collect();
                 assert_eq!(lanes(s.load_window(x.as_ptr(), from, to)), expected, "{name} window {from}..{to}");
+                for stride in [1, 2, 4, 5] {
+                    let x: Vec<f32> = (0..stride * n).map(|i| i as f32).collect();
+                    let got = lanes(s.load_strided_window(x.as_ptr(), stride, from, to));
+                    let expected = |i| if (from..to).contains(&i) { x[stride * i] } else { 0.0 };
+                    assert_eq!(got, (0..n).map(expected).collect::<Vec<_>>(), "{name} every {stride} {from}..{to}");
+                }
                 if from < to {
                     let expected: Vec<f32> =
                         (0..n).map(|i| if (from..to).contains(&i) { x[2 * i] } else { 0.0 }).collect();
                     assert_eq!(lanes(s.load_even_window(x.as_ptr(), from, to)), expected, "{name} even {from}..{to}");
-                    assert_eq!(lanes(s.load_strided_window(x.as_ptr(), 2, from, to)), expected, "{name} {from}..{to}");
                 }
             }
             for count in 0..=n {
