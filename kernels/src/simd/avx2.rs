@@ -30,6 +30,17 @@ fn lanes(from: usize, to: usize) -> __m256i {
     }
 }
 
+/// The vector of `lane(0)`, `lane(1)`, .. `lane(7)`. Each is inserted: on Zen a gather takes longer, and a load would wait
+/// for the stores of all of them.
+#[inline(always)]
+fn inserted(lane: impl Fn(usize) -> f32) -> __m256 {
+    // SAFETY: registers only; AVX2 is proven by the token of the caller.
+    unsafe {
+        let low = _mm_setr_ps(lane(0), lane(1), lane(2), lane(3));
+        _mm256_set_m128(_mm_setr_ps(lane(4), lane(5), lane(6), lane(7)), low)
+    }
+}
+
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type V = __m256;
@@ -99,6 +110,23 @@ impl Simd for Avx2 {
             let even = _mm256_shuffle_ps::<0x88>(low, high); // 0 2 | 8 10 | 4 6 | 12 14
             _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(even)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_strided_window(self, x: *const f32, stride: usize, from: usize, to: usize) -> __m256 {
+        debug_assert!(from <= to && to <= 8);
+        let at = {
+            #[inline(always)]
+            // SAFETY: below this is asked for the lanes from..to alone, whose elements the caller vouches for.
+            |i: usize| unsafe { *x.wrapping_add(stride * i) }
+        };
+        if (from, to) == (0, 8) {
+            return inserted(at);
+        }
+        inserted({
+            #[inline(always)]
+            |i| if from <= i && i < to { at(i) } else { 0.0 }
+        })
     }
 
     #[inline(always)]

@@ -67,6 +67,17 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_strided_window(self, x: *const f32, stride: usize, from: usize, to: usize) -> __m512 {
+        debug_assert!(from <= to && to <= 16);
+        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX-512 F.
+        unsafe {
+            let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(stride as i32));
+            _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), lanes(from, to), at, x)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, y: *mut f32, v: __m512) {
         // SAFETY: the caller vouches for 16 writable f32; storeu takes any alignment.
         unsafe { _mm512_storeu_ps(y, v) }

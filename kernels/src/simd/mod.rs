@@ -114,18 +114,20 @@ pub(crate) trait Simd: Copy {
     /// `from < to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads; any alignment.
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
-    /// Lane `i` is `x[stride * i]` for `from <= i < to`, 0 elsewhere; only those elements are read, one by one.
+    /// Lane `i` is `x[stride * i]` for `from <= i < to`, 0 elsewhere. Only those elements are read, so `x` itself may point
+    /// outside of any buffer.
     ///
     /// # Safety
-    /// `from <= to <= LANES`, and those elements are valid for reads.
+    /// `from <= to <= LANES`, `stride` is at most 2^24, and the elements `stride * i` from `x` are valid for reads for
+    /// those `i`; any alignment.
     #[inline(always)]
     unsafe fn load_strided_window(self, x: *const f32, stride: usize, from: usize, to: usize) -> Self::V {
         debug_assert!(from <= to && to <= Self::LANES);
         let mut lanes = [0.0; MOST_LANES];
         for (i, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
-            if from <= i && i < to {
-                // SAFETY: the caller vouches for the elements from..to.
-                *lane = unsafe { *x.wrapping_add(i * stride) };
+            if (from..to).contains(&i) {
+                // SAFETY: the caller vouches for the elements of from..to.
+                *lane = unsafe { *x.wrapping_add(stride * i) };
             }
         }
         // SAFETY: `lanes` has at least LANES elements.

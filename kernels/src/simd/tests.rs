@@ -41,10 +41,11 @@ impl Op for EveryOperation {
             for (from, to) in (0..=n).flat_map(|to| (0..=to).map(move |from| (from, to))) {
                 let expected: Vec<f32> = (0..n).map(|i| if (from..to).contains(&i) { x[i] } else { 0.0 }).collect();
                 assert_eq!(lanes(s.load_window(x.as_ptr(), from, to)), expected, "{name} window {from}..{to}");
-                for stride in [3, 4] {
-                    let value = |i: usize| if (from..to).contains(&i) { x[stride * i] } else { 0.0 };
+                for stride in [1, 2, 3, 4, 5] {
+                    let x: Vec<f32> = (0..stride * n).map(|i| i as f32).collect();
                     let got = lanes(s.load_strided_window(x.as_ptr(), stride, from, to));
-                    assert_eq!(got, (0..n).map(value).collect::<Vec<_>>(), "{name} strided {from}..{to}");
+                    let expected = |i| if (from..to).contains(&i) { x[stride * i] } else { 0.0 };
+                    assert_eq!(got, (0..n).map(expected).collect::<Vec<_>>(), "{name} every {stride} {from}..{to}");
                 }
                 if from < to {
                     let expected: Vec<f32> =

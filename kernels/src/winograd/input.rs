@@ -37,6 +37,9 @@ struct Lane {
     /// Input row of the phase's row 0, and column of its column 0.
     iy: isize,
     ix: isize,
+    /// The phase's columns that lie in the input.
+    from: isize,
+    to: isize,
 }
 
 /// The input transform over the points `F`.
@@ -61,13 +64,17 @@ impl<F: Points> Op for Input<F> {
         for (index, block) in operands.blocks.clone().enumerate() {
             let first = block * S::LANES;
             let live = if channels - first < S::LANES { channels - first } else { S::LANES };
-            let mut lanes = [Lane { x: core::ptr::null(), iy: 0, ix: 0 }; 16];
+            let mut lanes = [Lane { x: core::ptr::null(), iy: 0, ix: 0, from: 0, to: 0 }; 16];
             for (i, lane) in lanes.iter_mut().enumerate().take(live) {
                 let (c, phase) = ((first + i) / (stride * stride), (first + i) % (stride * stride));
+                let ix = (phase % stride) as isize - shape.pad_l as isize;
                 *lane = Lane {
                     x: operands.x.as_ptr().wrapping_add(c * shape.ih * shape.iw),
                     iy: (phase / stride) as isize - shape.pad_t as isize,
-                    ix: (phase % stride) as isize - shape.pad_l as isize,
+                    ix,
+                    // Where 0 <= ix + stride * column < iw; both are rounded up.
+                    from: -ix.div_euclid(stride as isize),
+                    to: -(ix - shape.iw as isize).div_euclid(stride as isize),
                 };
             }
             for (row, tile_row) in operands.tile_rows.clone().enumerate() {
@@ -129,11 +136,12 @@ unsafe fn gather<S: Simd>(
     out: *mut f32,
 ) {
     let (ih, iw, plane) = (shape.ih as isize, shape.iw as isize, shape.ih * shape.iw);
+    let stride = shape.stride_w;
     let mut column = 0;
     while column < width {
         let n = if width - column < S::LANES { width - column } else { S::LANES };
         let mut square = [s.splat(0.0); 16];
-        if shape.stride_w == 1 {
+        if stride == 1 {
             // One window for all lanes, whose channels follow each other.
             let (iy, ix) = (y as isize + lanes[0].iy, column as isize + lanes[0].ix);
             let (from, to) = (clamp(-ix, n), clamp(iw - ix, n));
@@ -150,27 +158,21 @@ unsafe fn gather<S: Simd>(
                     *v = unsafe { s.load_window(lanes[0].x.wrapping_offset(at + (i * plane) as isize), from, to) };
                 }
             }
-        } else if shape.stride_w == 2 {
-            for (lane, v) in lanes.iter().zip(&mut square).take(live) {
-                let (iy, ix) = (y as isize + lane.iy, 2 * column as isize + lane.ix);
-                // The columns i with 0 <= ix + 2 i < iw.
-                let (from, to) = (clamp((1 - ix) >> 1, n), clamp((iw - ix + 1) >> 1, n));
-                if 0 <= iy && iy < ih && from < to {
-                    // SAFETY: row iy and every second column from..to, inside 0..iw, of the lane's channel.
-                    *v = unsafe { s.load_even_window(lane.x.wrapping_offset(iy * iw + ix), from, to) };
-                }
-            }
         } else {
-            let stride = shape.stride_w as isize;
             for (lane, v) in lanes.iter().zip(&mut square).take(live) {
-                let (iy, ix) = (y as isize + lane.iy, stride * column as isize + lane.ix);
-                // The columns i with 0 <= ix + stride i < iw: both divisions round up.
-                let from = clamp((stride - 1 - ix).div_euclid(stride), n);
-                let to = clamp((iw - ix + stride - 1).div_euclid(stride), n);
+                let (iy, ix) = (y as isize + lane.iy, (stride * column) as isize + lane.ix);
+                let (from, to) = (clamp(lane.from - column as isize, n), clamp(lane.to - column as isize, n));
                 if 0 <= iy && iy < ih && from < to {
-                    let at = lane.x.wrapping_offset(iy.wrapping_mul(iw).wrapping_add(ix));
-                    // SAFETY: row iy and the columns from..to, inside 0..iw, of the lane's channel.
-                    *v = unsafe { s.load_strided_window(at, shape.stride_w, from, to) };
+                    let at = lane.x.wrapping_offset(iy * iw + ix);
+                    // SAFETY: row iy and of every stride-th column those from..to, which lie in 0..iw, of the lane's
+                    // channel.
+                    *v = unsafe {
+                        if stride == 2 {
+                            s.load_even_window(at, from, to)
+                        } else {
+                            s.load_strided_window(at, stride, from, to)
+                        }
+                    };
                 }
             }
         }
