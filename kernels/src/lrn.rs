@@ -287,6 +287,10 @@ mod tests {
     fn the_networks_normalisations_are_within_the_bound() {
         check(five(64, 56 * 56), 0, 56 * 56, 0, 100.0);
         check(five(192, 56 * 56), 0, 56 * 56, 0, 100.0);
+        // Krizhevsky's constants, with alpha for the sum of squares, not their mean.
+        let krizhevsky = |c, side: usize| LrnShape { alpha: 5e-4, k: 2.0, ..five(c, side * side) };
+        check(krizhevsky(96, 55), 0, 55 * 55, 0, 100.0);
+        check(krizhevsky(256, 27), 5, 27 * 27 - 9, 1, 100.0);
     }
 
     #[test]

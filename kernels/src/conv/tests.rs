@@ -161,6 +161,56 @@ fn strides_kernels_and_paddings_are_exact() {
     }
 }
 
+/// The first layers of Krizhevsky's network, and the second of Zeiler and Fergus's, for fewer outputs. Their sums of at
+/// most 2,400 products of small integers are exact.
+#[test]
+fn large_filters_of_large_strides_are_exact() {
+    check(shape(3, 227, 227, 17, 11, 4, 0), true, true, 15);
+    check(shape(96, 55, 55, 7, 5, 2, 0), true, true, 16);
+    check(shape(48, 27, 27, 19, 5, 1, 2), true, true, 17);
+}
+
+/// A grouped convolution as plans compute it: each group reads some of the input's channels and writes some of the
+/// output's. It is a convolution whose weights are 0 between groups, and small integers make every sum exact.
+#[test]
+fn groups_are_windows_of_channels() {
+    let (groups, pixels) = (3, 8 * 9);
+    let group = shape(4, 8, 9, 11, 3, 1, 1);
+    let whole = ConvShape { ic: groups * group.ic, oc: groups * group.oc, ..group };
+    let integers = |n: usize, seed: usize| (0..n).map(|i| ((i * 37 + seed) * 11 % 9) as f32 - 4.0).collect::<Vec<_>>();
+    let (x, bias) = (integers(whole.ic * pixels, 1), integers(whole.oc, 2));
+    let w = integers(whole.oc * group.steps(), 3);
+    let mut sparse = vec![0.0; whole.oc * whole.steps()];
+    for (o, row) in sparse.chunks_exact_mut(whole.steps()).enumerate() {
+        let first = o / group.oc * group.steps();
+        row[first..first + group.steps()].copy_from_slice(&w[o * group.steps()..][..group.steps()]);
+    }
+    let (expected, _) = conv2d_ref(&whole, &x, &sparse, &bias);
+    for kernel in isa::detected().flat_map(kernels) {
+        let conv = Direct::new(*kernel, group, &[group.oc], false, 0);
+        let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
+        let mut scratch = vec![f32::NAN; conv.scratch_bytes() / 4];
+        let mut y = vec![GUARD; whole.oc * pixels];
+        for g in [1, 0, 2] {
+            let (inputs, outputs) = (g * group.ic..(g + 1) * group.ic, g * group.oc..(g + 1) * group.oc);
+            let before = y.clone();
+            let own = &w[outputs.start * group.steps()..outputs.end * group.steps()];
+            conv.pack(0, own, &bias[outputs.clone()], bytemuck::cast_slice_mut(&mut packed));
+            let mut rows = RowsMut::new(&mut y, whole.oc, pixels, pixels);
+            let operands = Operands {
+                x: &x[inputs.start * pixels..inputs.end * pixels],
+                packed: bytemuck::cast_slice(&packed),
+                relu: false,
+                scratch: bytemuck::cast_slice_mut(&mut scratch),
+            };
+            conv.run(operands, 0..conv.tiles(), 0..conv.blocks(), &mut [Some(rows.window(outputs.clone(), 0..pixels))]);
+            let others = |y: &[f32]| [&y[..outputs.start * pixels], &y[outputs.end * pixels..]].concat();
+            assert!(others(&y) == others(&before), "{}: group {g} wrote another's channels", kernel.name);
+        }
+        assert!(y.iter().zip(&expected).all(|(&y, &expected)| f64::from(y) == expected), "{}", kernel.name);
+    }
+}
+
 #[test]
 fn no_way_changes_a_bit() {
     let shape = shape(7, 9, 11, 70, 3, 1, 1);

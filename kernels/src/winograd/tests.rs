@@ -357,6 +357,44 @@ fn every_tile_edge_is_within_the_bound() {
     }
 }
 
+/// The strided layers of Krizhevsky's and Zeiler and Fergus's networks, smaller and with fewer channels.
+#[test]
+fn several_tiles_of_the_polyphase_form_are_within_the_bound() {
+    check(shape(3, 67, 67, 9, 11, 4, 0), true, How { rows: 2, ..WHOLE }, 80);
+    check(shape(7, 29, 29, 9, 5, 2, 0), true, How { shared: Some([2, 1]), ..WHOLE }, 81);
+    check(shape(3, 32, 32, 9, 7, 2, 1), true, How { rows: 1, part: 2, shared: None }, 82);
+}
+
+/// A group of a grouped convolution reads some of the input's channels and writes some of the output's: the same bits as
+/// alone, and nothing else.
+#[test]
+fn groups_are_windows_of_channels() {
+    for (kernel, stride, pad) in [(3, 1, 1), (5, 1, 2), (7, 2, 3)] {
+        let (groups, group) = (2, shape(5, 13, 14, 19, kernel, stride, pad));
+        let (plane, pixels) = (group.ih * group.iw, group.pixels());
+        let x = numbers(1, groups * group.ic * plane, false);
+        let (w, bias) = (numbers(2, group.oc * group.steps(), false), numbers(3, group.oc, false));
+        for algorithm in isa::detected().flat_map(algorithms).filter(|algorithm| algorithm.fits(&group)) {
+            let conv = Transformed::new(*algorithm, group, 0);
+            let packed = pack(&conv, &w, &bias);
+            for g in 0..groups {
+                let x = &x[g * group.ic * plane..(g + 1) * group.ic * plane];
+                let expected = run(&conv, x, &packed, true, WHOLE);
+                let mut y = vec![GUARD; groups * group.oc * pixels];
+                let mut scratch = vec![f32::NAN; conv.scratch_bytes() / 4];
+                let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+                let mut rows = RowsMut::new(&mut y, groups * group.oc, pixels, pixels);
+                let y_group = &mut rows.window(g * group.oc..(g + 1) * group.oc, 0..pixels);
+                conv.run(Operands { x, packed, relu: true, scratch }, 0..conv.parts(), y_group);
+                for (other, y) in y.chunks_exact(group.oc * pixels).enumerate() {
+                    let is_right = if other == g { y == expected } else { y.iter().all(|&y| y == GUARD) };
+                    assert!(is_right, "{} {group:?}, group {g}, channels of group {other}", algorithm.name);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn parts_change_no_bit() {
     let shape = shape(19, 15, 13, 21, 3, 1, 1);
