@@ -68,19 +68,16 @@ def close(what, got, expected):
     assert error <= BOUND, what
 
 
-def check(endpoint, photographs, weights, folder):
-    out, pictures = folder / "out", folder / "pictures"
+def check(endpoint, photographs, inputs, weights, folder):
+    out, pictures, x, y = (folder / name for name in ["out", "pictures", "x.npy", "y.npy"])
     pictures.mkdir(exist_ok=True)
     for path in pictures.iterdir():
         path.unlink()
-    maps = []
     for path in photographs:
         (pictures / path.name).symlink_to(path.resolve())
-        x, y = folder / "x.npy", folder / "y.npy"
-        run("preprocess", path, x, "--weights", weights, "--force")
-        run("run", "--weights", weights, "--input", x, "--output", y, "--endpoint", endpoint, "--force")
-        maps.append(np.load(y))
-    maps = np.concatenate(maps)
+    np.save(x, inputs)
+    run("run", "--weights", weights, "--input", x, "--output", y, "--endpoint", endpoint, "--force")
+    maps = np.load(y)
     run("correlate", pictures, "--weights", weights, "--endpoint", endpoint, "--out", out, "--force")
     got = np.load(out / "correlations.npy")
     report = json.loads((out / "clusters.json").read_text())
@@ -125,5 +122,10 @@ with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
     weights = folder / "w.safetensors"
     run("convert", SHARED / "bvlc_googlenet.safetensors", weights)
+    inputs = []
+    for path in photographs:
+        run("preprocess", path, folder / "x.npy", "--weights", weights, "--force")
+        inputs.append(np.load(folder / "x.npy"))
+    inputs = np.concatenate(inputs)
     for endpoint, count in LAYERS.items():
-        check(endpoint, photographs[:count], weights, folder)
+        check(endpoint, photographs[:count], inputs[:count], weights, folder)

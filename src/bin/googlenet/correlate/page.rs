@@ -27,8 +27,8 @@ pub fn page(report: &Report, matrix: &Matrix, plot: &str, thumbnails: &BTreeMap<
          <h1>Units of <code>{endpoint}</code> that fire together</h1>\n\
          <p>A unit is one of the layer\u{2019}s {c} channels, which {looks}. The network, {network} ({dialect}), has \
          seen {pictures}, and for every two units this page says whether they tend to be active at the same time: \
-         their correlation is 1 if they always rise and fall together, 0 if no straight line says anything of one by \
-         the other, and \u{2212}1 if one falls as the other rises.</p>\n",
+         their correlation is 1 if they always rise and fall together, 0 if there is no straight-line \
+         relation between them, and \u{2212}1 if one falls as the other rises.</p>\n",
         looks = match h * w {
             1 => "looks at the whole picture at once".to_owned(),
             _ => format!("looks for the same thing at each of {h} \u{d7} {w} positions of a picture"),

@@ -38,7 +38,9 @@ pub fn draw(shares: &[Share]) -> String {
         let (y, distance) = (BASE + 22, share.distance);
         svg.push(format!("<text x=\"{middle}\" y=\"{y}\" text-anchor=\"middle\">distance {distance}</text>"));
     }
-    for (class, text, x) in [("pair", "a pair of positions", LEFT), ("together", "all positions together", WIDTH / 2)] {
+    for (class, text, x) in
+        [("pair", "a pair of positions", LEFT), ("together", "all positions together", WIDTH / 2 + 16)]
+    {
         svg.push(format!("<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"14\" height=\"14\"/>", BASE + 42));
         svg.push(format!("<text x=\"{}\" y=\"{}\">{text}</text>", x + 22, BASE + 54));
     }
@@ -66,4 +68,4 @@ const BASE: usize = 210;
 /// The height of a bar of 100 %.
 const HEIGHT: usize = 180;
 /// The width of a bar.
-const BAR: usize = 56;
+const BAR: usize = 50;
