@@ -1,14 +1,16 @@
-//! The speed of every kernel of every set that this machine has, on every distinct layer shape of GoogLeNet at 224x224.
+//! The speed of every kernel of every set that this machine has, on every distinct layer shape of GoogLeNet at 224x224, of
+//! Krizhevsky's network at 227x227 and the Zeiler-Fergus network at 224x224.
 //!
-//! The benches' names are `family/layer/set kernel`. Throughput counts the multiply-adds of a convolution, and the
-//! elements of any other layer. One thread runs on warm weights, but for the large fully connected layer (`large`). The
-//! time of packing weights is left out, that of gathering panels is not. Convolutions run in the nests that the plan runs.
+//! The benches' names are `family/layer/set kernel`, and `family/dialect_layer/set kernel` of other networks than
+//! GoogLeNet. Throughput counts the multiply-adds of a convolution, and the elements of any other layer. One thread runs on
+//! warm weights, but for the large fully connected layer (`large`). The time of packing weights is left out, that of
+//! gathering panels is not. Convolutions run in the nests that the plan runs; of a layer of groups one group runs.
 
 use std::collections::HashSet;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use googlenet::model::{self, Op, Place};
+use googlenet::model::{Dialect, Graph, Op, Place};
 use googlenet_kernels::conv::{self, Direct, Operands};
 use googlenet_kernels::dense::Matrix;
 use googlenet_kernels::view::RowsMut;
@@ -28,14 +30,25 @@ fn operands<'a>(x: &'a [f32], packed: &'a [f32], scratch: &'a mut [f32]) -> Oper
     Operands { x, packed, relu: true, scratch }
 }
 
+/// Each network, and what the names of its layers begin with.
+fn networks() -> [(String, Graph); 3] {
+    [Dialect::Bvlc, Dialect::Krizhevsky, Dialect::ZeilerFergus].map(|dialect| {
+        let prefix = if dialect == Dialect::Bvlc { String::new() } else { format!("{dialect}_") };
+        let network = dialect.network(1000);
+        (prefix, network.graph(network.side))
+    })
+}
+
 fn convolutions(c: &mut Criterion) {
     let mut seen = HashSet::new();
-    for node in model::googlenet(1000).graph(224).nodes {
+    let networks = networks();
+    for (prefix, node) in networks.iter().flat_map(|(prefix, graph)| graph.nodes.iter().map(move |node| (prefix, node)))
+    {
         let Op::Conv(shape) = node.op else { continue };
         if !seen.insert(shape) {
             continue;
         }
-        let mut group = c.benchmark_group(format!("conv/{}", node.name.replace('/', "_")));
+        let mut group = c.benchmark_group(format!("conv/{prefix}{}", node.name.replace('/', "_")));
         group.throughput(Throughput::Elements(shape.multiply_adds()));
         let (x, w) = (values(shape.ic * shape.ih * shape.iw), values(shape.oc * shape.steps()));
         let (bias, mut y) = (values(shape.oc), vec![0.0; shape.oc * shape.pixels()]);
@@ -72,9 +85,10 @@ fn convolutions(c: &mut Criterion) {
 }
 
 fn others(c: &mut Criterion) {
-    let graph = model::googlenet(1000).graph(224);
     let mut seen = HashSet::new();
-    for node in &graph.nodes {
+    let networks = networks();
+    let nodes = networks.iter().flat_map(|named| named.1.nodes.iter().map(move |node| (named, node)));
+    for ((prefix, graph), node) in nodes {
         let activation = |place: Place| &graph.activations[place.activation];
         let (input, output) = (activation(node.input), activation(node.output));
         let (x, mut y) = (values(input.len()), vec![0.0; output.len()]);
@@ -82,13 +96,14 @@ fn others(c: &mut Criterion) {
             Op::MaxPool(_) => "pool",
             Op::Lrn(_) => "lrn",
             Op::GlobalAverage => "average",
-            Op::FullyConnected { .. } => "dense",
-            Op::Conv(_) | Op::AveragePool(_) | Op::Softmax => continue,
+            // The weights of the others come from memory, see `large`.
+            Op::FullyConnected { .. } if prefix.is_empty() => "dense",
+            Op::FullyConnected { .. } | Op::Conv(_) | Op::AveragePool(_) | Op::Softmax => continue,
         };
         if !seen.insert((family, input.len(), output.len())) {
             continue;
         }
-        let mut group = c.benchmark_group(format!("{family}/{}", node.name.replace('/', "_")));
+        let mut group = c.benchmark_group(format!("{family}/{prefix}{}", node.name.replace('/', "_")));
         group.throughput(Throughput::Elements(input.len() as u64));
         for isa in isa::detected() {
             let name = isa.name();

@@ -1,13 +1,17 @@
 //! Any convolution shape, on every kernel and algorithm, in the nests that plans run: small-integer inputs must give
 //! the reference's sums, exactly where nothing is transformed; split into tasks, shared or with a pool behind it, an
-//! algorithm must give the same bits as whole.
+//! algorithm must give the same bits as whole. The convolution is one group of several, whose outputs lie among those of
+//! the others, which must not change. Besides, a fully connected layer, whose f16 must give the bits of the same numbers
+//! in f32, and a normalisation.
 #![no_main]
 
 use std::ops::Range;
 
 use googlenet_kernels::conv::{self, ConvShape, Direct, Operands, conv2d_ref};
+use googlenet_kernels::dense::{self, Dense, Matrix};
+use googlenet_kernels::lrn::{self, Lrn, LrnShape};
 use googlenet_kernels::pool::PoolShape;
-use googlenet_kernels::reference::max_pool_ref;
+use googlenet_kernels::reference::{dense_ref, f16_ref, lrn_ref, max_pool_ref};
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Transformed;
 use googlenet_kernels::{isa, winograd};
@@ -24,15 +28,20 @@ struct Case {
     widths: u8,
     group: u16,
     seed: u64,
+    /// The weights of the fully connected layer, which decide its number of inputs.
+    halves: Vec<u16>,
+    /// What the normalisation is made of.
+    normalised: [u8; 6],
 }
 
 fuzz_target!(|case: Case| {
     let at = |i: usize, most: u8| usize::from(case.sizes[i] % most) + 1;
-    // Every other shape is one that some algorithm computes: any filter of up to 8 taps a side at stride 2, of 3 or
-    // 5 taps at stride 1.
-    let (kh, kw, stride_h, stride_w) = match case.sizes[0] % 4 {
+    // Most shapes are such that some algorithm computes them: any square filter of up to 8 taps a side at stride 2 and up
+    // to 12 at strides of 3 and 4, of 3 or 5 taps at stride 1.
+    let (kh, kw, stride_h, stride_w) = match case.sizes[0] % 5 {
         0 => (at(1, 8), at(1, 8), 2, 2),
         1 => ([3, 5][at(1, 2) - 1], [3, 5][at(1, 2) - 1], 1, 1),
+        2 => (at(1, 12), at(1, 12), 2 + at(2, 2), 2 + at(2, 2)),
         _ => (at(1, 8), at(2, 8), at(3, 4), at(4, 4)),
     };
     let (pad_t, pad_l) = ((at(4, 6) - 1).min(kh - 1), (at(5, 6) - 1).min(kw - 1));
@@ -75,7 +84,10 @@ fuzz_target!(|case: Case| {
             conv.pack(part, w, &bias[own.clone()], bytemuck::cast_slice_mut(&mut packed));
             first = own.end;
         }
-        let (pixels, mut y) = (shape.pixels(), vec![f32::NAN; expected.len()]);
+        // The channels of other groups, before and after.
+        let others = usize::from(case.sizes[0] / 5 % 3) * shape.pixels();
+        let (pixels, mut layer) = (shape.pixels(), vec![GUARD; others + expected.len() + others]);
+        let y = &mut layer[others..others + expected.len()];
         for tiles in pieces(conv.tiles(), case.rows) {
             for blocks in pieces(conv.blocks(), case.blocks) {
                 let (low, high) = y.split_at_mut(widths[0] * pixels);
@@ -94,6 +106,8 @@ fuzz_target!(|case: Case| {
             let expected = if case.relu { expected.max(0.0) } else { expected };
             assert_eq!(f64::from(got), expected, "{} {shape:?}", kernel.name());
         }
+        let untouched = layer[..others].iter().chain(&layer[others + expected.len()..]).all(|&y| y == GUARD);
+        assert!(untouched, "{} {shape:?} wrote channels of others", kernel.name());
     }
     // Transformed, the sums are not exact. What an algorithm may lose the crate's tests derive; here it is enough to
     // tell rounding from a value that was read at a wrong place, which is off by a share of the magnitudes.
@@ -143,7 +157,72 @@ fuzz_target!(|case: Case| {
         let pooled = run(&conv.with_pool([windows, columns]), pieces(windows, case.rows));
         assert_eq!(pooled, max_pool_ref(&pool, &whole), "{name} and a pool {shape:?}");
     }
+    fully_connected(&case);
+    normalisation(&case);
 });
+
+const GUARD: f32 = 7777.0;
+
+/// A layer of the given f16, cut into rows, and of the same numbers in f32.
+fn fully_connected(case: &Case) {
+    let outputs = usize::from(case.rows) % 10 + 1;
+    let (inputs, split) = (case.halves.len() / outputs, usize::from(case.blocks) % (outputs + 1));
+    let halves = &case.halves[..inputs * outputs];
+    let wide: Vec<f32> = halves.iter().map(|&half| f16_ref(half) as f32).collect();
+    let x: Vec<f32> = (0..inputs).map(|i| ((i as u64 ^ case.seed) % 9) as f32 - 4.0).collect();
+    let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 3.0).collect();
+    let (expected, magnitudes) = dense_ref(&x, &wide, &bias);
+    for isa in isa::detected() {
+        let layer = Dense::new(isa, inputs, outputs);
+        let mut packed = vec![f32::NAN; layer.packed_bytes() / 4];
+        layer.pack(&bias, bytemuck::cast_slice_mut(&mut packed));
+        let run = |matrix| {
+            let mut y = vec![f32::NAN; outputs];
+            let (low, high) = y.split_at_mut(split);
+            for (part, y) in [(0..split, low), (split..outputs, high)] {
+                let packed = bytemuck::cast_slice(&packed);
+                layer.run(dense::Operands { x: &x, matrix, packed, relu: case.relu }, part, y);
+            }
+            y
+        };
+        let y = run(Matrix::F32(&wide));
+        for (o, (&y, same)) in y.iter().zip(run(Matrix::F16(halves))).enumerate() {
+            assert!(y.to_bits() == same.to_bits() || y.is_nan() && same.is_nan(), "{isa}: {same} for {y}");
+            // The bound is that of finite numbers; sums of finite f16 are far from infinite.
+            if magnitudes[o].is_finite() {
+                let expected = if case.relu { expected[o].max(0.0) } else { expected[o] };
+                let bound = (inputs + 1) as f64 * f64::from(f32::EPSILON) * magnitudes[o];
+                assert!((f64::from(y) - expected).abs() <= bound, "{isa} {inputs}x{outputs}: {y} for {expected}");
+            }
+        }
+    }
+}
+
+/// A normalisation of a few channels, by the constants of either network or others.
+fn normalisation(case: &Case) {
+    let [c, plane, reach, constants, scale, beta] = case.normalised;
+    let (alpha, k) = [(1e-4, 1.0), (5e-4, 2.0), (0.5, 0.5), (1e-3, 3.0)][usize::from(constants % 4)];
+    let shape = LrnShape {
+        c: usize::from(c % 20) + 1,
+        plane: usize::from(plane) + 1,
+        size: 2 * usize::from(reach % 8) + 1,
+        alpha,
+        beta: [0.75, 0.5, 1.0][usize::from(beta % 3)],
+        k,
+    };
+    let scale = f32::from(scale);
+    let x: Vec<f32> = (0..shape.c * shape.plane).map(|i| (i as f32 + case.seed as f32).sin() * scale).collect();
+    let expected = lrn_ref(&shape, &x);
+    for isa in isa::detected() {
+        let mut y = x.clone();
+        lrn::select(isa)(Lrn { shape: &shape, x: None, y: RowsMut::new(&mut y, shape.c, shape.plane, shape.plane) });
+        for (&y, &expected) in y.iter().zip(&expected) {
+            // The crate's tests derive this bound.
+            let bound = (shape.size + 8) as f64 / 2.0 * f64::from(f32::EPSILON) * expected.abs();
+            assert!((f64::from(y) - expected).abs() <= bound, "{isa} {shape:?}: {y} for {expected}");
+        }
+    }
+}
 
 fn operands<'a>(x: &'a [f32], packed: &'a [f32], relu: bool, scratch: &'a mut [f32]) -> Operands<'a> {
     let (packed, scratch) = (bytemuck::cast_slice(packed), bytemuck::cast_slice_mut(scratch));
