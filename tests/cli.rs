@@ -355,8 +355,9 @@ fn preprocess_writes_what_the_network_sees() {
 
     for preset in Preset::ALL {
         succeed(&["preprocess", PHOTOGRAPH, &output, "--force", "--preset", preset.name()]);
-        let mut expected = vec![0.0; 3 * 224 * 224];
-        image::prepare(photograph.view(), &preset.rule(224), 224, &mut expected).expect("prepared");
+        let side = preset.side();
+        let mut expected = vec![0.0; 3 * side * side];
+        image::prepare(photograph.view(), &preset.rule(side), side, &mut expected).expect("prepared");
         assert_eq!(read_npy(&output).1, expected, "{}", preset.name());
     }
     succeed(&["preprocess", PHOTOGRAPH, &output, "--force", "--preset", "bvlc", "--side", "96"]);
