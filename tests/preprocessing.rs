@@ -48,7 +48,9 @@ fn hash(bytes: &[u8]) -> String {
 fn every_preset_is_what_its_authors_library_makes() {
     let golden = golden();
     let cases = golden["cases"].as_array().expect("cases");
-    assert_eq!(cases.len(), 10 * Preset::ALL.len());
+    // Of `caffenet` and `krizhevsky` nothing is stored: they have the geometries of `bvlc` and `short-side`, which are
+    // compared here, and differ from them in means and margin.
+    assert_eq!(cases.len(), 10 * (Preset::ALL.len() - 2));
     let mut tensor = vec![f32::NAN; N];
     for case in cases {
         let [width, height] = size(case);
