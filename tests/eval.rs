@@ -13,10 +13,8 @@ use googlenet::npy::write_header;
 use googlenet::weights::{Dtype, NewTensor, write};
 use serde_json::{Value, json};
 
-/// Seeded random tensors. Of what else the module has, the network's tests make use.
-#[allow(dead_code, reason = "other tests share the file")]
-#[path = "network/random.rs"]
-mod random;
+#[path = "network/tensors.rs"]
+mod tensors;
 
 const DEMONSTRATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/demo.safetensors");
 const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/chelsea.png");
@@ -268,7 +266,7 @@ fn write_random(path: &str, network: &Network, reversed: bool) {
         ("labels", &labels),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let mut tensors = random::random_tensors(network);
+    let mut tensors = tensors::random_tensors(network);
     if reversed {
         tensors.iter_mut().for_each(|(_, _, values)| values.reverse());
     }

@@ -6,6 +6,8 @@
 
 #[path = "network/random.rs"]
 mod random;
+#[path = "network/tensors.rs"]
+mod tensors;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

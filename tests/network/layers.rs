@@ -100,7 +100,7 @@ const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 pub fn every_layer_is_its_definition(network: &Network, side: usize) {
     let graph = network.graph_with(side, &network.head_names());
     let weights: HashMap<_, _> =
-        crate::random::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
+        crate::tensors::random_tensors(network).into_iter().map(|(name, _, v)| (name, v)).collect();
     let model = crate::random::random_model(network, side);
     let input: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.731).sin() * 100.0).collect();
 

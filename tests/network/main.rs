@@ -18,5 +18,6 @@ mod small;
 /// parent module, which is why this one imports them all.
 #[path = "../../src/model/small.rs"]
 mod table;
+mod tensors;
 
 use googlenet::model::*;

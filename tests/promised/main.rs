@@ -13,6 +13,8 @@ mod random;
 mod real;
 #[cfg(all(feature = "decode", feature = "import"))]
 mod reference;
+#[path = "../network/tensors.rs"]
+mod tensors;
 
 use googlenet::{Isa, isa};
 use libtest_mimic::{Arguments, Trial};
