@@ -158,8 +158,8 @@ impl Winograd {
         (self.m + self.r - 1).pow(2)
     }
 
-    /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, up to
-    /// [`MAX_STRIDE`].
+    /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, at
+    /// strides up to 4.
     pub fn fits(&self, shape: &ConvShape) -> bool {
         let stride = shape.stride_h;
         let strided = stride == shape.stride_w && (1..=MAX_STRIDE).contains(&stride);
