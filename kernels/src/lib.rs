@@ -10,6 +10,7 @@ pub mod average_pool;
 mod buffer;
 pub mod conv;
 pub mod dense;
+pub mod element;
 pub mod isa;
 pub mod lrn;
 mod op;

@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Simd;
+use super::{MOST_LANES, Simd};
 use crate::isa::Avx2;
 
 /// Eight set lanes between eight clear ones on either side: a window of it is the mask of any lane range's end.
@@ -44,6 +44,7 @@ fn inserted(lane: impl Fn(usize) -> f32) -> __m256 {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type V = __m256;
+    type W = __m256i;
 
     on_registers! {
         fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);
@@ -53,7 +54,19 @@ impl Simd for Avx2 {
         fn div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
         fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
         fn max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
+        fn min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
         fn sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
+        fn splat_word(x: u32) -> __m256i = _mm256_set1_epi32(x.cast_signed());
+        fn add_words(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
+        fn and_words(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        fn or_words(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        fn shift_left(a: __m256i, n: u32) -> __m256i = _mm256_sllv_epi32(a, _mm256_set1_epi32(n.cast_signed()));
+        fn shift_right(a: __m256i, n: u32) -> __m256i = _mm256_srlv_epi32(a, _mm256_set1_epi32(n.cast_signed()));
+        fn bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
+        fn from_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
+        fn is_nan(a: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+        fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        fn round(a: __m256) -> __m256i = _mm256_cvtps_epi32(a);
     }
 
     #[inline(always)]
@@ -70,6 +83,94 @@ impl Simd for Avx2 {
     fn prefetch(self, x: *const f32) {
         // SAFETY: a hint; it never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
+    fn lane_mask(self, from: usize, to: usize) -> __m256i {
+        lanes(from, to)
+    }
+
+    #[inline(always)]
+    fn transposed(self, tile: &[__m256]) -> [__m256; MOST_LANES] {
+        let mut square = [self.splat(0.0); 8];
+        square[..tile.len()].copy_from_slice(tile);
+        let mut rows = [self.splat(0.0); MOST_LANES];
+        // SAFETY: the token proves AVX2.
+        rows[..8].copy_from_slice(&unsafe { transpose(square) });
+        rows
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(self, x: *const u32) -> __m256i {
+        // SAFETY: the caller vouches for 8 readable words; loadu takes any alignment.
+        unsafe { _mm256_loadu_si256(x.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(self, x: *const u8) -> __m256i {
+        // SAFETY: the caller vouches for 8 readable bytes; the token proves AVX2.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(x.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u16(self, x: *const u16) -> __m256i {
+        // SAFETY: the caller vouches for 8 readable elements; loadu takes any alignment; the token proves AVX2.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(x.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(self, y: *mut u32, w: __m256i) {
+        // SAFETY: the caller vouches for 8 writable words; storeu takes any alignment.
+        unsafe { _mm256_storeu_si256(y.cast(), w) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u8(self, y: *mut u8, w: __m256i, n: usize) {
+        debug_assert!(n <= 8);
+        // SAFETY: the pieces cover the first `n` bytes, which the caller vouches for; the token proves AVX2.
+        unsafe {
+            let eight = halves(w);
+            let bytes = _mm_cvtsi128_si64(_mm_packus_epi16(eight, eight)).cast_unsigned();
+            if n == 8 {
+                return y.cast::<u64>().write_unaligned(bytes);
+            }
+            let (mut bytes, mut y) = (bytes, y);
+            if n & 4 != 0 {
+                y.cast::<u32>().write_unaligned(bytes as u32);
+                (bytes, y) = (bytes >> 32, y.add(4));
+            }
+            if n & 2 != 0 {
+                y.cast::<u16>().write_unaligned(bytes as u16);
+                (bytes, y) = (bytes >> 16, y.add(2));
+            }
+            if n & 1 != 0 {
+                *y = bytes as u8;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u16(self, y: *mut u16, w: __m256i, n: usize) {
+        debug_assert!(n <= 8);
+        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for; the token proves AVX2.
+        unsafe {
+            let eight = halves(w);
+            if n == 8 {
+                return _mm_storeu_si128(y.cast(), eight);
+            }
+            let (mut piece, mut y) = (_mm_cvtsi128_si64(eight).cast_unsigned(), y);
+            if n & 4 != 0 {
+                y.cast::<u64>().write_unaligned(piece);
+                (piece, y) = (_mm_extract_epi64::<1>(eight).cast_unsigned(), y.add(4));
+            }
+            if n & 2 != 0 {
+                y.cast::<u32>().write_unaligned(piece as u32);
+                (piece, y) = (piece >> 32, y.add(2));
+            }
+            if n & 1 != 0 {
+                y.write_unaligned(piece as u16);
+            }
+        }
     }
 
     #[inline(always)]
@@ -172,6 +273,13 @@ impl Simd for Avx2 {
             }
         }
     }
+}
+
+/// Words of at most 65,535 as elements of half their length.
+#[inline(always)]
+fn halves(w: __m256i) -> __m128i {
+    // SAFETY: register shuffles only; AVX2 is proven by the token of the caller.
+    unsafe { _mm_packus_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256::<1>(w)) }
 }
 
 /// An 8x8 transpose in 24 shuffles: 4x4 blocks inside the 128-bit halves, then the halves.

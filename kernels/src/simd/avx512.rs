@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::Simd;
+use super::{MOST_LANES, Simd};
 use crate::isa::Avx512;
 
 /// A mask of the lanes `from..to`, both at most 16.
@@ -14,6 +14,7 @@ fn lanes(from: usize, to: usize) -> __mmask16 {
 impl Simd for Avx512 {
     const LANES: usize = 16;
     type V = __m512;
+    type W = __m512i;
 
     on_registers! {
         fn splat(x: f32) -> __m512 = _mm512_set1_ps(x);
@@ -23,7 +24,20 @@ impl Simd for Avx512 {
         fn div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
         fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
         fn max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
+        fn min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
         fn sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        fn splat_word(x: u32) -> __m512i = _mm512_set1_epi32(x.cast_signed());
+        fn add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
+        fn and_words(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        fn or_words(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        fn shift_left(a: __m512i, n: u32) -> __m512i = _mm512_sllv_epi32(a, _mm512_set1_epi32(n.cast_signed()));
+        fn shift_right(a: __m512i, n: u32) -> __m512i = _mm512_srlv_epi32(a, _mm512_set1_epi32(n.cast_signed()));
+        fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
+        fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+        fn is_nan(a: __m512) -> __m512i = _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), -1);
+        fn lane_mask(from: usize, to: usize) -> __m512i = _mm512_maskz_set1_epi32(lanes(from, to), -1);
+        fn to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        fn round(a: __m512) -> __m512i = _mm512_cvtps_epi32(a);
         fn sum(a: __m512) -> f32 = _mm512_reduce_add_ps(a);
     }
 
@@ -31,6 +45,52 @@ impl Simd for Avx512 {
     fn prefetch(self, x: *const f32) {
         // SAFETY: a hint; it never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
+
+    #[inline(always)]
+    fn transposed(self, tile: &[__m512]) -> [__m512; MOST_LANES] {
+        let mut square = [self.splat(0.0); 16];
+        square[..tile.len()].copy_from_slice(tile);
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { transpose(square) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(self, x: *const u32) -> __m512i {
+        // SAFETY: the caller vouches for 16 readable words; loadu takes any alignment.
+        unsafe { _mm512_loadu_si512(x.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(self, x: *const u8) -> __m512i {
+        // SAFETY: the caller vouches for 16 readable bytes; loadu takes any alignment; the token proves AVX-512 F.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(x.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u16(self, x: *const u16) -> __m512i {
+        // SAFETY: the caller vouches for 16 readable elements; loadu takes any alignment; the token proves AVX-512 F.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(x.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(self, y: *mut u32, w: __m512i) {
+        // SAFETY: the caller vouches for 16 writable words; storeu takes any alignment.
+        unsafe { _mm512_storeu_si512(y.cast(), w) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u8(self, y: *mut u8, w: __m512i, n: usize) {
+        debug_assert!(n <= 16);
+        // SAFETY: masked lanes are not written, the caller vouches for the others; the token proves AVX-512 F.
+        unsafe { _mm512_mask_cvtepi32_storeu_epi8(y.cast(), lanes(0, n), w) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u16(self, y: *mut u16, w: __m512i, n: usize) {
+        debug_assert!(n <= 16);
+        // SAFETY: masked lanes are not written, the caller vouches for the others; the token proves AVX-512 F.
+        unsafe { _mm512_mask_cvtepi32_storeu_epi16(y.cast(), lanes(0, n), w) }
     }
 
     #[inline(always)]

@@ -31,7 +31,7 @@ mod tests;
 pub(crate) use portable::Portable;
 
 /// The most lanes of any set's vector.
-const MOST_LANES: usize = 16;
+pub(crate) const MOST_LANES: usize = 16;
 
 /// Vectors of f32 of one instruction set.
 ///
@@ -43,6 +43,9 @@ pub(crate) trait Simd: Copy {
 
     /// One vector register.
     type V: Copy;
+
+    /// One vector register of as many words: integers of 32 bits, whose sums wrap around.
+    type W: Copy;
 
     /// Every lane `x`.
     fn splat(self, x: f32) -> Self::V;
@@ -58,16 +61,84 @@ pub(crate) trait Simd: Copy {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of `a` and `b`; `b` where either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of `a` and `b`; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The square root.
     fn sqrt(self, a: Self::V) -> Self::V;
     /// The sum of all lanes, always in the same order.
     fn sum(self, a: Self::V) -> f32;
+
+    /// Every word `x`.
+    fn splat_word(self, x: u32) -> Self::W;
+    /// `a + b`.
+    fn add_words(self, a: Self::W, b: Self::W) -> Self::W;
+    /// The bits that are set in both.
+    fn and_words(self, a: Self::W, b: Self::W) -> Self::W;
+    /// The bits that are set in either.
+    fn or_words(self, a: Self::W, b: Self::W) -> Self::W;
+    /// Every word moved up by `n` bits, at most 31, which should be known when this is compiled.
+    fn shift_left(self, a: Self::W, n: u32) -> Self::W;
+    /// Every word moved down by `n` bits, at most 31, zeros coming in; `n` should be known when this is compiled.
+    fn shift_right(self, a: Self::W, n: u32) -> Self::W;
+    /// The bits of f32.
+    fn bits(self, a: Self::V) -> Self::W;
+    /// The f32 of these bits.
+    fn from_bits(self, a: Self::W) -> Self::V;
+    /// All bits of the lanes that are NaN, none of the others.
+    fn is_nan(self, a: Self::V) -> Self::W;
+    /// All bits of the lanes `from..to`, none of the others; both are at most `LANES`.
+    fn lane_mask(self, from: usize, to: usize) -> Self::W;
+    /// Every word as an i32 in f32, rounded to the nearest, of two to the even.
+    fn to_f32(self, a: Self::W) -> Self::V;
+    /// The nearest integers, of two the even one, as i32. Every lane lies between -2^22 and 2^22.
+    fn round(self, a: Self::V) -> Self::W;
+
+    /// The vectors of a tile of `LANES` rows: lane `column` of vector `row` is lane `row` of `tile[column]`, 0 where there is
+    /// no such column. `tile` has at most `LANES` vectors, and its length should be known when this is compiled; vectors
+    /// from `LANES` on are 0.
+    fn transposed(self, tile: &[Self::V]) -> [Self::V; MOST_LANES];
 
     /// Asks for the cache line of `x`, which may point anywhere, to be brought near; where the set cannot, nothing.
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
         let _ = x;
     }
+
+    /// Word `i` is `x[i]`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `LANES` words; any alignment.
+    unsafe fn load_words(self, x: *const u32) -> Self::W;
+
+    /// Word `i` is `x[i]`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `LANES` bytes.
+    unsafe fn load_u8(self, x: *const u8) -> Self::W;
+
+    /// Word `i` is `x[i]`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `LANES` elements; any alignment.
+    unsafe fn load_u16(self, x: *const u16) -> Self::W;
+
+    /// `y[i]` becomes word `i`.
+    ///
+    /// # Safety
+    /// `y` is valid for writes of `LANES` words; any alignment.
+    unsafe fn store_words(self, y: *mut u32, w: Self::W);
+
+    /// `y[i]` becomes word `i`, which is at most 255, for `i < n`; nothing else is written.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `y` is valid for writes of `n` bytes.
+    unsafe fn store_first_u8(self, y: *mut u8, w: Self::W, n: usize);
+
+    /// `y[i]` becomes word `i`, which is at most 65,535, for `i < n`; nothing else is written.
+    ///
+    /// # Safety
+    /// `n <= LANES`, and `y` is valid for writes of `n` elements; any alignment.
+    unsafe fn store_first_u16(self, y: *mut u16, w: Self::W, n: usize);
 
     /// Lane `i` is `x[i]`.
     ///

@@ -2,12 +2,13 @@
 
 use core::arch::{aarch64::*, asm};
 
-use super::Simd;
+use super::{MOST_LANES, Simd};
 use crate::isa::Neon;
 
 impl Simd for Neon {
     const LANES: usize = 4;
     type V = float32x4_t;
+    type W = uint32x4_t;
 
     on_registers! {
         fn splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
@@ -18,8 +19,96 @@ impl Simd for Neon {
         fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
         // `fmax` would return NaN; compare and select keeps the trait's "b where either is NaN".
         fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(vcgtq_f32(a, b), a, b);
+        fn min(a: float32x4_t, b: float32x4_t) -> float32x4_t = vbslq_f32(vcltq_f32(a, b), a, b);
         fn sqrt(a: float32x4_t) -> float32x4_t = vsqrtq_f32(a);
+        fn splat_word(x: u32) -> uint32x4_t = vdupq_n_u32(x);
+        fn add_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vaddq_u32(a, b);
+        fn and_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vandq_u32(a, b);
+        fn or_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vorrq_u32(a, b);
+        fn shift_left(a: uint32x4_t, n: u32) -> uint32x4_t = vshlq_u32(a, vdupq_n_s32(n.cast_signed()));
+        fn shift_right(a: uint32x4_t, n: u32) -> uint32x4_t = vshlq_u32(a, vdupq_n_s32(-n.cast_signed()));
+        fn bits(a: float32x4_t) -> uint32x4_t = vreinterpretq_u32_f32(a);
+        fn from_bits(a: uint32x4_t) -> float32x4_t = vreinterpretq_f32_u32(a);
+        fn is_nan(a: float32x4_t) -> uint32x4_t = vmvnq_u32(vceqq_f32(a, a));
+        fn to_f32(a: uint32x4_t) -> float32x4_t = vcvtq_f32_s32(vreinterpretq_s32_u32(a));
+        fn round(a: float32x4_t) -> uint32x4_t = vreinterpretq_u32_s32(vcvtnq_s32_f32(a));
         fn sum(a: float32x4_t) -> f32 = vaddvq_f32(a);
+    }
+
+    #[inline(always)]
+    fn lane_mask(self, from: usize, to: usize) -> uint32x4_t {
+        debug_assert!(from <= to && to <= 4);
+        // SAFETY: the four elements of an array; the token proves NEON.
+        unsafe {
+            let lane = vld1q_u32([0, 1, 2, 3].as_ptr());
+            vandq_u32(vcgeq_u32(lane, vdupq_n_u32(from as u32)), vcltq_u32(lane, vdupq_n_u32(to as u32)))
+        }
+    }
+
+    #[inline(always)]
+    fn transposed(self, tile: &[float32x4_t]) -> [float32x4_t; MOST_LANES] {
+        let mut c = [self.splat(0.0); 4];
+        c[..tile.len()].copy_from_slice(tile);
+        let mut rows = [self.splat(0.0); MOST_LANES];
+        // SAFETY: the token proves NEON.
+        rows[..4].copy_from_slice(&unsafe { transpose(c) });
+        rows
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(self, x: *const u32) -> uint32x4_t {
+        // SAFETY: the caller vouches for 4 readable words.
+        unsafe { vld1q_u32(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(self, x: *const u8) -> uint32x4_t {
+        // SAFETY: the caller vouches for 4 readable bytes; the token proves NEON.
+        unsafe {
+            let bytes = vreinterpret_u8_u32(vdup_n_u32(x.cast::<u32>().read_unaligned()));
+            vmovl_u16(vget_low_u16(vmovl_u8(bytes)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u16(self, x: *const u16) -> uint32x4_t {
+        // SAFETY: the caller vouches for 4 readable elements; the token proves NEON.
+        unsafe { vmovl_u16(vld1_u16(x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(self, y: *mut u32, w: uint32x4_t) {
+        // SAFETY: the caller vouches for 4 writable words.
+        unsafe { vst1q_u32(y, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u8(self, y: *mut u8, w: uint32x4_t, n: usize) {
+        debug_assert!(n <= 4);
+        // SAFETY: the first `n` bytes, which the caller vouches for; the token proves NEON.
+        unsafe {
+            let halves = vmovn_u32(w);
+            let bytes = vget_lane_u32::<0>(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(halves, halves))));
+            if n == 4 {
+                return y.cast::<u32>().write_unaligned(bytes);
+            }
+            y.copy_from_nonoverlapping(bytes.to_ne_bytes().as_ptr(), n);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u16(self, y: *mut u16, w: uint32x4_t, n: usize) {
+        debug_assert!(n <= 4);
+        // SAFETY: the first `n` elements, which the caller vouches for, and 4 are there to copy; the token proves NEON.
+        unsafe {
+            let halves = vmovn_u32(w);
+            if n == 4 {
+                return vst1_u16(y, halves);
+            }
+            let mut lanes = [0_u16; 4];
+            vst1_u16(lanes.as_mut_ptr(), halves);
+            y.cast::<u8>().copy_from_nonoverlapping(lanes.as_ptr().cast(), 2 * n);
+        }
     }
 
     #[inline(always)]
@@ -104,21 +193,31 @@ impl Simd for Neon {
         debug_assert!(columns <= tile.len() && tile.len() <= 4 && rows <= 4);
         let mut c = [self.splat(0.0); 4];
         c[..tile.len()].copy_from_slice(tile);
-        // SAFETY: register shuffles only; the token proves NEON.
-        let transposed = unsafe {
-            let (low, high) = (vtrnq_f32(c[0], c[1]), vtrnq_f32(c[2], c[3]));
-            [
-                vcombine_f32(vget_low_f32(low.0), vget_low_f32(high.0)),
-                vcombine_f32(vget_low_f32(low.1), vget_low_f32(high.1)),
-                vcombine_f32(vget_high_f32(low.0), vget_high_f32(high.0)),
-                vcombine_f32(vget_high_f32(low.1), vget_high_f32(high.1)),
-            ]
-        };
+        // SAFETY: the token proves NEON.
+        let transposed = unsafe { transpose(c) };
         for (row, v) in transposed.into_iter().enumerate() {
             if row < rows {
                 // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
                 unsafe { self.store_first(y.add(row * stride), v, columns) };
             }
         }
+    }
+}
+
+/// A 4x4 transpose.
+///
+/// # Safety
+/// The CPU has NEON.
+#[inline(always)]
+unsafe fn transpose(c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    // SAFETY: register shuffles only; the caller vouches for NEON.
+    unsafe {
+        let (low, high) = (vtrnq_f32(c[0], c[1]), vtrnq_f32(c[2], c[3]));
+        [
+            vcombine_f32(vget_low_f32(low.0), vget_low_f32(high.0)),
+            vcombine_f32(vget_low_f32(low.1), vget_low_f32(high.1)),
+            vcombine_f32(vget_high_f32(low.0), vget_high_f32(high.0)),
+            vcombine_f32(vget_high_f32(low.1), vget_high_f32(high.1)),
+        ]
     }
 }

@@ -3,9 +3,9 @@
 //! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
 //! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
 
-use wide::{f32x8, i32x8, u16x8};
+use wide::{f32x8, i32x8, u16x8, u32x8};
 
-use super::Simd;
+use super::{MOST_LANES, Simd};
 
 /// The portable set; it needs no proof.
 #[derive(Clone, Copy)]
@@ -14,6 +14,7 @@ pub(crate) struct Portable;
 impl Simd for Portable {
     const LANES: usize = 8;
     type V = f32x8;
+    type W = u32x8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -52,6 +53,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn min(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b).select(a, b)
+    }
+
+    #[inline(always)]
     fn sqrt(self, a: f32x8) -> f32x8 {
         a.sqrt()
     }
@@ -59,6 +65,121 @@ impl Simd for Portable {
     #[inline(always)]
     fn sum(self, a: f32x8) -> f32 {
         a.reduce_add()
+    }
+
+    #[inline(always)]
+    fn splat_word(self, x: u32) -> u32x8 {
+        u32x8::splat(x)
+    }
+
+    #[inline(always)]
+    fn add_words(self, a: u32x8, b: u32x8) -> u32x8 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn and_words(self, a: u32x8, b: u32x8) -> u32x8 {
+        a & b
+    }
+
+    #[inline(always)]
+    fn or_words(self, a: u32x8, b: u32x8) -> u32x8 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn shift_left(self, a: u32x8, n: u32) -> u32x8 {
+        a << n
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: u32x8, n: u32) -> u32x8 {
+        a >> n
+    }
+
+    #[inline(always)]
+    fn bits(self, a: f32x8) -> u32x8 {
+        bytemuck::cast(a)
+    }
+
+    #[inline(always)]
+    fn from_bits(self, a: u32x8) -> f32x8 {
+        bytemuck::cast(a)
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: f32x8) -> u32x8 {
+        bytemuck::cast(a.is_nan())
+    }
+
+    #[inline(always)]
+    fn lane_mask(self, from: usize, to: usize) -> u32x8 {
+        debug_assert!(from <= to && to <= 8);
+        let mut lanes = [0; 8];
+        lanes[from..to].fill(u32::MAX);
+        u32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: u32x8) -> f32x8 {
+        bytemuck::cast::<u32x8, i32x8>(a).round_float()
+    }
+
+    #[inline(always)]
+    fn round(self, a: f32x8) -> u32x8 {
+        // Next to 1.5 * 2^23 the f32 are the integers, so that the addition rounds as every addition does.
+        let integers = f32x8::splat(12_582_912.0);
+        self.bits(a + integers) - self.bits(integers)
+    }
+
+    #[inline(always)]
+    fn transposed(self, tile: &[f32x8]) -> [f32x8; MOST_LANES] {
+        let mut rows = [[0.0; 8]; MOST_LANES];
+        for (column, v) in tile.iter().enumerate() {
+            for (row, lane) in rows.iter_mut().zip(v.to_array()) {
+                row[column] = lane;
+            }
+        }
+        rows.map(f32x8::new)
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(self, x: *const u32) -> u32x8 {
+        // SAFETY: the caller vouches for 8 readable words.
+        u32x8::new(unsafe { x.cast::<[u32; 8]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(self, x: *const u8) -> u32x8 {
+        // SAFETY: the caller vouches for 8 readable bytes.
+        u32x8::new(unsafe { x.cast::<[u8; 8]>().read() }.map(u32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn load_u16(self, x: *const u16) -> u32x8 {
+        // SAFETY: the caller vouches for 8 readable elements.
+        u32x8::new(unsafe { x.cast::<[u16; 8]>().read_unaligned() }.map(u32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(self, y: *mut u32, w: u32x8) {
+        // SAFETY: the caller vouches for 8 writable words.
+        unsafe { y.cast::<[u32; 8]>().write_unaligned(w.to_array()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u8(self, y: *mut u8, w: u32x8, n: usize) {
+        debug_assert!(n <= 8);
+        // SAFETY: the caller vouches for `n` writable bytes, and 8 are there to copy.
+        unsafe { y.copy_from_nonoverlapping(w.to_array().map(|word| word as u8).as_ptr(), n) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_u16(self, y: *mut u16, w: u32x8, n: usize) {
+        debug_assert!(n <= 8);
+        let lanes = w.to_array().map(|word| word as u16);
+        // SAFETY: the caller vouches for `n` writable elements, and 8 are there to copy.
+        unsafe { y.cast::<u8>().copy_from_nonoverlapping(lanes.as_ptr().cast(), 2 * n) }
     }
 
     #[inline(always)]

@@ -59,6 +59,7 @@ impl Op for EveryOperation {
                 assert_eq!(out[..count], x[..count], "{name} store_first {count}");
                 assert!(out[count..].iter().all(|&v| v == 7777.0), "{name} store_first {count} wrote outside");
             }
+            words(s, name);
             for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
                 let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
                 let stride = n + 1;
@@ -71,6 +72,45 @@ impl Op for EveryOperation {
                 }
             }
         }
+    }
+}
+
+/// Every operation on words.
+#[inline(always)]
+fn words<S: Simd>(s: S, name: &str) {
+    let n = S::LANES;
+    let x: Vec<u32> = (0..20_u32).map(|i| i.wrapping_mul(0x9E37_79B9) ^ 0x8000_0001).collect();
+    let lanes = |w: S::W| {
+        let mut out = vec![0; n];
+        // SAFETY: `out` has LANES elements.
+        unsafe { s.store_words(out.as_mut_ptr(), w) };
+        out
+    };
+    let of = |f: &dyn Fn(usize) -> u32| (0..n).map(f).collect::<Vec<u32>>();
+    // SAFETY: 20 words are more than a vector and one.
+    let (a, b) = unsafe { (s.load_words(x.as_ptr()), s.load_words(x.as_ptr().add(1))) };
+    assert_eq!(lanes(a), x[..n], "{name} words");
+    assert_eq!(lanes(s.splat_word(x[3])), vec![x[3]; n], "{name} splat_word");
+    assert_eq!(lanes(s.add_words(a, b)), of(&|i| x[i].wrapping_add(x[i + 1])), "{name} add_words");
+    assert_eq!(lanes(s.and_words(a, b)), of(&|i| x[i] & x[i + 1]), "{name} and_words");
+    assert_eq!(lanes(s.or_words(a, b)), of(&|i| x[i] | x[i + 1]), "{name} or_words");
+    for by in [0, 1, 8, 16, 24, 31] {
+        assert_eq!(lanes(s.shift_left(a, by)), of(&|i| x[i] << by), "{name} shift_left {by}");
+        assert_eq!(lanes(s.shift_right(a, by)), of(&|i| x[i] >> by), "{name} shift_right {by}");
+    }
+    assert_eq!(lanes(s.bits(s.from_bits(a))), x[..n], "{name} bits");
+    assert_eq!(lanes(s.bits(s.to_f32(a))), of(&|i| (x[i].cast_signed() as f32).to_bits()), "{name} to_f32");
+    for value in [-2.5_f32, -1.5, -0.5, 0.0, 0.49, 0.5, 1.5, 2.5, 254.5, 4_194_303.5, -4_194_303.0] {
+        let expected = (value.round_ties_even() as i32).cast_unsigned();
+        assert_eq!(lanes(s.round(s.splat(value))), vec![expected; n], "{name} round {value}");
+    }
+    let (nan, one) = (s.splat(f32::NAN), s.splat(1.0));
+    assert_eq!((lanes(s.is_nan(nan)), lanes(s.is_nan(one))), (vec![u32::MAX; n], vec![0; n]), "{name} is_nan");
+    assert_eq!(lanes(s.bits(s.min(nan, one))), vec![1.0_f32.to_bits(); n], "{name} min(NaN, b)");
+    assert_eq!(lanes(s.bits(s.min(one, s.splat(-2.0)))), vec![(-2.0_f32).to_bits(); n], "{name} min");
+    for (from, to) in (0..=n).flat_map(|to| (0..=to).map(move |from| (from, to))) {
+        let expected = of(&|i| if (from..to).contains(&i) { u32::MAX } else { 0 });
+        assert_eq!(lanes(s.lane_mask(from, to)), expected, "{name} lanes {from}..{to}");
     }
 }
 
