@@ -84,6 +84,16 @@ typedef enum {
     GOOGLENET_ISA_AVX512 = 4,
 } googlenet_isa;
 
+// Precisions.
+typedef enum {
+    // Single precision.
+    GOOGLENET_PRECISION_F32 = 0,
+    // Weights, and activations where the machine multiplies them, rounded to bfloat16.
+    GOOGLENET_PRECISION_BF16 = 1,
+    // Activations and weights of 8 bits, for weights that `googlenet quantize` made.
+    GOOGLENET_PRECISION_INT8 = 2,
+} googlenet_precision;
+
 // Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
 // a `const googlenet_model *` may be called from several threads at once.
 typedef struct googlenet_model googlenet_model;
@@ -135,8 +145,8 @@ typedef struct {
     size_t endpoint_count;
     // 1 to keep what `googlenet_session_class_map` needs.
     uint32_t class_maps;
-    // Zero.
-    uint32_t reserved;
+    // A `googlenet_precision`; by default `GOOGLENET_PRECISION_F32`.
+    uint32_t precision;
     // Lends `threads` threads for the time of a run, instead of threads of the session's own; null for those. It is
     // called by the thread that makes the session or runs it, once, or once an image with fewer images than threads;
     // never for one thread.
@@ -165,8 +175,8 @@ typedef struct {
     size_t memory_bytes;
     // The instruction set, a `googlenet_isa` other than `GOOGLENET_ISA_BEST`.
     uint32_t isa;
-    // Zero.
-    uint32_t reserved;
+    // The precision, a `googlenet_precision`.
+    uint32_t precision;
 } googlenet_session_info;
 
 // A picture of the caller's: rows of pixels, three bytes each, red, green, blue.

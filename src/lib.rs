@@ -36,7 +36,7 @@ pub mod weights;
 pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
-pub use plan::{LayerTime, StepDescription};
+pub use plan::{LayerTime, Precision, StepDescription};
 /// The crate rayon, in the version whose pools [`Options::pool`] takes. It is there with the feature `rayon`.
 #[cfg(feature = "rayon")]
 pub use rayon;

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use googlenet::{Options, isa};
+use googlenet::{Options, Precision, isa};
 
 use super::pointers;
 use super::status::{Failure, Status, quietly};
@@ -22,6 +22,18 @@ pub enum InstructionSet {
     GOOGLENET_ISA_AVX2 = 3,
     /// AVX-512 F, on x86-64.
     GOOGLENET_ISA_AVX512 = 4,
+}
+
+/// Precisions.
+#[repr(C)]
+#[allow(non_camel_case_types, dead_code, reason = "the names that C sees, where they come in as integers")]
+pub enum PrecisionNumber {
+    /// Single precision.
+    GOOGLENET_PRECISION_F32 = 0,
+    /// Weights, and activations where the machine multiplies them, rounded to bfloat16.
+    GOOGLENET_PRECISION_BF16 = 1,
+    /// Activations and weights of 8 bits, for weights that `googlenet quantize` made.
+    GOOGLENET_PRECISION_INT8 = 2,
 }
 
 /// What a `googlenet_parallel_for` calls.
@@ -56,8 +68,8 @@ pub struct SessionOptions {
     pub endpoint_count: usize,
     /// 1 to keep what `googlenet_session_class_map` needs.
     pub class_maps: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A `googlenet_precision`; by default `GOOGLENET_PRECISION_F32`.
+    pub precision: u32,
     /// Lends `threads` threads for the time of a run, instead of threads of the session's own; null for those. It is
     /// called by the thread that makes the session or runs it, once, or once an image with fewer images than threads;
     /// never for one thread.
@@ -80,10 +92,10 @@ impl SessionOptions {
         if options.class_maps > 1 {
             return Err(argument(format!("options->class_maps is {}, neither 0 nor 1", options.class_maps)));
         }
-        if options.reserved != 0 {
-            return Err(argument(format!("options->reserved is {}, not 0", options.reserved)));
-        }
-        read = read.class_maps(options.class_maps == 1);
+        let Some(&precision) = Precision::ALL.get(options.precision as usize) else {
+            return Err(argument(format!("options->precision is {}, which stands for none", options.precision)));
+        };
+        read = read.class_maps(options.class_maps == 1).precision(precision);
         let threads = options.threads.max(1) as usize;
         read = match options.parallel_for {
             None => read.threads(threads),
@@ -125,6 +137,12 @@ fn set(number: u32) -> Result<isa::Isa, Failure> {
 pub(super) fn number(isa: isa::Isa) -> u32 {
     let index = isa::NAMES.iter().position(|&name| name == isa.name()).expect("every set is listed");
     index as u32 + 1
+}
+
+/// The number that stands for a precision.
+pub(super) fn precision_number(precision: Precision) -> u32 {
+    let index = Precision::ALL.iter().position(|&known| known == precision).expect("every precision is listed");
+    index as u32
 }
 
 /// The function that the caller lends threads by, and the context that it is to be called with.
@@ -186,6 +204,14 @@ mod tests {
         for unknown in [5, u32::MAX] {
             assert_eq!(set(unknown).expect_err("unknown").status, Status::GOOGLENET_ERR_ISA);
         }
+    }
+
+    #[test]
+    fn numbers_stand_for_the_precisions_that_the_header_names() {
+        use PrecisionNumber::*;
+        let numbers =
+            [GOOGLENET_PRECISION_F32, GOOGLENET_PRECISION_BF16, GOOGLENET_PRECISION_INT8].map(|number| number as u32);
+        assert_eq!(numbers, [Precision::F32, Precision::Bf16, Precision::Int8].map(precision_number));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use googlenet::{Error, Model, Options, Result, Session, image};
 
 use super::image::{Image, view};
 use super::model::{ModelHandle, label_of};
-use super::options::{SessionOptions, number};
+use super::options::{SessionOptions, number, precision_number};
 use super::pointers;
 use super::status::{self, Failure, Status, border};
 
@@ -118,8 +118,8 @@ pub struct SessionInfo {
     pub memory_bytes: usize,
     /// The instruction set, a `googlenet_isa` other than `GOOGLENET_ISA_BEST`.
     pub isa: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The precision, a `googlenet_precision`.
+    pub precision: u32,
 }
 
 /// One class and how likely it is.
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandl
             map_width,
             memory_bytes: session.memory_bytes(),
             isa: number(session.isa()),
-            reserved: 0,
+            precision: precision_number(session.precision()),
         };
         // SAFETY: `info` is not null, points to a struct of this size, and may be written, as the caller promises.
         unsafe { info.write(described) };

@@ -260,7 +260,7 @@ mod tests {
 
     /// Stores `x` as `E` on every set, where `expected` says what each becomes, and loads it.
     fn check<E: Values + PartialEq + std::fmt::Debug>(x: &[f32], expected: impl Fn(f32) -> E, real: impl Fn(E) -> f32) {
-        let guard: E = bytemuck::cast_slice(&[0x5A_u8; 4])[0];
+        let guard: E = bytemuck::pod_read_unaligned(&[0x5A; 4][..size_of::<E>()]);
         for isa in isa::detected() {
             for n in 0..=MOST_LANES {
                 let (mut y, mut back) = (vec![guard; x.len()], vec![0.0; x.len()]);
@@ -419,7 +419,7 @@ mod tests {
 
     fn transposed<E: Values + PartialEq + std::fmt::Debug>(rounded: impl Fn(f32) -> E) {
         let x: Vec<f32> = (0..MOST_LANES * MOST_LANES).map(|i| i as f32 * 0.99).collect();
-        let guard: E = bytemuck::cast_slice(&[0x5A_u8; 4])[0];
+        let guard: E = bytemuck::pod_read_unaligned(&[0x5A; 4][..size_of::<E>()]);
         for isa in isa::detected() {
             for (columns, rows) in
                 (0..=MOST_LANES).flat_map(|columns| (0..=MOST_LANES).map(move |rows| (columns, rows)))

@@ -8,8 +8,8 @@ use crate::Result;
 use crate::error::{SessionError, TensorError};
 use crate::image::Rule;
 use crate::model::{Head, Network};
-use crate::plan::Cache;
-use crate::weights::{PACKED, PACKING, Weights};
+use crate::plan::{Cache, Precision};
+use crate::weights::{INT8, PACKED, PACKING, Weights};
 
 /// Weights and the network they belong to; immutable, shared by any number of sessions and threads.
 ///
@@ -204,6 +204,14 @@ pub(super) fn check_side(network: &Network, side: usize) -> Result<()> {
     match network.fits(side) {
         true => Ok(()),
         false => Err(SessionError::NetworkSide { network: network.name, own: network.side, side }.into()),
+    }
+}
+
+/// Checks that weights can be computed with in `precision`.
+pub(super) fn check_precision(weights: &Weights, precision: Precision) -> Result<()> {
+    match precision {
+        Precision::Int8 if !weights.metadata().contains_key(INT8) => Err(SessionError::NotQuantised.into()),
+        _ => Ok(()),
     }
 }
 

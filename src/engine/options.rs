@@ -5,7 +5,7 @@ use googlenet_kernels::isa::{self, Isa};
 use super::model::check_side;
 use crate::error::SessionError;
 use crate::model::Network;
-use crate::plan::{self, Lent};
+use crate::plan::{self, Lent, Precision};
 use crate::{Error, Result};
 
 /// Options of a session.
@@ -28,6 +28,7 @@ pub struct Options {
     pub(super) batch: usize,
     pub(super) side: Option<usize>,
     pub(super) isa: Option<Isa>,
+    pub(super) precision: Precision,
     pub(super) endpoints: Vec<String>,
     pub(super) class_maps: bool,
     pub(super) profile: bool,
@@ -68,6 +69,7 @@ impl Options {
             batch: 1,
             side: None,
             isa: None,
+            precision: Precision::F32,
             endpoints: Vec::new(),
             class_maps: false,
             profile: false,
@@ -162,6 +164,23 @@ impl Options {
         self
     }
 
+    /// Sets the precision, by default [`Precision::F32`]. Every instruction set computes in every precision, but not every
+    /// machine has instructions that make a lower one faster: [`Session::describe`](super::Session::describe) says what
+    /// each layer is computed with. What the caller reads is f32 in any precision.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options, Precision};
+    ///
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let session = model.session(Options::new().precision(Precision::Bf16))?;
+    /// assert_eq!(session.precision(), Precision::Bf16);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Keeps the output of the layer `name` for [`super::Session::endpoint`]; a session may keep several layers'
     /// outputs.
     ///
@@ -220,7 +239,7 @@ impl Options {
 
     /// The size in bytes of the arena that holds one image's activations in a session of these options that keeps
     /// neither endpoints nor class maps: see [`Session::arena_bytes`](super::Session::arena_bytes). It takes no weights
-    /// to tell.
+    /// to tell; in int8 it is that of weights of which all layers were quantised.
     ///
     /// # Errors
     /// If `network` does not run at the side, the number of threads is out of range, or the instruction set is not there.
@@ -240,7 +259,7 @@ impl Options {
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
         let sharing = if self.batch < self.threads { self.threads } else { 1 };
-        Ok(plan::arena_bytes(network.graph(side), self.resolve_isa()?, sharing))
+        Ok(plan::arena_bytes(network.graph(side), self.resolve_isa()?, self.precision, sharing))
     }
 
     /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the

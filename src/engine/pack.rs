@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::model::check_side;
+use super::model::{check_precision, check_side};
 use super::{Model, Options};
 use crate::Result;
 use crate::error::SessionError;
@@ -13,8 +13,8 @@ use crate::weights::{Dtype, NewTensor, PACKED, PACKING, write};
 impl Model {
     /// Writes a packed weight file to `path`. It holds this model's weights, and beside them the same weights packed
     /// for sessions of `options`: such a session packs nothing if it opens the file, and copies nothing if it maps it.
-    /// Any other session packs the weights in memory, as from any file. Of the options only the instruction set and the
-    /// side matter to what is written. Returns what the file is packed for, as
+    /// Any other session packs the weights in memory, as from any file. Of the options only the instruction set,
+    /// the precision and the side matter to what is written. Returns what the file is packed for, as
     /// [`Session::packing`](super::Session::packing) names it.
     ///
     /// Whoever reads `path` sees the old file or the new one, never a part. Without `force` an existing file is an
@@ -41,10 +41,12 @@ impl Model {
             let (value, most) = (options.threads, Options::MAX_THREADS);
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
+        check_precision(self.weights(), options.precision)?;
         // The hash of a mapped packed file was not checked yet, and damage must not get a new hash that fits it.
         self.weights().verify()?;
         let graph = self.network().graph(side);
-        let (packing, packed) = plan::pack(graph, options.resolve_isa()?, self.weights(), options.threads)?;
+        let (isa, precision) = (options.resolve_isa()?, options.precision);
+        let (packing, packed) = plan::pack(graph, isa, precision, self.weights(), options.threads)?;
         let values = packed.iter().map(|(name, bytes)| (name, bytemuck::cast_slice::<u8, f32>(bytes)));
         let packed: Vec<_> = values.map(|(name, values)| (name, values, [values.len()])).collect();
         let own = self.weights().tensors().filter(|tensor| !tensor.name().starts_with(PACKED)).map(|tensor| {
@@ -72,6 +74,8 @@ impl Model {
     pub fn is_packed_for(&self, options: &Options) -> Result<bool> {
         let side = options.side.unwrap_or(self.side());
         check_side(self.network(), side)?;
-        Ok(plan::is_packed(self.network().graph(side), options.resolve_isa()?, &self.inner.weights))
+        check_precision(self.weights(), options.precision)?;
+        let (isa, precision) = (options.resolve_isa()?, options.precision);
+        Ok(plan::is_packed(self.network().graph(side), isa, precision, self.weights()))
     }
 }

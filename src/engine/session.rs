@@ -6,13 +6,13 @@ use googlenet_kernels::isa::Isa;
 
 use super::Options;
 use super::class_map::{LinearEnd, linear_end};
-use super::model::{Inner, check_side};
+use super::model::{Inner, check_precision, check_side};
 use super::names;
 use crate::Result;
 use crate::error::SessionError;
 use crate::image::{self, Rgb8, Rule};
 use crate::model::{Head, Network};
-use crate::plan::{LayerTime, Plan, Request, StepDescription};
+use crate::plan::{LayerTime, Plan, Precision, Request, StepDescription};
 
 /// A plan for a number of threads, a batch and an input side, with everything a run needs.
 ///
@@ -103,6 +103,7 @@ impl Session {
         if options.batch.saturating_mul(side * side) > Options::MAX_PIXELS {
             return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }
+        check_precision(&model.weights, options.precision)?;
         let isa = options.resolve_isa()?;
         let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
         let roles = &model.network.roles;
@@ -124,6 +125,7 @@ impl Session {
         let request = Request {
             graph,
             isa,
+            precision: options.precision,
             weights: &model.weights,
             cache: &model.cache,
             threads: options.threads,
@@ -257,6 +259,11 @@ impl Session {
     /// The instruction set that the plan was made for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The precision that the plan was made for.
+    pub fn precision(&self) -> Precision {
+        self.plan.precision()
     }
 
     /// What a weight file must be packed for, so that this session uses its packed weights where they lie: see

@@ -38,6 +38,8 @@ pub enum SessionError {
         /// The names of the sets that this machine has.
         available: Vec<&'static str>,
     },
+    /// Int8 was asked for, and the weights were not quantised.
+    NotQuantised,
     /// A class map was asked of a session that was made without class maps.
     NoClassMaps,
     /// The slice for a class map has not as many values as the map.
@@ -91,6 +93,9 @@ impl fmt::Display for SessionError {
             }
             Self::InstructionSet { name, known: false, available } => {
                 write!(f, "unknown instruction set {}, this machine has {}", Quoted(name), available.join(", "))
+            }
+            Self::NotQuantised => {
+                write!(f, "the weights were not quantised for int8, which `googlenet quantize` does")
             }
             Self::NoClassMaps => write!(f, "the session was made without class maps"),
             Self::MapLength { expected, found } => {

@@ -15,6 +15,7 @@ mod cache;
 mod describe;
 mod memory;
 mod packing;
+mod precision;
 mod schedule;
 mod steps;
 #[cfg(test)]
@@ -22,7 +23,6 @@ mod tests;
 mod threads;
 mod work;
 
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use googlenet_kernels::isa::Isa;
@@ -31,19 +31,21 @@ use crate::Result;
 use crate::aligned::AlignedBytes;
 use crate::model::{Graph, Place};
 use crate::weights::Weights;
-use build::Machine;
-use schedule::{Key, Schedule};
+use build::{Formats, Machine, Nominal};
+use schedule::{Kept, Key, Schedule};
 use threads::Team;
 use work::Work;
 
 pub(crate) use cache::Cache;
 pub use describe::{LayerTime, StepDescription};
+pub use precision::Precision;
 pub(crate) use threads::Lent;
 
 /// What a plan is built for.
 pub(crate) struct Request<'a> {
     pub graph: Graph,
     pub isa: Isa,
+    pub precision: Precision,
     pub weights: &'a Arc<Weights>,
     /// What sessions of those weights share.
     pub cache: &'a Cache,
@@ -68,16 +70,18 @@ pub(crate) struct Plan {
 impl Plan {
     /// Makes all choices, finds or packs the weights, and starts the threads.
     pub(crate) fn build(request: Request<'_>) -> Result<Self> {
-        let Request { graph, isa, weights, cache, threads, lent, batch, keep, profile } = request;
+        let Request { graph, isa, precision, weights, cache, threads, lent, batch, keep, profile } = request;
         let shares_images = batch < threads;
         let sharing = if shares_images { threads } else { 1 };
-        let key = Key::new(&graph, isa, sharing, &keep);
-        let schedule = cache.schedules.get(key, || Ok(build::schedule(graph, &Machine::here(isa), sharing, &keep)))?;
+        let key = Key::new(&graph, isa, precision, sharing, &keep);
+        let machine = Machine::here(isa);
+        let formats = Formats::new(&graph, precision, &machine, &**weights);
+        let schedule = cache.schedules.get(key, || Ok(build::schedule(graph, &machine, formats, sharing, &keep)))?;
         let packing = packing::packing(&schedule);
         let origin = packing::Origin { weights, cache, threads, lent: lent.as_ref() };
         let weights = packing::weights(&schedule, &packing, &origin)?;
-        let len = |kept: &Range<usize>| batch * kept.len() / size_of::<f32>();
-        let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(|kept| vec![0.0; len(kept)]).collect();
+        let output = |kept: &Kept| vec![0.0; batch * kept.len()];
+        let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(output).collect();
         let work = Work::new(schedule, weights, &outputs, batch, shares_images, profile);
         Ok(Self { team: Team::new(work, threads, lent)?, packing, outputs })
     }
@@ -119,6 +123,11 @@ impl Plan {
         self.schedule().accesses.arena_bytes()
     }
 
+    /// The precision that it was made for.
+    pub(crate) fn precision(&self) -> Precision {
+        self.schedule().formats.precision
+    }
+
     /// The packing of its weights: in a file of the same packing they are used where they lie.
     pub(crate) fn packing(&self) -> &str {
         &self.packing
@@ -138,25 +147,40 @@ impl Plan {
     }
 }
 
-/// What a packed weight file adds for `graph` on `isa`: the packing, and each tensor's name and bytes.
-pub(crate) fn pack(graph: Graph, isa: Isa, weights: &Weights, threads: usize) -> Result<(String, Vec<PackedTensor>)> {
-    let schedule = build::schedule(graph, &Machine::here(isa), 1, &[]);
+/// What a packed weight file adds for `graph` in `precision` on `isa`: the packing, and each tensor's name and bytes.
+pub(crate) fn pack(
+    graph: Graph,
+    isa: Isa,
+    precision: Precision,
+    weights: &Weights,
+    threads: usize,
+) -> Result<(String, Vec<PackedTensor>)> {
+    let schedule = alone(graph, isa, precision, weights, 1);
     let packed = packing::make(&schedule, weights, threads)?;
     let steps = schedule.steps.iter().zip(packed).filter(|(_, bytes)| !bytes.is_empty());
     let tensors = steps.map(|(step, bytes)| (packing::tensor_name(&schedule.graph, step), bytes)).collect();
     Ok((packing::packing(&schedule), tensors))
 }
 
-/// Whether plans for `graph` on `isa`, whatever their threads, batch and endpoints, use the packed weights of `weights`.
-pub(crate) fn is_packed(graph: Graph, isa: Isa, weights: &Arc<Weights>) -> bool {
-    let schedule = build::schedule(graph, &Machine::here(isa), 1, &[]);
+/// Whether plans for `graph` in `precision` on `isa`, whatever their threads, batch and endpoints, use the packed weights of
+/// `weights`.
+pub(crate) fn is_packed(graph: Graph, isa: Isa, precision: Precision, weights: &Weights) -> bool {
+    let schedule = alone(graph, isa, precision, weights, 1);
     packing::in_file(&schedule, &packing::packing(&schedule), weights).is_some()
 }
 
-/// Bytes of the arena of a plan for `graph` on `isa`, of `threads` threads that share each image.
-pub(crate) fn arena_bytes(graph: Graph, isa: Isa, threads: usize) -> usize {
-    build::schedule(graph, &Machine::here(isa), threads, &[]).accesses.arena_bytes()
+/// Bytes of the arena of a plan for `graph` in `precision` on `isa`, of `threads` threads that share each image; for int8
+/// with weights of which all layers were quantised.
+pub(crate) fn arena_bytes(graph: Graph, isa: Isa, precision: Precision, threads: usize) -> usize {
+    alone(graph, isa, precision, &Nominal, threads).accesses.arena_bytes()
 }
 
-/// A tensor of a packed file, of f32.
+/// A schedule that no session has, and of which nothing is kept.
+fn alone(graph: Graph, isa: Isa, precision: Precision, scales: &dyn build::Scales, threads: usize) -> Schedule {
+    let machine = Machine::here(isa);
+    let formats = Formats::new(&graph, precision, &machine, scales);
+    build::schedule(graph, &machine, formats, threads, &[])
+}
+
+/// A tensor of a packed file: words of 32 bits.
 pub(crate) type PackedTensor = (String, AlignedBytes);

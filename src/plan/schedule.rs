@@ -4,8 +4,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use googlenet_kernels::element::{Bf16, Element};
 use googlenet_kernels::isa::Isa;
 
+use super::Precision;
+use super::build::Formats;
 use super::memory::{Accesses, INPUT};
 use super::steps::{Ends, Part, Step};
 use crate::model::{Graph, Place};
@@ -15,17 +18,51 @@ use crate::model::{Graph, Place};
 pub(super) struct Schedule {
     pub graph: Graph,
     pub isa: Isa,
+    /// What activations are stored as.
+    pub formats: Formats,
     pub steps: Vec<PlannedStep>,
     /// The tasks of each phase, in the order of their accesses.
     pub tasks: Vec<Vec<Task>>,
     /// What each task touches of the arena.
     pub accesses: Arc<Accesses>,
-    /// The places that are read after the run, in bytes of the arena.
-    pub kept: Vec<Range<usize>>,
+    /// The places that are read after the run.
+    pub kept: Vec<Kept>,
     /// By step: where its outputs begin in the arena, in bytes.
     pub output_offsets: Vec<Vec<usize>>,
     /// Bytes of scratch that a thread needs.
     pub scratch_bytes: usize,
+}
+
+/// A place that is read after the run, as f32.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    /// Where it lies in the arena.
+    pub bytes: Range<usize>,
+    pub element: Element,
+    /// The real value of 1.
+    pub scale: f32,
+}
+
+impl Kept {
+    /// How many values it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() / self.element.bytes()
+    }
+
+    /// Brings it from the arena into `values`, as many as it has.
+    pub(super) fn read(&self, arena: &[u8], values: &mut [f32]) {
+        let bytes = &arena[self.bytes.clone()];
+        match self.element {
+            Element::F32 => values.copy_from_slice(bytemuck::cast_slice(bytes)),
+            Element::Bf16 => {
+                let stored: &[Bf16] = bytemuck::cast_slice(bytes);
+                values.iter_mut().zip(stored).for_each(|(value, stored)| *value = stored.to_f32());
+            }
+            Element::U8 => {
+                values.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = f32::from(byte) * self.scale)
+            }
+        }
+    }
 }
 
 /// A step and its place in the plan.
@@ -53,6 +90,7 @@ pub(super) struct Task {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     isa: Isa,
+    precision: Precision,
     /// Side of the input.
     side: usize,
     /// Names of the heads that are computed.
@@ -64,9 +102,9 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(graph: &Graph, isa: Isa, threads: usize, keep: &[Place]) -> Self {
+    pub(super) fn new(graph: &Graph, isa: Isa, precision: Precision, threads: usize, keep: &[Place]) -> Self {
         let heads = graph.heads().iter().map(|&(name, _)| name).collect();
-        Self { isa, side: graph.activations[INPUT].h, heads, threads, keep: keep.to_vec() }
+        Self { isa, precision, side: graph.activations[INPUT].h, heads, threads, keep: keep.to_vec() }
     }
 }
 

@@ -99,10 +99,9 @@ impl Work {
     /// Copies what is kept of an image out of the arena. Threads that take whole images come here at different times;
     /// where two meet, one waits while the other copies.
     fn keep(&self, image: usize, arena: &[u8]) {
-        for (output, range) in self.outputs.iter().zip(&self.schedule.kept) {
-            let values: &[f32] = bytemuck::cast_slice(&arena[range.clone()]);
+        for (output, kept) in self.outputs.iter().zip(&self.schedule.kept) {
             let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            output[image * values.len()..][..values.len()].copy_from_slice(values);
+            kept.read(arena, &mut output[image * kept.len()..][..kept.len()]);
         }
         self.done.fetch_add(1, Ordering::Relaxed);
     }

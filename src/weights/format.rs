@@ -374,6 +374,14 @@ pub(super) const METADATA: &str = "__metadata__";
 pub(crate) const PACKING: &str = "packing";
 /// How the names of the packed tensors of a packed file begin.
 pub(crate) const PACKED: &str = "packed/";
+/// The metadata key of a file that was quantised; its value is the version of how.
+pub(crate) const INT8: &str = "int8";
+/// What the name of a quantised convolution's scales of its weights ends in: one for each output channel.
+pub(crate) const WEIGHT_SCALE: &str = ".weight_scale";
+/// What the name of a quantised convolution's biases ends in.
+pub(crate) const INT8_BIAS: &str = ".int8_bias";
+/// What the name of the scale of a convolution's outputs ends in.
+pub(crate) const OUTPUT_SCALE: &str = ".output_scale";
 /// The value of the metadata key `format`.
 pub(crate) const FORMAT: &str = "googlenet";
 /// The value of the metadata key `version`.

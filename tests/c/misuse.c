@@ -146,7 +146,10 @@ static void options(void) {
     WITH(GOOGLENET_ERR_ISA, "neon", o.isa = GOOGLENET_ISA_NEON);
 #endif
     WITH(ARGUMENT, "options->class_maps is 2", o.class_maps = 2);
-    WITH(ARGUMENT, "options->reserved", o.reserved = 1);
+    WITH(GOOGLENET_OK, "", o.precision = GOOGLENET_PRECISION_BF16);
+    WITH(ARGUMENT, "not quantised", o.precision = GOOGLENET_PRECISION_INT8);
+    WITH(ARGUMENT, "options->precision is 3", o.precision = GOOGLENET_PRECISION_INT8 + 1);
+    WITH(ARGUMENT, "options->precision", o.precision = UINT32_MAX);
     const char *names[] = {"pool5", NULL, "inception_9z", "\xff", "data", "pool1"};
     WITH(NULLED, "options->endpoints is null", o.endpoint_count = 1);
     WITH(LENGTH, "options->endpoints", (o.endpoints = names, o.endpoint_count = SIZE_MAX));

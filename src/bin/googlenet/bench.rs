@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use clap::Args;
-use googlenet::{Isa, LayerTime, Model, Options, Session, model};
+use googlenet::{Isa, LayerTime, Model, Options, Precision, Session, model};
 use googlenet_kernels::peak::fma_peak;
 use serde_json::json;
 
@@ -37,6 +37,9 @@ pub struct Bench {
     /// Side of the input, in pixels [default: the weights']
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
+    /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    precision: Precision,
     /// Show each layer's time too; taken in runs of their own
     #[arg(long)]
     layers: bool,
@@ -95,6 +98,7 @@ impl Bench {
                 "runs": self.runs,
                 "side": side,
                 "isa": isa.name(),
+                "precision": self.precision.name(),
                 "multiply_adds": multiply_adds,
                 "gmacs": gmacs(times.median),
                 "fma_peak_gmacs": peak,
@@ -124,8 +128,8 @@ impl Bench {
         writeln!(out, "host     {}, {} cores", cpu(), load::all_threads())?;
         writeln!(
             out,
-            "run      {isa}, threads {}, batch {}, side {side}, runs {}",
-            self.threads, self.batch, self.runs
+            "run      {isa}, {}, threads {}, batch {}, side {side}, runs {}",
+            self.precision, self.threads, self.batch, self.runs
         )?;
         writeln!(out, "image    median {:.3} ms, min {:.3} ms, p90 {:.3} ms", times.median, times.min, times.p90)?;
         writeln!(out, "speed    {:.1} images/s, {:.1} GMAC/s", 1e3 / times.median, gmacs(times.median))?;
@@ -156,6 +160,7 @@ impl Bench {
 
     fn session(&self, model: &Model, side: usize, profile: bool) -> Outcome<Session> {
         let options = Options::new().threads(self.threads).batch(self.batch).side(side).profile(profile);
+        let options = options.precision(self.precision);
         let mut session = model.session(options).or_fail(Code::Usage, "")?;
         // A run's time does not depend on the values, subnormals aside, so that a fixed pattern in a picture's range
         // will do.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use googlenet::image::{self, Crops};
-use googlenet::{Ensemble, Options};
+use googlenet::{Ensemble, Options, Precision};
 use serde_json::json;
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
@@ -34,7 +34,10 @@ pub struct Classify {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
-    /// Say on stderr how the weights came into use
+    /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    precision: Precision,
+    /// Say on stderr how the weights came into use, and what layers compute in
     #[arg(long)]
     verbose: bool,
     /// Print a line of JSON for each picture: image, top (index, label, probability), ms
@@ -58,7 +61,8 @@ impl Classify {
     /// Prints labels for every picture.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let models = load::models(&self.weights)?;
-        let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
+        let threads = self.threads.unwrap_or_else(load::all_threads);
+        let options = Options::new().threads(threads).precision(self.precision);
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         if self.verbose {
             for (model, session) in models.iter().zip(ensemble.sessions()) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use googlenet::image::{Crops, Preset};
 use googlenet::model::{Dialect, MAX_SIDE, MIN_SIDE};
-use googlenet::{Model, Options, Session, include_weights};
+use googlenet::{Model, Options, Precision, Session, include_weights};
 
 use crate::exit::{Code, OrFail, Outcome};
 use crate::printable::Printable;
@@ -74,6 +74,12 @@ pub fn all_threads() -> usize {
 pub fn dialect() -> impl TypedValueParser<Value = Dialect> {
     let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
     names.map(|name| Dialect::from_name(&name).expect("one of the names"))
+}
+
+/// Parses `--precision`.
+pub fn precision() -> impl TypedValueParser<Value = Precision> {
+    let names = PossibleValuesParser::new(Precision::ALL.map(Precision::name));
+    names.map(|name| Precision::from_name(&name).expect("one of the names"))
 }
 
 /// Parses `--crops`.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use googlenet::Options;
+use googlenet::{Options, Precision};
 
 use crate::exit::{Code, OrFail, Outcome};
 use crate::load;
@@ -24,6 +24,9 @@ pub struct Plan {
     /// Images of a run
     #[arg(long, value_name = "N", default_value = "1", value_parser = load::batch)]
     batch: usize,
+    /// Precision to plan for: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    precision: Precision,
     /// Side of the input, in pixels [default: the weights']
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
@@ -37,15 +40,17 @@ impl Plan {
     /// Prints the plan.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let model = load::model(self.weights.as_deref())?;
-        let options = Options::new().threads(self.threads).batch(self.batch).side(self.side.unwrap_or(model.side()));
+        let options = Options::new().threads(self.threads).batch(self.batch).precision(self.precision);
+        let options = options.side(self.side.unwrap_or(model.side()));
         let session = model.session(options).or_fail(Code::Usage, "")?;
         writeln!(
             out,
-            "{} ({}), side {}, {}, threads {}, batch {}, arena {:.2} MiB",
+            "{} ({}), side {}, {}, {}, threads {}, batch {}, arena {:.2} MiB",
             model.network().name,
             model.network().dialect,
             session.side(),
             session.isa(),
+            session.precision(),
             self.threads,
             self.batch,
             session.arena_bytes() as f64 / (1 << 20) as f64,

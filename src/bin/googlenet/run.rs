@@ -5,9 +5,9 @@ use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use googlenet::Options;
 use googlenet::file::NewFile;
 use googlenet::npy::{Header, write_header};
+use googlenet::{Options, Precision};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
 use crate::load;
@@ -39,7 +39,10 @@ pub struct Run {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
-    /// Say on stderr how the weights came into use
+    /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    precision: Precision,
+    /// Say on stderr how the weights came into use, and what layers compute in
     #[arg(long)]
     verbose: bool,
     /// Replace the output if it exists
@@ -64,7 +67,8 @@ impl Run {
         let batch = images.min(threads).min((Options::MAX_PIXELS / (side * side)).max(1));
         let roles = &model.network().roles;
         let endpoint = if self.endpoint == "logits" { &roles.logits } else { &self.endpoint };
-        let options = Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint);
+        let options =
+            Options::new().threads(threads).batch(batch).side(side).endpoint(endpoint).precision(self.precision);
         let mut session = load::session(&model, options, self.verbose)?;
         let [c, h, w] = session.endpoint_shape(endpoint).expect("it was asked for");
         let flat = [&roles.logits, &roles.probabilities].contains(&endpoint);

@@ -17,6 +17,8 @@ pub(in crate::plan) struct Machine {
     /// f32 lanes of a vector.
     pub lanes: usize,
     pub costs: Costs,
+    /// Whether it has an instruction that multiplies bf16.
+    pub multiplies_bf16: bool,
     /// The caches that the choice of algorithms assumes.
     pub nominal: Groups,
     /// What groups of tiles are sized by.
@@ -109,7 +111,7 @@ impl Machine {
         let lanes = winograd::algorithms(isa).first().map_or(1, |algorithm| algorithm.lanes());
         let cache = Cache::of(lanes);
         let nominal = cache.groups(cache.bytes);
-        Self { isa, lanes, costs: COSTS, nominal, groups: nominal }
+        Self { isa, lanes, costs: COSTS, multiplies_bf16: false, nominal, groups: nominal }
     }
 
     /// This machine. Where its second-level cache is smaller than the set assumes, groups are smaller, too; larger groups
@@ -171,7 +173,8 @@ fn parse_bytes(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::model::googlenet;
-    use crate::plan::build::schedule;
+    use crate::plan::Precision;
+    use crate::plan::build::{Formats, Nominal, schedule};
     use crate::plan::packing::packing;
     use crate::plan::schedule::Schedule;
 
@@ -191,7 +194,11 @@ mod tests {
             let small = nominal.with_cache(Some(256 << 10));
             assert_eq!((small.nominal, small.costs), (nominal.nominal, nominal.costs));
             assert!(small.groups.panels < nominal.groups.panels && small.groups.panels >= 32 << 10);
-            let plan = |machine| schedule(googlenet(10).graph(224), machine, 2, &[]);
+            let plan = |machine| {
+                let graph = googlenet(10).graph(224);
+                let formats = Formats::new(&graph, Precision::F32, machine, &Nominal);
+                schedule(graph, machine, formats, 2, &[])
+            };
             let (small, nominal_plan) = (plan(&small), plan(&nominal));
             assert_eq!(packing(&small), packing(&nominal_plan));
             let chosen = |plan: &Schedule| plan.describe().into_iter().map(|step| (step.kernel, step.reason)).collect();

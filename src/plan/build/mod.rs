@@ -1,6 +1,7 @@
 //! From a graph to a schedule: makes every choice once.
 //!
 //! ```text
+//! activations -> formats: what each is stored as (formats.rs)
 //! nodes -> steps      for each node the cheapest offer (choice.rs); an offer may cover several nodes, or be several steps
 //! steps -> phases     a step's phase is one more than that of whatever writes its input
 //! phases -> lifetimes -> offsets in the arena (placement.rs)
@@ -8,23 +9,25 @@
 //! ```
 
 mod choice;
+mod formats;
 mod machine;
 mod placement;
 mod site;
 
+pub(super) use formats::{Formats, Nominal, Scales};
 pub(super) use machine::Machine;
 pub(super) use site::Site;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::memory::{Access, Accesses, Buffer, Element, INPUT, Region, Rows, Window};
-use super::schedule::{PlannedStep, Schedule, Task};
-use crate::model::{Graph, Place};
+use super::memory::{Access, Accesses, Buffer, INPUT, Region, Rows, Window};
+use super::schedule::{Kept, PlannedStep, Schedule, Task};
+use crate::model::{Activation, Graph, Place};
 
 /// Schedules `graph` for `threads` threads that share each image; `keep` are the places that are read after the run.
-pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[Place]) -> Schedule {
-    let (steps, mut buffers) = steps(&graph, machine, threads, keep);
+pub(super) fn schedule(graph: Graph, machine: &Machine, formats: Formats, threads: usize, keep: &[Place]) -> Schedule {
+    let (steps, mut buffers) = steps(&graph, machine, &formats, threads, keep);
     let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
     let (offsets, arena_bytes) = place(&mut buffers, &steps, keep, phases);
 
@@ -47,7 +50,11 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[
             tasks[*phase].push(Task { step: index, part });
         }
     }
-    let kept = |&place: &Place| bytes(&Rows::of(&graph, place).all(), &buffers, &offsets);
+    let kept = |&place: &Place| Kept {
+        bytes: bytes(&Rows::of(&graph, place).all(), &buffers, &offsets),
+        element: formats.element(place.activation),
+        scale: formats.scale(place.activation),
+    };
     let begins = |step: &PlannedStep| {
         step.ends.outputs.iter().map(|rows| bytes(&rows.all(), &buffers, &offsets).start).collect()
     };
@@ -57,6 +64,7 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[
         scratch_bytes: steps.iter().map(|step| step.step.scratch_bytes()).max().unwrap_or(0),
         accesses: Arc::new(Accesses::new(accesses, arena_bytes)),
         isa: machine.isa,
+        formats,
         graph,
         steps,
         tasks,
@@ -64,9 +72,16 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, threads: usize, keep: &[
 }
 
 /// All steps, and the buffers of the graph and those that the steps add.
-fn steps(graph: &Graph, machine: &Machine, threads: usize, keep: &[Place]) -> (Vec<PlannedStep>, Vec<Buffer>) {
-    let mut buffers: Vec<Buffer> =
-        graph.activations.iter().map(|activation| Buffer::untouched(Element::F32, activation.len())).collect();
+fn steps(
+    graph: &Graph,
+    machine: &Machine,
+    formats: &Formats,
+    threads: usize,
+    keep: &[Place],
+) -> (Vec<PlannedStep>, Vec<Buffer>) {
+    let buffer =
+        |(index, activation): (usize, &Activation)| Buffer::untouched(formats.element(index), activation.len());
+    let mut buffers: Vec<Buffer> = graph.activations.iter().enumerate().map(buffer).collect();
     // The phase after which each activation is complete.
     let mut ready = vec![0; graph.activations.len()];
     let mut steps: Vec<PlannedStep> = Vec::new();
@@ -75,7 +90,7 @@ fn steps(graph: &Graph, machine: &Machine, threads: usize, keep: &[Place]) -> (V
         if taken[index] {
             continue;
         }
-        let site = Site { graph, index, machine, threads, keep, taken: &taken, next_buffer: buffers.len() };
+        let site = Site { graph, index, machine, formats, threads, keep, taken: &taken, next_buffer: buffers.len() };
         let choice::Choice { offer, reason } = choice::choose(&site);
         buffers.extend(offer.buffers.iter().map(|&(element, len)| Buffer::untouched(element, len)));
         let mut phase = ready[node.input.activation];

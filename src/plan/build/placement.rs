@@ -35,10 +35,10 @@ pub(super) fn place(buffers: &[Option<&Buffer>]) -> (Vec<usize>, usize) {
 
 #[cfg(test)]
 mod tests {
+    use googlenet_kernels::element::Element;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::memory::Element;
 
     fn buffer(len: usize, first: usize, last: usize) -> Buffer {
         Buffer { element: Element::F32, len, first, last }

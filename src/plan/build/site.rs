@@ -1,6 +1,8 @@
 //! A node of the graph, as the kinds of steps look at it when they make their offers.
 
-use super::Machine;
+use googlenet_kernels::element::Element;
+
+use super::{Formats, Machine};
 use crate::model::{Graph, Node, Op, Place};
 use crate::plan::memory::{BufferId, Rows};
 
@@ -10,6 +12,7 @@ pub(in crate::plan) struct Site<'a> {
     /// The node's index in the graph.
     pub index: usize,
     pub machine: &'a Machine,
+    pub formats: &'a Formats,
     /// Threads that share each image.
     pub threads: usize,
     /// Places that are read after the run.
@@ -42,6 +45,11 @@ impl<'a> Site<'a> {
     /// The planes that the node writes.
     pub(in crate::plan) fn output(&self) -> Rows {
         self.rows(self.node().output)
+    }
+
+    /// What the node reads, and what it writes, is stored as.
+    pub(in crate::plan) fn elements(&self) -> [Element; 2] {
+        [self.node().input, self.node().output].map(|place| self.formats.element(place.activation))
     }
 
     /// The planes of a place.

@@ -12,21 +12,9 @@ pub(super) use arena::{Arena, Operands};
 
 use std::ops::Range;
 
+use googlenet_kernels::element::Element;
+
 use crate::model::{Graph, Place};
-
-/// The type of a buffer's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
-    F32,
-}
-
-impl Element {
-    pub(super) const fn bytes(self) -> usize {
-        match self {
-            Element::F32 => size_of::<f32>(),
-        }
-    }
-}
 
 /// Index of a buffer: the activations of the graph come first, then the buffers that steps add.
 pub(super) type BufferId = usize;

@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use super::Cache;
 use super::schedule::{PlannedStep, Schedule};
-use super::steps::{StepWeights, Stored};
+use super::steps::{NodeWeights, Quantised, StepWeights, Stored};
 use super::threads::{self, Lent};
 use crate::Result;
 use crate::aligned::AlignedBytes;
 use crate::error::TensorError;
-use crate::model::{Graph, Node, WeightRows};
-use crate::weights::{Dtype, PACKED, PACKING, Tensor, Weights};
+use crate::model::{Graph, Node, Place, WeightRows};
+use crate::plan::Precision;
+use crate::weights::{Dtype, INT8_BIAS, PACKED, PACKING, Tensor, WEIGHT_SCALE, Weights};
 
 /// Goes into every packing: raise it when a kernel's layout changes and its name does not.
 /// `packed_values_change_only_with_the_version` holds it to that.
@@ -84,7 +85,22 @@ fn key(schedule: &Schedule, planned: &PlannedStep) -> String {
     let (isa, step) = (schedule.isa, &planned.step);
     // In f32, as long as packings count in them.
     let len = step.packed_bytes() / size_of::<f32>();
-    format!("{isa} {} {:?} {len}: {}\n", step.kernel(), step.block_widths(), names.join(" + "))
+    // Weights are packed with the scales of what they stand between.
+    let formats = match schedule.formats.precision {
+        Precision::F32 => String::new(),
+        precision => format!(" {precision} {}", elements(schedule, planned)),
+    };
+    format!("{isa} {}{formats} {:?} {len}: {}\n", step.kernel(), step.block_widths(), names.join(" + "))
+}
+
+/// What a step's nodes read and write, for the key.
+fn elements(schedule: &Schedule, planned: &PlannedStep) -> String {
+    let element = |place: Place| schedule.formats.element(place.activation).name();
+    let ends = |&node: &usize| {
+        let Node { input, output, .. } = schedule.graph.nodes[node];
+        format!("{}>{}", element(input), element(output))
+    };
+    planned.nodes.iter().map(ends).collect::<Vec<_>>().join(" ")
 }
 
 /// The step's nodes that have weights.
@@ -114,7 +130,7 @@ pub(super) fn weights(schedule: &Schedule, packing: &str, origin: &Origin<'_>) -
             _ if step.step.packed_bytes() == 0 => Bytes::Nothing,
             Some(tensors) => Bytes::InFile(origin.weights.clone(), tensors[index], 0..step.step.packed_bytes()),
             None => {
-                let pack = || pack(&schedule.graph, step, origin.weights);
+                let pack = || pack(schedule, step, origin.weights);
                 Bytes::Made(origin.cache.packed.get(key(schedule, step), pack)?)
             }
         };
@@ -139,7 +155,7 @@ pub(super) fn in_file(schedule: &Schedule, packing: &str, weights: &Weights) -> 
 
 /// Packs every step's weights, for a file.
 pub(super) fn make(schedule: &Schedule, weights: &Weights, threads: usize) -> Result<Vec<AlignedBytes>> {
-    threads::map(schedule.steps.len(), threads, None, |index| pack(&schedule.graph, &schedule.steps[index], weights))
+    threads::map(schedule.steps.len(), threads, None, |index| pack(schedule, &schedule.steps[index], weights))
 }
 
 /// The name of a step's tensor in a packed file.
@@ -183,19 +199,38 @@ fn part(own: &WeightRows, tensor: &Tensor<'_>, len: usize) -> Range<usize> {
     own.rows.start * row..own.rows.end * row
 }
 
-fn pack(graph: &Graph, planned: &PlannedStep, weights: &Weights) -> Result<AlignedBytes> {
+fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result<AlignedBytes> {
+    let graph = &schedule.graph;
     let mut packed = AlignedBytes::zeroed(planned.step.packed_bytes());
     if packed.is_empty() {
         return Ok(packed);
     }
-    for (index, node) in nodes(graph, planned).enumerate() {
-        let own = node.weights.as_ref().expect("filtered above");
+    let weighty = planned.nodes.iter().copied().filter(|&node| graph.nodes[node].weights.is_some());
+    for (index, node) in weighty.enumerate() {
+        let own = graph.nodes[node].weights.as_ref().expect("filtered above");
         let tensor = |name: String| weights.tensor(&name).ok_or(TensorError::Missing { tensor: name });
         let biases = tensor(own.bias())?.to_f32();
         let matrix = tensor(own.weight())?;
         let values = if planned.step.takes_stored() { Cow::default() } else { matrix.to_f32() };
-        let rows = &values[part(own, &matrix, values.len())];
-        planned.step.pack(index, rows, &biases[own.rows.clone()], &mut packed);
+        let quantised = |suffix: &str| -> Result<Option<Cow<'_, [f32]>>> {
+            if !schedule.formats.is_integer(node) {
+                return Ok(None);
+            }
+            Ok(Some(tensor(format!("{}{suffix}", own.layer))?.to_f32()))
+        };
+        let (scales, corrected) = (quantised(WEIGHT_SCALE)?, quantised(INT8_BIAS)?);
+        let rows = own.rows.clone();
+        let node_weights = NodeWeights {
+            weights: &values[part(own, &matrix, values.len())],
+            biases: &biases[rows.clone()],
+            scales: [graph.nodes[node].input, graph.nodes[node].output]
+                .map(|place| schedule.formats.scale(place.activation)),
+            quantised: scales
+                .as_ref()
+                .zip(corrected.as_ref())
+                .map(|(scales, biases)| Quantised { scales: &scales[rows.clone()], biases: &biases[rows] }),
+        };
+        planned.step.pack(index, &node_weights, &mut packed);
     }
     Ok(packed)
 }
@@ -204,7 +239,7 @@ fn pack(graph: &Graph, planned: &PlannedStep, weights: &Weights) -> Result<Align
 mod tests {
     use super::*;
     use crate::model::googlenet;
-    use crate::plan::build::{self, Machine};
+    use crate::plan::build::{self, Formats, Machine, Nominal};
     use googlenet_kernels::isa;
 
     /// Packings and the hashes of what they pack, of the demonstration weights on each set.
@@ -221,7 +256,9 @@ mod tests {
         let bytes: &[u8] = include_bytes!("../../../weights/demo.safetensors");
         let weights = Weights::from_vec(bytes.to_vec()).expect("valid");
         for isa in isa::detected() {
-            let schedule = build::schedule(googlenet(10).graph(64), &Machine::here(isa), 1, &[]);
+            let graph = googlenet(10).graph(64);
+            let formats = Formats::new(&graph, Precision::F32, &Machine::here(isa), &Nominal);
+            let schedule = build::schedule(graph, &Machine::here(isa), formats, 1, &[]);
             let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
             for packed in make(&schedule, &weights, 1).expect("packed") {
                 hasher.update(&packed);

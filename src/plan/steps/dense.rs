@@ -2,7 +2,7 @@
 
 use googlenet_kernels::dense::{self, Dense, Matrix};
 
-use super::{Ends, Offer, Part, Step, StepWeights, split_evenly};
+use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, split_evenly};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Operands, Touch};
@@ -37,8 +37,8 @@ impl Step for FullyConnected {
         self.dense.packed_bytes()
     }
 
-    fn pack(&self, _: usize, _: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.dense.pack(biases, packed);
+    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+        self.dense.pack(own.biases, packed);
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

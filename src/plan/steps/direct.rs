@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
 
-use super::{Ends, Offer, Part, Step, StepWeights, ranges};
+use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges};
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{MAX_WRITES, Operands, Rows, Touch};
@@ -87,8 +87,8 @@ impl Step for Direct {
         self.block_widths()
     }
 
-    fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.pack(index, weights, biases, packed);
+    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+        self.pack(index, own.weights, own.biases, packed);
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

@@ -12,11 +12,14 @@ mod pool;
 mod softmax;
 mod winograd;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use googlenet_kernels::element::Element;
+
 use super::build::{Machine, Site};
-use super::memory::{Element, Operands, Rows, Touch};
+use super::memory::{Operands, Rows, Touch};
 use crate::weights::Dtype;
 
 /// What each kind has to offer for a node; several offers of one kind differ in kernel or algorithm.
@@ -82,6 +85,36 @@ pub(super) struct StepWeights<'a> {
     pub stored: Option<Stored<'a>>,
 }
 
+/// The weights of a node, as its step packs them.
+pub(super) struct NodeWeights<'a> {
+    /// The rows of the node; of a step that takes them as they are stored, none.
+    pub weights: &'a [f32],
+    pub biases: &'a [f32],
+    /// The real value of 1 of what the node reads, and of what it writes.
+    pub scales: [f32; 2],
+    /// Of a convolution that computes in integers: by output channel the scale of its weights, and the bias that goes with
+    /// weights so rounded.
+    pub quantised: Option<Quantised<'a>>,
+}
+
+/// What the file has of a quantised convolution.
+pub(super) struct Quantised<'a> {
+    pub scales: &'a [f32],
+    pub biases: &'a [f32],
+}
+
+impl NodeWeights<'_> {
+    /// Weights and biases for arithmetic in f32 that reads and writes stored values as they are.
+    pub(super) fn folded(&self) -> (Cow<'_, [f32]>, Cow<'_, [f32]>) {
+        let [input, output] = self.scales;
+        let times = |values: &'_ [f32], factor: f32| values.iter().map(|value| value * factor).collect::<Vec<f32>>();
+        match (input, output) {
+            (1.0, 1.0) => (Cow::Borrowed(self.weights), Cow::Borrowed(self.biases)),
+            _ => (times(self.weights, input / output).into(), times(self.biases, 1.0 / output).into()),
+        }
+    }
+}
+
 /// A tensor's elements in this machine's byte order, aligned as their type is.
 #[derive(Clone, Copy)]
 pub(super) struct Stored<'a> {
@@ -130,10 +163,9 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Packs the weights and biases of its node `index` into their part of `packed`; of a step that takes them as they
-    /// are stored, there are no weights here.
-    fn pack(&self, index: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        let _ = (index, weights, biases, packed);
+    /// Packs the weights and biases of its node `index` into their part of `packed`.
+    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+        let _ = (index, own, packed);
         unreachable!("a step without weights packs none")
     }
 

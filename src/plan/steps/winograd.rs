@@ -6,12 +6,13 @@
 //! to go round.
 
 use googlenet_kernels::conv::{self, ConvShape};
+use googlenet_kernels::element::Element;
 use googlenet_kernels::winograd::{self, Transformed, Winograd};
 
-use super::{Ends, Offer, Part, Step, StepWeights, ranges, split_evenly};
+use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges, split_evenly};
 use crate::model::{MaxPool, Op};
 use crate::plan::build::{Machine, Site};
-use crate::plan::memory::{Element, Operands, Rows, Touch};
+use crate::plan::memory::{Operands, Rows, Touch};
 
 /// A convolution, or one half of it.
 #[derive(Debug)]
@@ -134,8 +135,9 @@ impl Step for WinogradStep {
         self.conv.block_widths()
     }
 
-    fn pack(&self, _: usize, weights: &[f32], biases: &[f32], packed: &mut [u8]) {
-        self.conv.pack(weights, biases, packed);
+    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+        let (weights, biases) = own.folded();
+        self.conv.pack(&weights, &biases, packed);
     }
 
     fn split(&self, ends: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

@@ -11,11 +11,14 @@ use std::path::PathBuf;
 use googlenet_kernels::isa::{self, Isa};
 
 use crate::model::Dialect;
-use crate::plan::build::{Machine, schedule};
+use crate::plan::Precision;
+use crate::plan::build::{Formats, Machine, Nominal, schedule};
 
 fn text(dialect: Dialect, isa: Isa, threads: usize) -> String {
     let network = dialect.network(1000);
-    let schedule = schedule(network.graph(network.side), &Machine::nominal(isa), threads, &[]);
+    let (graph, machine) = (network.graph(network.side), Machine::nominal(isa));
+    let formats = Formats::new(&graph, Precision::F32, &machine, &Nominal);
+    let schedule = schedule(graph, &machine, formats, threads, &[]);
     let mut text = format!("arena {} scratch {}\n", schedule.accesses.arena_bytes(), schedule.scratch_bytes);
     for step in schedule.describe() {
         let tasks = if step.tasks == 1 { "1 task".to_owned() } else { format!("{} tasks", step.tasks) };

@@ -4,7 +4,8 @@
 use googlenet_kernels::isa;
 
 use crate::model::{Dialect, Place, small::small};
-use crate::plan::build::{Machine, schedule};
+use crate::plan::Precision;
+use crate::plan::build::{Formats, Machine, Nominal, schedule};
 use crate::plan::memory::{INPUT, Region};
 use crate::plan::schedule::Schedule;
 
@@ -25,7 +26,9 @@ fn schedules() -> Vec<(String, Schedule)> {
                     network.dialect,
                     keep.len()
                 );
-                schedules.push((name, schedule(graph.clone(), &Machine::nominal(isa), threads, keep)));
+                let machine = Machine::nominal(isa);
+                let formats = Formats::new(&graph, Precision::F32, &machine, &Nominal);
+                schedules.push((name, schedule(graph.clone(), &machine, formats, threads, keep)));
             }
         }
     }

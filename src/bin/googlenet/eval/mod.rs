@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use googlenet::image::{self, Crops};
-use googlenet::{Ensemble, Model, Options};
+use googlenet::{Ensemble, Model, Options, Precision};
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -59,6 +59,9 @@ pub struct Eval {
     /// Threads to use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
+    /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
+    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    precision: Precision,
     /// Judge no auxiliary heads
     #[arg(long)]
     no_heads: bool,
@@ -83,7 +86,8 @@ impl Eval {
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let models = load::models(&self.weights)?;
         let heads = if self.no_heads { Vec::new() } else { heads::common(&models, &self.weights) };
-        let options = Options::new().threads(self.threads.unwrap_or_else(load::all_threads));
+        let threads = self.threads.unwrap_or_else(load::all_threads);
+        let options = Options::new().threads(threads).precision(self.precision);
         let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         let (labels, skip) = self.labels(&models, &ensemble)?;
@@ -160,7 +164,7 @@ impl Eval {
         let classes: Vec<String> = pictures.iter().map(|picture| picture.class.to_string()).collect();
         let relative = |path: &Path| path.strip_prefix(&self.pictures).unwrap_or(path).to_string_lossy().into_owned();
         let names: Vec<String> = pictures.iter().map(|picture| relative(&picture.path)).collect();
-        Map::from_iter([
+        let about = [
             (KIND.to_owned(), json!(VERSION)),
             ("weights".to_owned(), json!(weights.collect::<Vec<_>>())),
             ("heads".to_owned(), json!(heads)),
@@ -168,7 +172,11 @@ impl Eval {
             ("classes left out".to_owned(), json!(skip)),
             ("number of pictures".to_owned(), json!(pictures.len())),
             ("pictures or classes".to_owned(), json!(hash(names.iter().chain(&classes)))),
-        ])
+        ];
+        // A journal that names no precision is of f32.
+        let precision =
+            (self.precision != Precision::F32).then(|| ("precision".to_owned(), json!(self.precision.name())));
+        about.into_iter().chain(precision).collect()
     }
 }
 
