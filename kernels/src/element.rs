@@ -297,7 +297,8 @@ mod tests {
             let distance = |y: Bf16| (f64::from(y.to_f32()) - f64::from(x)).abs();
             // Beyond the largest bf16 lies what would be the next, had it another exponent.
             let beyond = above.to_f32().is_infinite() && x.is_finite();
-            let far = if beyond { (2_f64.powi(128) - f64::from(x.abs())).abs() } else { distance(above) };
+            let next = 2.0 * f64::from(f32::from_bits(0x7F00_0000)); // 2^128
+            let far = if beyond { (next - f64::from(x.abs())).abs() } else { distance(above) };
             let nearest = match distance(below).total_cmp(&far) {
                 _ if x.is_infinite() || distance(below) == 0.0 => below,
                 std::cmp::Ordering::Less => below,

@@ -85,12 +85,14 @@ pub fn dense_ref(x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f64>, Vec<f64>) {
 
 /// The number whose f16 bits are `bits` (IEEE 754-2019, section 3.4); f64 holds all of them.
 pub fn f16_ref(bits: u16) -> f64 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    let (exponent, fraction) = (u64::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    // By its bits, as `powi` promises no exact powers: 2^e is a fraction of 0 behind the exponent e + 1023.
+    let power = |biased: u64| f64::from_bits((biased + 1023 - 15) << 52);
     let magnitude = match exponent {
-        0 => fraction * 2_f64.powi(-14),
+        0 => fraction * power(1),
         31 if fraction == 0.0 => f64::INFINITY,
         31 => f64::NAN,
-        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
+        _ => (1.0 + fraction) * power(exponent),
     };
     if bits >> 15 == 0 { magnitude } else { -magnitude }
 }
