@@ -39,6 +39,63 @@ impl Avx512 {
     }
 }
 
+/// Proofs that the CPU has an instruction beside a set: each stands for the set, too. What computes with it
+/// is a set of its own to the kernels ([`crate::op::Set`]), but not one that callers choose: a kernel that gains by it takes
+/// it where it is.
+macro_rules! extensions {
+    ($($(#[$text:meta])+ $name:ident of $base:ident: $arch:tt, $($feature:tt),+;)+) => {$(
+        $(#[$text])+
+        #[cfg(target_arch = $arch)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) struct $name($base);
+
+        #[cfg(target_arch = $arch)]
+        impl $name {
+            /// The token, for code that is itself compiled for the set.
+            ///
+            /// # Safety
+            /// The CPU has the set and the instruction: the caller runs inside a `#[target_feature]` function that says so.
+            #[inline(always)]
+            pub(crate) unsafe fn assume() -> Self {
+                // SAFETY: the caller vouches for the set, too.
+                Self(unsafe { $base::assume() })
+            }
+
+            /// The set that it extends.
+            #[inline(always)]
+            pub(crate) const fn base(self) -> $base {
+                self.0
+            }
+
+            /// Whether the CPU has the instruction; the caller makes sure of the set.
+            pub(crate) fn is_there() -> bool {
+                $(detected!($arch, $feature))&&+
+            }
+        }
+    )+};
+}
+
+/// Whether the CPU has a feature.
+macro_rules! detected {
+    ("x86_64", $feature:tt) => {
+        is_x86_feature_detected!($feature)
+    };
+    ("aarch64", $feature:tt) => {
+        std::arch::is_aarch64_feature_detected!($feature)
+    };
+}
+
+extensions! {
+    /// AVX2 and AVX-VNNI: products of bytes in one instruction.
+    Avx2Vnni of Avx2: "x86_64", "avxvnni";
+    /// AVX-512 F and BW: products of bytes on whole vectors.
+    Avx512Bw of Avx512: "x86_64", "avx512bw";
+    /// AVX-512 F and VNNI: products of bytes in one instruction.
+    Avx512Vnni of Avx512: "x86_64", "avx512vnni";
+    /// AVX-512 F and BF16: products of bf16 in one instruction.
+    Avx512Bf16 of Avx512: "x86_64", "avx512bf16", "avx512bw", "avx512vl";
+}
+
 /// Proof that the CPU has NEON; only this file can make one.
 #[cfg(target_arch = "aarch64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,6 +13,7 @@ pub mod dense;
 pub mod element;
 pub mod isa;
 pub mod lrn;
+pub mod narrow;
 mod op;
 pub mod peak;
 pub mod pool;

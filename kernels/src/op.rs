@@ -15,7 +15,7 @@ use crate::isa::Isa;
 #[cfg(target_arch = "aarch64")]
 use crate::isa::Neon;
 #[cfg(target_arch = "x86_64")]
-use crate::isa::{Avx2, Avx512};
+use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 use crate::simd::{Portable, Simd};
 
 /// A kernel. `run`, and all that it calls, must be `#[inline(always)]`: what is not inlined is compiled without the
@@ -70,6 +70,27 @@ impl Set for Avx512 {
         // SAFETY: the features enabled on this function are those the token stands for.
         O::run(unsafe { Avx512::assume() }, args)
     }
+}
+
+/// Sets that are another and an instruction more.
+macro_rules! extended {
+    ($($name:ident: $features:literal;)+) => {$(
+        #[cfg(target_arch = "x86_64")]
+        impl Set for $name {
+            #[target_feature(enable = $features)]
+            unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
+                // SAFETY: the features enabled on this function are those the token stands for.
+                O::run(unsafe { $name::assume() }, args)
+            }
+        }
+    )+};
+}
+
+extended! {
+    Avx2Vnni: "avx2,fma,f16c,avxvnni";
+    Avx512Bw: "avx512f,avx512bw,avx2,fma,f16c";
+    Avx512Vnni: "avx512f,avx512vnni,avx2,fma,f16c";
+    Avx512Bf16: "avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c";
 }
 
 /// The kernel `O` for `isa`. Called while a plan is built, never while it runs.

@@ -91,6 +91,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn dot_u8_s8(self, acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: registers only; the token proves AVX2.
+        unsafe {
+            // Sums of two products in 16 bits, which do not saturate: 255 * 128 is less than 2^15.
+            let pairs = _mm256_maddubs_epi16(x, w);
+            _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[__m256]) -> [__m256; MOST_LANES] {
         let mut square = [self.splat(0.0); 8];
         square[..tile.len()].copy_from_slice(tile);

@@ -48,6 +48,19 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // AVX-512 F has no integers of 8 or 16 bits: AVX2's, on either half.
+        // SAFETY: registers only; the token proves AVX-512 F and AVX2.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let low = _mm256_maddubs_epi16(_mm512_castsi512_si256(x), _mm512_castsi512_si256(w));
+            let high = _mm256_maddubs_epi16(_mm512_extracti64x4_epi64::<1>(x), _mm512_extracti64x4_epi64::<1>(w));
+            let low = _mm512_castsi256_si512(_mm256_madd_epi16(low, ones));
+            _mm512_add_epi32(acc, _mm512_inserti64x4::<1>(low, _mm256_madd_epi16(high, ones)))
+        }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[__m512]) -> [__m512; MOST_LANES] {
         let mut square = [self.splat(0.0); 16];
         square[..tile.len()].copy_from_slice(tile);

@@ -22,6 +22,8 @@ macro_rules! on_registers {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod extended;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -92,6 +94,29 @@ pub(crate) trait Simd: Copy {
     fn to_f32(self, a: Self::W) -> Self::V;
     /// The nearest integers, of two the even one, as i32. Every lane lies between -2^22 and 2^22.
     fn round(self, a: Self::V) -> Self::W;
+
+    /// `acc` plus, in each word as i32, the products of its four bytes: those of `x` without a sign, those of `w` with one.
+    /// The bytes of `w` are such that no two neighbours (the first and second, or the third and fourth) of one sign add up to
+    /// more than 128: some sets add their products in 16 bits.
+    fn dot_u8_s8(self, acc: Self::W, x: Self::W, w: Self::W) -> Self::W;
+
+    /// `acc` plus, in each lane, the products of two bf16, the upper halves of the words first.
+    ///
+    /// Each product is added with a rounding of its own, but how subnormals are taken, and whether the product is rounded
+    /// before, is up to the set.
+    #[inline(always)]
+    fn dot_bf16(self, acc: Self::V, x: Self::W, w: Self::W) -> Self::V {
+        let upper = {
+            #[inline(always)]
+            |words| self.from_bits(self.and_words(words, self.splat_word(0xFFFF_0000)))
+        };
+        let lower = {
+            #[inline(always)]
+            |words| self.from_bits(self.shift_left(words, 16))
+        };
+        let acc = self.mul_add(upper(x), upper(w), acc);
+        self.mul_add(lower(x), lower(w), acc)
+    }
 
     /// The vectors of a tile of `LANES` rows: lane `column` of vector `row` is lane `row` of `tile[column]`, 0 where there is
     /// no such column. `tile` has at most `LANES` vectors, and its length should be known when this is compiled; vectors

@@ -46,6 +46,22 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn dot_u8_s8(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        // SAFETY: registers only; the token proves NEON.
+        unsafe {
+            let (x, w) = (vreinterpretq_u16_u32(x), vreinterpretq_s16_u32(w));
+            // Of each pair of bytes the lower, and the upper, widened to 16 bits.
+            let x = [vandq_u16(x, vdupq_n_u16(0xFF)), vshrq_n_u16::<8>(x)].map(|x| vreinterpretq_s16_u16(x));
+            let w = [vshrq_n_s16::<8>(vshlq_n_s16::<8>(w)), vshrq_n_s16::<8>(w)];
+            let low = vmull_s16(vget_low_s16(x[0]), vget_low_s16(w[0]));
+            let low = vmlal_s16(low, vget_low_s16(x[1]), vget_low_s16(w[1]));
+            let high = vmull_s16(vget_high_s16(x[0]), vget_high_s16(w[0]));
+            let high = vmlal_s16(high, vget_high_s16(x[1]), vget_high_s16(w[1]));
+            vaddq_u32(acc, vreinterpretq_u32_s32(vpaddq_s32(low, high)))
+        }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[float32x4_t]) -> [float32x4_t; MOST_LANES] {
         let mut c = [self.splat(0.0); 4];
         c[..tile.len()].copy_from_slice(tile);

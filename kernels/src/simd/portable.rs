@@ -3,7 +3,7 @@
 //! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
 //! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
 
-use wide::{f32x8, i32x8, u16x8, u32x8};
+use wide::{f32x8, i16x16, i32x8, u16x8, u32x8};
 
 use super::{MOST_LANES, Simd};
 
@@ -130,6 +130,16 @@ impl Simd for Portable {
         // Next to 1.5 * 2^23 the f32 are the integers, so that the addition rounds as every addition does.
         let integers = f32x8::splat(12_582_912.0);
         self.bits(a + integers) - self.bits(integers)
+    }
+
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: u32x8, x: u32x8, w: u32x8) -> u32x8 {
+        // Of each pair of bytes the lower, and the upper, widened to 16 bits.
+        let bytes = u32x8::splat(0x00FF_00FF);
+        let x: [i16x16; 2] = [bytemuck::cast(x & bytes), bytemuck::cast((x >> 8_u32) & bytes)];
+        let w: i16x16 = bytemuck::cast(w);
+        let w = [(w << 8_i32) >> 8_i32, w >> 8_i32];
+        acc + bytemuck::cast::<i32x8, u32x8>(x[0].dot(w[0]) + x[1].dot(w[1]))
     }
 
     #[inline(always)]

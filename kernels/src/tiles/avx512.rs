@@ -2,7 +2,8 @@
 
 use super::Tiles;
 use crate::conv::{channel_lanes, pixel_lanes};
-use crate::isa::Avx512;
+use crate::isa::{Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
+use crate::narrow::{bf16, bytes};
 use crate::peak::rounds;
 use crate::winograd::algorithms_of;
 
@@ -15,6 +16,14 @@ pub(super) static TILES: Tiles = Tiles {
         channel_lanes::<Avx512, 7, 3>("channel-lane 7x3").in_place(),
         // 24 accumulators, 3 pixels, 1 weight: 28 of 32.
         pixel_lanes::<Avx512, 8, 3>("pixel-lane 8x3").in_place(),
+    ],
+    // 28 accumulators, 2 weights, 1 pixel: 31 of 32; without an instruction for words 12 accumulators, and what widens.
+    narrow: &[
+        bytes::<Avx512, 14, 2>("int8 14x2", 6.0),
+        bytes::<Avx512Bw, 14, 2>("int8 14x2", 2.0).by("vpmaddubsw").if_there(Avx512Bw::is_there),
+        bytes::<Avx512Vnni, 14, 2>("int8 14x2", 1.0).by("vpdpbusd").if_there(Avx512Vnni::is_there),
+        bf16::<Avx512, 14, 2>("bf16 14x2", 3.0),
+        bf16::<Avx512Bf16, 14, 2>("bf16 14x2", 1.0).by("vdpbf16ps").if_there(Avx512Bf16::is_there),
     ],
     // 28 accumulators, 2 weights, 1 input: 31 of 32.
     winograd: &algorithms_of::<Avx512, 14, 2>(),

@@ -12,6 +12,7 @@ mod portable;
 
 use crate::conv::ConvKernel;
 use crate::isa::Isa;
+use crate::narrow;
 use crate::peak::Rounds;
 use crate::winograd::Winograd;
 
@@ -20,6 +21,8 @@ use crate::winograd::Winograd;
 pub(crate) struct Tiles {
     /// The kernels of convolutions by their definition.
     pub conv: &'static [ConvKernel],
+    /// The kernels of convolutions by their definition on narrow elements, also those that need more than the set.
+    pub narrow: &'static [narrow::Kernel],
     /// Every Winograd algorithm, its products in tiles of one size.
     pub winograd: &'static [Winograd],
     /// As many chains of multiply-adds as hide each other's latency.

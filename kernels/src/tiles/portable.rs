@@ -2,6 +2,7 @@
 
 use super::Tiles;
 use crate::conv::{channel_lanes, pixel_lanes};
+use crate::narrow::{bf16, bytes};
 use crate::peak::rounds;
 use crate::simd::Portable;
 use crate::winograd::algorithms_of;
@@ -13,6 +14,8 @@ pub(super) static TILES: Tiles = Tiles {
         // 4 accumulators, 1 pixel, 1 weight: 12 of 16.
         pixel_lanes::<Portable, 4, 1>("pixel-lane 4x1").in_place(),
     ],
+    // 4 accumulators and what widens the words.
+    narrow: &[bytes::<Portable, 4, 1>("int8 4x1", 3.0), bf16::<Portable, 4, 1>("bf16 4x1", 3.0)],
     // 4 accumulators, 1 weight, 1 input: 12 of 16.
     winograd: &algorithms_of::<Portable, 4, 1>(),
     // 5 chains, 2 constants: 14 of 16.

@@ -1,0 +1,126 @@
+//! Sets that are another set and one instruction more: every operation is the other set's, but one.
+
+use core::arch::x86_64::*;
+
+use super::{MOST_LANES, Simd};
+use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
+
+/// Implements [`Simd`] for `$name` as `$base` does, but for the operation that follows.
+macro_rules! extended {
+    ($name:ident of $base:ident { $($own:item)+ }) => {
+        impl Simd for $name {
+            const LANES: usize = $base::LANES;
+            type V = <$base as Simd>::V;
+            type W = <$base as Simd>::W;
+
+            $($own)+
+
+            as_the_base! {
+                fn splat(x: f32) -> Self::V;
+                fn add(a: Self::V, b: Self::V) -> Self::V;
+                fn sub(a: Self::V, b: Self::V) -> Self::V;
+                fn mul(a: Self::V, b: Self::V) -> Self::V;
+                fn div(a: Self::V, b: Self::V) -> Self::V;
+                fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+                fn max(a: Self::V, b: Self::V) -> Self::V;
+                fn min(a: Self::V, b: Self::V) -> Self::V;
+                fn sqrt(a: Self::V) -> Self::V;
+                fn sum(a: Self::V) -> f32;
+                fn splat_word(x: u32) -> Self::W;
+                fn add_words(a: Self::W, b: Self::W) -> Self::W;
+                fn and_words(a: Self::W, b: Self::W) -> Self::W;
+                fn or_words(a: Self::W, b: Self::W) -> Self::W;
+                fn shift_left(a: Self::W, n: u32) -> Self::W;
+                fn shift_right(a: Self::W, n: u32) -> Self::W;
+                fn bits(a: Self::V) -> Self::W;
+                fn from_bits(a: Self::W) -> Self::V;
+                fn is_nan(a: Self::V) -> Self::W;
+                fn lane_mask(from: usize, to: usize) -> Self::W;
+                fn to_f32(a: Self::W) -> Self::V;
+                fn round(a: Self::V) -> Self::W;
+                fn transposed(tile: &[Self::V]) -> [Self::V; MOST_LANES];
+                fn prefetch(x: *const f32) -> ();
+            }
+            unsafe_as_the_base! {
+                fn load_words(x: *const u32) -> Self::W;
+                fn load_u8(x: *const u8) -> Self::W;
+                fn load_u16(x: *const u16) -> Self::W;
+                fn store_words(y: *mut u32, w: Self::W) -> ();
+                fn store_first_u8(y: *mut u8, w: Self::W, n: usize) -> ();
+                fn store_first_u16(y: *mut u16, w: Self::W, n: usize) -> ();
+                fn load(x: *const f32) -> Self::V;
+                fn load_window(x: *const f32, from: usize, to: usize) -> Self::V;
+                fn load_f16(x: *const u16) -> Self::V;
+                fn load_even_window(x: *const f32, from: usize, to: usize) -> Self::V;
+                fn load_strided_window(x: *const f32, stride: usize, from: usize, to: usize) -> Self::V;
+                fn store(y: *mut f32, v: Self::V) -> ();
+                fn store_first(y: *mut f32, v: Self::V, n: usize) -> ();
+                fn store_transposed(tile: &[Self::V], columns: usize, y: *mut f32, stride: usize, rows: usize) -> ();
+            }
+        }
+    };
+}
+
+/// Methods that the set which is extended has.
+macro_rules! as_the_base {
+    ($(fn $name:ident($($argument:ident: $type:ty),+) -> $result:ty;)+) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),+) -> $result {
+            self.base().$name($($argument),+)
+        }
+    )+};
+}
+
+/// The same of those whose caller has something to vouch for.
+macro_rules! unsafe_as_the_base {
+    ($(fn $name:ident($($argument:ident: $type:ty),+) -> $result:ty;)+) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($argument: $type),+) -> $result {
+            // SAFETY: the caller vouches for what the method asks for.
+            unsafe { self.base().$name($($argument),+) }
+        }
+    )+};
+}
+
+extended! { Avx2Vnni of Avx2 {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: registers only; the token proves AVX-VNNI.
+        unsafe { _mm256_dpbusd_avx_epi32(acc, x, w) }
+    }
+}}
+
+extended! { Avx512Bw of Avx512 {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: registers only; the token proves AVX-512 BW.
+        unsafe {
+            // Sums of two products in 16 bits, which do not saturate: 255 * 128 is less than 2^15.
+            let pairs = _mm512_maddubs_epi16(x, w);
+            _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        }
+    }
+}}
+
+extended! { Avx512Vnni of Avx512 {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: registers only; the token proves AVX-512 VNNI.
+        unsafe { _mm512_dpbusd_epi32(acc, x, w) }
+    }
+}}
+
+extended! { Avx512Bf16 of Avx512 {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        self.base().dot_u8_s8(acc, x, w)
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, acc: __m512, x: __m512i, w: __m512i) -> __m512 {
+        // SAFETY: registers only, which both types are whole ones of; the token proves AVX-512 BF16.
+        unsafe {
+            _mm512_dpbf16_ps(acc, core::mem::transmute::<__m512i, __m512bh>(x), core::mem::transmute::<__m512i, __m512bh>(w))
+        }
+    }
+}}
