@@ -13,9 +13,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::model::{Dialect, Graph, Op, Place};
 use googlenet_kernels::conv::{self, Direct, Operands};
 use googlenet_kernels::dense::Matrix;
+use googlenet_kernels::element::Element;
+use googlenet_kernels::narrow::Arithmetic;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Transformed;
-use googlenet_kernels::{average, dense, isa, lrn, pool, winograd};
+use googlenet_kernels::{average, dense, isa, lrn, narrow, pool, winograd};
 
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
@@ -67,19 +69,61 @@ fn convolutions(c: &mut Criterion) {
                     });
                 });
             }
-            for algorithm in winograd::algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
-                let conv = Transformed::new(*algorithm, shape, GROUP_BYTES);
+            let algorithms = winograd::algorithms(isa).iter().chain(winograd::bf16_algorithms(isa));
+            for algorithm in algorithms.filter(|algorithm| algorithm.fits(&shape)) {
+                let conv = Transformed::new(*algorithm, shape, [Element::F32; 2], GROUP_BYTES);
                 let mut packed = vec![0.0; conv.packed_bytes() / 4];
                 conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
                 let mut scratch = vec![0.0; conv.scratch_bytes() / 4];
                 group.bench_function(format!("{isa} {}", algorithm.name()), |b| {
                     b.iter(|| {
-                        let mut y = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
-                        let operands = operands(black_box(&x), &packed, &mut scratch);
+                        let row = 4 * shape.pixels();
+                        let mut y = RowsMut::new(bytemuck::cast_slice_mut(&mut y), shape.oc, row, row);
+                        let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+                        let x = bytemuck::cast_slice(black_box(&x));
+                        let operands = winograd::Operands { x, packed, relu: true, scratch };
                         conv.run(operands, 0..conv.tile_rows(), &mut y);
                     });
                 });
             }
+        }
+    }
+}
+
+/// Convolutions by their definition on narrow elements, from bytes to bytes.
+fn narrow(c: &mut Criterion) {
+    let mut seen = HashSet::new();
+    let networks = networks();
+    for (prefix, node) in networks.iter().flat_map(|(prefix, graph)| graph.nodes.iter().map(move |node| (prefix, node)))
+    {
+        let Op::Conv(shape) = node.op else { continue };
+        if !seen.insert(shape) {
+            continue;
+        }
+        let mut group = c.benchmark_group(format!("narrow/{prefix}{}", node.name.replace('/', "_")));
+        group.throughput(Throughput::Elements(shape.multiply_adds()));
+        let x: Vec<u8> = (0..shape.ic * shape.ih * shape.iw).map(|i| (i * 37 % 251) as u8).collect();
+        let w = values(shape.oc * shape.steps());
+        let bytes: Vec<i8> = w.iter().map(|w| (w * 60.0) as i8).collect();
+        let (bias, mut y) = (values(shape.oc), vec![0; shape.oc * shape.pixels()]);
+        for (isa, kernel) in isa::detected().flat_map(|isa| narrow::kernels(isa).map(move |kernel| (isa, kernel))) {
+            let conv = narrow::Direct::new(kernel, shape, &[shape.oc], Element::U8, Element::U8, GROUP_BYTES);
+            let mut packed = vec![0_u32; conv.packed_bytes() / 4];
+            let into = bytemuck::cast_slice_mut(&mut packed);
+            match kernel.arithmetic() {
+                Arithmetic::Int8 => conv.pack_int8(0, &bytes, &vec![1e-3; shape.oc], &bias, into),
+                Arithmetic::Bf16 => conv.pack_bf16(0, &w, &bias, into),
+            }
+            let mut scratch = vec![0_u32; conv.scratch_bytes() / 4];
+            let instruction = kernel.instruction().unwrap_or("no instruction");
+            group.bench_function(format!("{isa} {} {instruction}", kernel.name()), |b| {
+                b.iter(|| {
+                    let y = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
+                    let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+                    let operands = narrow::Operands { x: black_box(&x), packed, relu: true, scratch };
+                    conv.run(operands, 0..conv.tiles(), 0..conv.blocks(), &mut [Some(y)]);
+                });
+            });
         }
     }
 }
@@ -213,5 +257,5 @@ fn read(bytes: &[u8]) -> u64 {
     sums.into_iter().fold(0, |sum, word| sum ^ word)
 }
 
-criterion_group!(benches, convolutions, others, large);
+criterion_group!(benches, convolutions, narrow, others, large);
 criterion_main!(benches);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use googlenet_kernels::conv::{self, ConvShape, Direct, Operands, conv2d_ref};
 use googlenet_kernels::dense::{self, Dense, Matrix};
+use googlenet_kernels::element::Element;
 use googlenet_kernels::lrn::{self, Lrn, LrnShape};
 use googlenet_kernels::pool::PoolShape;
 use googlenet_kernels::reference::{dense_ref, f16_ref, lrn_ref, max_pool_ref};
@@ -114,17 +115,18 @@ fuzz_target!(|case: Case| {
     let largest = magnitudes.iter().fold(1.0_f64, |most, &m| most.max(m));
     for algorithm in isa::detected().flat_map(winograd::algorithms).filter(|algorithm| algorithm.fits(&shape)) {
         let name = algorithm.name();
-        let conv = Transformed::new(*algorithm, shape, group_bytes);
+        let conv = Transformed::new(*algorithm, shape, [Element::F32; 2], group_bytes);
         let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
         conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
         let run = |conv: &Transformed, parts: [Range<usize>; 2]| {
             let pixels = conv.pixels(&(0..conv.parts())).end;
             let mut y = vec![f32::NAN; shape.oc * pixels];
-            let mut out = RowsMut::new(&mut y, shape.oc, pixels, pixels);
+            let mut out = RowsMut::new(bytemuck::cast_slice_mut(&mut y), shape.oc, 4 * pixels, 4 * pixels);
             for part in parts {
                 let mut scratch = vec![f32::NAN; conv.scratch_bytes() / 4];
-                let y = &mut out.window(0..shape.oc, conv.pixels(&part));
-                conv.run(operands(&x, &packed, case.relu, &mut scratch), part, y);
+                let pixels = conv.pixels(&part);
+                let y = &mut out.window(0..shape.oc, 4 * pixels.start..4 * pixels.end);
+                conv.run(transformed_operands(&x, &packed, case.relu, &mut scratch), part, y);
             }
             y
         };
@@ -143,12 +145,13 @@ fuzz_target!(|case: Case| {
             let block = conv.v_block_bytes() / 4;
             let mut rows = RowsMut::new(&mut v, points, row, row);
             let window = rows.window(0..points, blocks.start * block..blocks.end * block);
-            conv.transform(&x, blocks, window, bytemuck::cast_slice_mut(&mut scratch));
+            conv.transform(bytemuck::cast_slice(&x), blocks, window, bytemuck::cast_slice_mut(&mut scratch));
         }
         for blocks in pieces(conv.blocks(), case.blocks) {
-            let mut out = RowsMut::new(&mut shared, shape.oc, shape.pixels(), shape.pixels());
-            let y = &mut out.window(conv.channels(blocks.clone()), 0..shape.pixels());
-            conv.multiply(operands(&v, &packed, case.relu, &mut scratch), blocks, y);
+            let row = 4 * shape.pixels();
+            let mut out = RowsMut::new(bytemuck::cast_slice_mut(&mut shared), shape.oc, row, row);
+            let y = &mut out.window(conv.channels(blocks.clone()), 0..row);
+            conv.multiply(transformed_operands(&v, &packed, case.relu, &mut scratch), blocks, y);
         }
         assert_eq!(shared, whole, "{name} shared {shape:?}");
 
@@ -222,6 +225,16 @@ fn normalisation(case: &Case) {
             assert!((f64::from(y) - expected).abs() <= bound, "{isa} {shape:?}: {y} for {expected}");
         }
     }
+}
+
+fn transformed_operands<'a>(
+    x: &'a [f32],
+    packed: &'a [f32],
+    relu: bool,
+    scratch: &'a mut [f32],
+) -> winograd::Operands<'a> {
+    let (packed, scratch) = (bytemuck::cast_slice(packed), bytemuck::cast_slice_mut(scratch));
+    winograd::Operands { x: bytemuck::cast_slice(x), packed, relu, scratch }
 }
 
 fn operands<'a>(x: &'a [f32], packed: &'a [f32], relu: bool, scratch: &'a mut [f32]) -> Operands<'a> {

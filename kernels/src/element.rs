@@ -149,6 +149,12 @@ pub(crate) trait Values: Pod {
 
 impl Values for f32 {
     #[inline(always)]
+    unsafe fn load_within<S: Simd>(s: S, x: &[f32], at: isize, from: usize, to: usize) -> S::V {
+        // SAFETY: the caller vouches for the elements of from..to.
+        unsafe { s.load_window(x.as_ptr().wrapping_offset(at), from, to) }
+    }
+
+    #[inline(always)]
     unsafe fn load<S: Simd>(s: S, x: *const f32) -> S::V {
         // SAFETY: the caller vouches for what `Simd::load` asks for.
         unsafe { s.load(x) }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Plan;
 use super::schedule::{PlannedStep, Schedule};
+use super::{Plan, Precision};
 use crate::model::{Cost, Graph, Place, cost};
 
 /// One step of a plan.
@@ -17,6 +17,13 @@ pub struct StepDescription {
     pub shapes: [[usize; 3]; 2],
     /// Kernel and tile.
     pub kernel: String,
+    /// The precision that it computes in.
+    pub precision: Precision,
+    /// The instruction for that precision, if it is a lower one and the machine has one; without it the same is computed by
+    /// other instructions.
+    pub instruction: Option<&'static str>,
+    /// What the input and the outputs are stored as: `f32`, `bf16` or `u8`.
+    pub elements: [&'static str; 2],
     /// Why this kernel.
     pub reason: String,
     /// Into how many tasks it is split.
@@ -101,6 +108,10 @@ impl Schedule {
                 phase: step.phase,
                 shapes: [[graph.nodes[step.nodes[0]].input.channels, x.h, x.w], [channels, y.h, y.w]],
                 kernel: step.step.kernel(),
+                precision: step.step.precision(),
+                instruction: step.step.instruction(),
+                elements: [graph.nodes[step.nodes[0]].input, results[0]]
+                    .map(|place| self.formats.element(place.activation).name()),
                 reason: step.reason.clone(),
                 tasks: self.tasks[step.phase].iter().filter(|task| task.step == index).count(),
                 offsets: self.output_offsets[index].clone(),

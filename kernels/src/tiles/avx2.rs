@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::{Avx2, Avx2Vnni};
 use crate::narrow::{bf16, bytes};
 use crate::peak::rounds;
-use crate::winograd::algorithms_of;
+use crate::winograd::{algorithms_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -23,6 +23,8 @@ pub(super) static TILES: Tiles = Tiles {
     ],
     // 12 accumulators, 2 weights, 1 input: 15 of 16.
     winograd: &algorithms_of::<Avx2, 6, 2>(),
+    // 8 accumulators, 4 weights, 2 inputs: 14 of 16.
+    winograd_bf16: &[widened_of::<Avx2, 4, 2>()],
     // 12 chains, 2 constants: 14 of 16.
     peak: rounds::<Avx2, 12>(),
 };

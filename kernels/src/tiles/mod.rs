@@ -25,6 +25,8 @@ pub(crate) struct Tiles {
     pub narrow: &'static [narrow::Kernel],
     /// Every Winograd algorithm, its products in tiles of one size.
     pub winograd: &'static [Winograd],
+    /// The same with filters of bf16, in ways of which the best comes last.
+    pub winograd_bf16: &'static [[Winograd; 5]],
     /// As many chains of multiply-adds as hide each other's latency.
     pub peak: Rounds,
 }

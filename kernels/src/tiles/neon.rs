@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::Neon;
 use crate::narrow::{bf16, bytes};
 use crate::peak::rounds;
-use crate::winograd::algorithms_of;
+use crate::winograd::{algorithms_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -18,6 +18,8 @@ pub(super) static TILES: Tiles = Tiles {
     narrow: &[bytes::<Neon, 8, 2>("int8 8x2", 6.0), bf16::<Neon, 8, 2>("bf16 8x2", 3.0)],
     // 24 accumulators, 2 weights, 1 input: 27 of 32.
     winograd: &algorithms_of::<Neon, 12, 2>(),
+    // 20 accumulators, 6 weights, 2 inputs: 28 of 32.
+    winograd_bf16: &[widened_of::<Neon, 10, 2>()],
     // 16 chains, 2 constants: 18 of 32.
     peak: rounds::<Neon, 16>(),
 };

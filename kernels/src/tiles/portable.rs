@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::narrow::{bf16, bytes};
 use crate::peak::rounds;
 use crate::simd::Portable;
-use crate::winograd::algorithms_of;
+use crate::winograd::{algorithms_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -18,6 +18,8 @@ pub(super) static TILES: Tiles = Tiles {
     narrow: &[bytes::<Portable, 4, 1>("int8 4x1", 3.0), bf16::<Portable, 4, 1>("bf16 4x1", 3.0)],
     // 4 accumulators, 1 weight, 1 input: 12 of 16.
     winograd: &algorithms_of::<Portable, 4, 1>(),
+    // 4 accumulators, 2 weights, 1 input: 14 of 16.
+    winograd_bf16: &[widened_of::<Portable, 4, 1>()],
     // 5 chains, 2 constants: 14 of 16.
     peak: rounds::<Portable, 5>(),
 };

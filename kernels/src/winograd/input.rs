@@ -14,7 +14,9 @@ use core::ops::Range;
 
 use super::Grid;
 use super::points::{self, MAX_N, Points};
+use crate::buffer::cast;
 use crate::conv::ConvShape;
+use crate::element::{Values, to_bf16};
 use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
@@ -23,7 +25,7 @@ use crate::view::RowsMut;
 pub(super) struct Operands<'a> {
     pub shape: &'a ConvShape,
     pub grid: Grid,
-    pub x: &'a [f32],
+    pub x: &'a [u8],
     pub tile_rows: Range<usize>,
     pub blocks: Range<usize>,
     pub v: RowsMut<'a>,
@@ -33,7 +35,8 @@ pub(super) struct Operands<'a> {
 /// The channel of the input, and the phase of it, that one lane holds.
 #[derive(Clone, Copy)]
 struct Lane {
-    x: *const f32,
+    /// Where the channel begins in the input.
+    first: usize,
     /// Input row of the phase's row 0, and column of its column 0.
     iy: isize,
     ix: isize,
@@ -42,17 +45,18 @@ struct Lane {
     to: isize,
 }
 
-/// The input transform over the points `F`.
-pub(super) struct Input<F>(PhantomData<F>);
+/// The input transform over the points `F` of inputs of `E`. Transformed inputs are f32 or, with `WORDS`, rounded to bf16, of
+/// which a vector of channels takes half as much.
+pub(super) struct Input<F, E, const WORDS: bool>(PhantomData<(F, E)>);
 
-impl<F: Points> Op for Input<F> {
+impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
     type Args<'a> = Operands<'a>;
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(s: S, mut operands: Operands<'_>) {
         const { assert!(S::LANES <= 16) };
-        let shape = operands.shape;
+        let (shape, x) = (operands.shape, cast::<E>(operands.x));
         let (stride, columns) = (shape.stride_h, operands.grid.columns);
         let channels = shape.ic * stride * stride;
         let width = columns * F::M + F::R - 1;
@@ -64,12 +68,12 @@ impl<F: Points> Op for Input<F> {
         for (index, block) in operands.blocks.clone().enumerate() {
             let first = block * S::LANES;
             let live = if channels - first < S::LANES { channels - first } else { S::LANES };
-            let mut lanes = [Lane { x: core::ptr::null(), iy: 0, ix: 0, from: 0, to: 0 }; 16];
+            let mut lanes = [Lane { first: 0, iy: 0, ix: 0, from: 0, to: 0 }; 16];
             for (i, lane) in lanes.iter_mut().enumerate().take(live) {
                 let (c, phase) = ((first + i) / (stride * stride), (first + i) % (stride * stride));
                 let ix = (phase % stride) as isize - shape.pad_l as isize;
                 *lane = Lane {
-                    x: operands.x.as_ptr().wrapping_add(c * shape.ih * shape.iw),
+                    first: c * shape.ih * shape.iw,
                     iy: (phase / stride) as isize - shape.pad_t as isize,
                     ix,
                     // Where 0 <= ix + stride * column < iw; both are rounded up.
@@ -82,7 +86,10 @@ impl<F: Points> Op for Input<F> {
                 let new = if row == 0 { 0 } else { F::R - 1 };
                 for y in top + new..top + F::N {
                     // SAFETY: `rows` has n slots of `width` columns; `lanes` holds `live` channels of `[ih, iw]`.
-                    unsafe { gather(s, shape, &lanes, live, y * stride, width, rows.add(y % F::N * width * S::LANES)) };
+                    unsafe {
+                        let row = rows.add(y % F::N * width * S::LANES);
+                        gather(s, shape, x, &lanes, live, y * stride, width, row);
+                    }
                 }
                 let mut slots = [rows; MAX_N];
                 for (i, slot) in slots.iter_mut().enumerate().take(F::N) {
@@ -101,7 +108,7 @@ impl<F: Points> Op for Input<F> {
                     }
                 }
                 for column in 0..columns {
-                    let tile = (index * tiles + row * columns + column) * S::LANES;
+                    let tile = (index * tiles + row * columns + column) * v_lanes::<S>(WORDS);
                     for i in 0..F::N {
                         let mut d = [s.splat(0.0); MAX_N];
                         for (j, d) in d.iter_mut().enumerate().take(F::N) {
@@ -110,8 +117,15 @@ impl<F: Points> Op for Input<F> {
                         }
                         let d = points::input::<S, F>(s, &d);
                         for (j, &d) in d.iter().enumerate().take(F::N) {
-                            // SAFETY: v has n * n rows of blocks * tiles * LANES elements.
-                            unsafe { s.store(v.add((i * F::N + j) * v_stride + tile), d) };
+                            // SAFETY: v has n * n rows of blocks * tiles vectors.
+                            unsafe {
+                                let at = v.add((i * F::N + j) * v_stride + tile);
+                                if WORDS {
+                                    s.store_first_u16(at.cast(), to_bf16(s, d), S::LANES)
+                                } else {
+                                    s.store(at, d)
+                                }
+                            };
                         }
                     }
                 }
@@ -124,11 +138,12 @@ impl<F: Points> Op for Input<F> {
 /// from `live` on.
 ///
 /// # Safety
-/// `out` is valid for writes of `width * LANES` f32; the first `live` of `lanes` point to `[ih, iw]` f32 each.
+/// `out` is valid for writes of `width * LANES` f32; at the first `live` of `lanes` begin `[ih, iw]` elements of `x` each.
 #[inline(always)]
-unsafe fn gather<S: Simd>(
+unsafe fn gather<S: Simd, E: Values>(
     s: S,
     shape: &ConvShape,
+    x: &[E],
     lanes: &[Lane; 16],
     live: usize,
     y: usize,
@@ -150,12 +165,14 @@ unsafe fn gather<S: Simd>(
             if inside && live == S::LANES && to - from == S::LANES {
                 for (i, v) in square.iter_mut().enumerate().take(S::LANES) {
                     // SAFETY: LANES columns of row iy of the channel, which lie one plane apart.
-                    *v = unsafe { s.load(lanes[0].x.wrapping_offset(at).add(i * plane)) };
+                    *v = unsafe {
+                        E::load(s, x.as_ptr().wrapping_add(lanes[0].first).wrapping_offset(at).add(i * plane))
+                    };
                 }
             } else if inside {
                 for (i, v) in square.iter_mut().enumerate().take(live) {
                     // SAFETY: row iy and the columns from..to, inside 0..iw, of the channel.
-                    *v = unsafe { s.load_window(lanes[0].x.wrapping_offset(at + (i * plane) as isize), from, to) };
+                    *v = unsafe { E::load_within(s, x, (lanes[0].first + i * plane) as isize + at, from, to) };
                 }
             }
         } else {
@@ -163,16 +180,10 @@ unsafe fn gather<S: Simd>(
                 let (iy, ix) = (y as isize + lane.iy, (stride * column) as isize + lane.ix);
                 let (from, to) = (clamp(lane.from - column as isize, n), clamp(lane.to - column as isize, n));
                 if 0 <= iy && iy < ih && from < to {
-                    let at = lane.x.wrapping_offset(iy * iw + ix);
+                    let at = x.as_ptr().wrapping_add(lane.first).wrapping_offset(iy * iw + ix);
                     // SAFETY: row iy and of every stride-th column those from..to, which lie in 0..iw, of the lane's
                     // channel.
-                    *v = unsafe {
-                        if stride == 2 {
-                            s.load_even_window(at, from, to)
-                        } else {
-                            s.load_strided_window(at, stride, from, to)
-                        }
-                    };
+                    *v = unsafe { E::load_window(s, at, stride, from, to) };
                 }
             }
         }
@@ -180,6 +191,11 @@ unsafe fn gather<S: Simd>(
         unsafe { s.store_transposed(&square[..S::LANES], S::LANES, out.add(column * S::LANES), S::LANES, n) };
         column += S::LANES;
     }
+}
+
+/// Words that a vector of channels takes when it is transformed.
+pub(super) const fn v_lanes<S: Simd>(is_words: bool) -> usize {
+    if is_words { S::LANES / 2 } else { S::LANES }
 }
 
 /// `i` between 0 and `most`.

@@ -18,6 +18,8 @@
 
 mod filter;
 mod input;
+#[cfg(test)]
+mod narrow_tests;
 mod nest;
 mod output;
 mod points;
@@ -25,10 +27,12 @@ mod product;
 #[cfg(test)]
 mod tests;
 
+pub use crate::narrow::Operands;
 pub use nest::Transformed;
 
 use crate::buffer::{bytes_of, elements};
 use crate::conv::{Block, ConvShape, blocks_of, padded};
+use crate::element::{Bf16, Element};
 use crate::isa::Isa;
 use crate::op::Set;
 use crate::tiles;
@@ -84,6 +88,37 @@ impl Points for F44 {
     const PAIRS: &'static [f64] = &[1.0, 2.0, 0.5];
 }
 
+/// F(4, 4) over +-3/8, +-1, +-2, which bf16 bears better: for the polyphase form of 7x7 filters of stride 2.
+struct F44Narrow;
+
+impl Points for F44Narrow {
+    const M: usize = 4;
+    const R: usize = 4;
+    const ZERO: bool = false;
+    const PAIRS: &'static [f64] = &[1.0, 2.0, 0.375];
+}
+
+/// What an algorithm multiplies at each point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Products {
+    /// f32.
+    F32,
+    /// Inputs of f32 by filters of bf16, which are widened: half the bytes of filters, and f32 arithmetic.
+    Widened,
+    /// bf16, in words of two channels.
+    Words,
+}
+
+impl Products {
+    /// Channels that a vector of filters holds of each output channel.
+    const fn values(self) -> usize {
+        match self {
+            Products::F32 => 1,
+            Products::Widened | Products::Words => 2,
+        }
+    }
+}
+
 /// One algorithm, F(m, r) over certain points, on one instruction set. What it is made of is fixed here: the bounds
 /// checks rely on it. Its entries must not run where the set is missing, so it is handed out by [`algorithms`] alone.
 #[derive(Clone, Copy, Debug)]
@@ -93,10 +128,15 @@ pub struct Winograd {
     r: usize,
     lanes: usize,
     oc: usize,
+    products: Products,
+    instruction: Option<&'static str>,
+    is_there: fn() -> bool,
     filter: fn(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]),
-    input: unsafe fn(input::Operands<'_>),
+    /// Reads f32, bf16 where that is multiplied, and bytes.
+    input: [Option<unsafe fn(input::Operands<'_>)>; 3],
     product: unsafe fn(product::Operands<'_>),
-    output: unsafe fn(output::Operands<'_>),
+    /// Stores f32, bf16 where that is multiplied, and bytes.
+    output: [Option<unsafe fn(output::Operands<'_>)>; 3],
 }
 
 /// Every algorithm on `S`, with products in tiles of P tiles by R vectors of output channels.
@@ -117,10 +157,84 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
         r: F::R,
         lanes: S::LANES,
         oc: R * S::LANES,
+        products: Products::F32,
+        instruction: None,
+        is_there: || true,
         filter: filter::filter::<F>,
-        input: S::enter::<input::Input<F>>,
+        input: [Some(S::enter::<input::Input<F, f32, false>>), None, None],
         product: S::enter::<product::Product<P, R>>,
-        output: S::enter::<output::Output<F>>,
+        output: [Some(S::enter::<output::Output<F, f32>>), None, None],
+    }
+}
+
+/// Every algorithm whose filters are bf16 on `S`, which has no instruction that multiplies them.
+pub(crate) const fn widened_of<S: Set, const P: usize, const R: usize>() -> [Winograd; 5] {
+    [
+        widened::<S, F43, P, R>("bf16 F(4,3)"),
+        widened::<S, F23, P, R>("bf16 F(2,3)"),
+        widened::<S, F45, P, R>("bf16 F(4,5)"),
+        widened::<S, F25, P, R>("bf16 F(2,5)"),
+        widened::<S, F44, P, R>("bf16 F(4,4)"),
+    ]
+}
+
+const fn widened<S: Set, F: Points, const P: usize, const R: usize>(name: &'static str) -> Winograd {
+    Winograd {
+        products: Products::Widened,
+        input: [Some(S::enter::<input::Input<F, f32, false>>), None, Some(S::enter::<input::Input<F, u8, false>>)],
+        product: S::enter::<product::Widened<P, R>>,
+        output: [Some(S::enter::<output::Output<F, f32>>), None, Some(S::enter::<output::Output<F, u8>>)],
+        ..algorithm::<S, F, P, R>(name)
+    }
+}
+
+/// Every algorithm on bf16 of `S`, which multiplies them with `instruction`.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 has a set that does"))]
+pub(crate) const fn words_of<S: Set, const P: usize, const R: usize>(
+    instruction: &'static str,
+    is_there: fn() -> bool,
+) -> [Winograd; 5] {
+    let by = [Some(instruction); 5];
+    [
+        words::<S, F43, P, R>("bf16 F(4,3)", by[0], is_there),
+        words::<S, F23, P, R>("bf16 F(2,3)", by[1], is_there),
+        words::<S, F45, P, R>("bf16 F(4,5)", by[2], is_there),
+        words::<S, F25, P, R>("bf16 F(2,5)", by[3], is_there),
+        words::<S, F44Narrow, P, R>("bf16 F(4,4)", by[4], is_there),
+    ]
+}
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 has a set that does"))]
+const fn words<S: Set, F: Points, const P: usize, const R: usize>(
+    name: &'static str,
+    instruction: Option<&'static str>,
+    is_there: fn() -> bool,
+) -> Winograd {
+    Winograd {
+        products: Products::Words,
+        instruction,
+        is_there,
+        input: [
+            Some(S::enter::<input::Input<F, f32, true>>),
+            Some(S::enter::<input::Input<F, Bf16, true>>),
+            Some(S::enter::<input::Input<F, u8, true>>),
+        ],
+        product: S::enter::<product::Words<P, R>>,
+        output: [
+            Some(S::enter::<output::Output<F, f32>>),
+            Some(S::enter::<output::Output<F, Bf16>>),
+            Some(S::enter::<output::Output<F, u8>>),
+        ],
+        ..algorithm::<S, F, P, R>(name)
+    }
+}
+
+/// Where an element stands in an algorithm's lists.
+const fn index(element: Element) -> usize {
+    match element {
+        Element::F32 => 0,
+        Element::Bf16 => 1,
+        Element::U8 => 2,
     }
 }
 
@@ -146,6 +260,29 @@ impl Winograd {
     /// Its name in plans and benches: `F(4,3)`.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Whether its filters are bf16.
+    pub fn is_bf16(&self) -> bool {
+        self.products != Products::F32
+    }
+
+    /// The instruction that it multiplies bf16 with, if it does and the machine has one.
+    pub const fn instruction(&self) -> Option<&'static str> {
+        self.instruction
+    }
+
+    /// How many multiply-adds of vectors of f32 take as long as those of one channel.
+    pub const fn multiply_adds(&self) -> f64 {
+        match self.products {
+            Products::F32 | Products::Widened => 1.0,
+            Products::Words => 0.5,
+        }
+    }
+
+    /// Whether it reads `input` and stores `output`.
+    pub const fn takes(&self, input: Element, output: Element) -> bool {
+        self.input[index(input)].is_some() && self.output[index(output)].is_some()
     }
 
     /// f32 lanes of a vector.
@@ -188,7 +325,7 @@ impl Winograd {
 
     /// Bytes of the packed weights and biases of `shape`.
     pub fn packed_bytes(&self, shape: &ConvShape) -> usize {
-        bytes_of(elements(&[self.padded(shape.oc), self.points() * self.channels(shape) + 1]))
+        bytes_of(elements(&[self.padded(shape.oc), self.points() * self.steps(shape) + 1]))
     }
 
     /// Rows of tiles to transform at a time: as many as keep inputs, products and strips in `group_bytes`, but enough
@@ -200,15 +337,25 @@ impl Winograd {
         (enough..=grid.rows).take_while(fit).last().unwrap_or(enough).clamp(1, grid.rows.max(1))
     }
 
-    /// Blocks of output channels, each with its offset in the packed weights: `[point][channel][width]`, then biases.
+    /// Steps of a product's sum: channels, or words of them.
+    fn steps(&self, shape: &ConvShape) -> usize {
+        self.channels(shape).div_ceil(self.products.values())
+    }
+
+    /// Words that a vector of channels takes when it is transformed.
+    fn v_lanes(&self) -> usize {
+        if self.products == Products::Words { self.lanes / 2 } else { self.lanes }
+    }
+
+    /// Blocks of output channels, each with its offset in the packed weights: `[point][step][width]`, then biases.
     fn blocks(&self, shape: &ConvShape) -> impl Iterator<Item = Block> {
-        blocks_of(self.oc, self.lanes, shape.oc, self.points() * self.channels(shape))
+        blocks_of(self.oc, self.lanes, shape.oc, self.points() * self.steps(shape))
     }
 
     /// Elements of the transformed inputs of `tile_rows` rows of tiles.
     fn v_len(&self, shape: &ConvShape, tile_rows: usize) -> usize {
         let columns = self.grid(shape).columns;
-        elements(&[self.points(), self.channel_blocks(shape), tile_rows, columns, self.lanes])
+        elements(&[self.points(), self.channel_blocks(shape), tile_rows, columns, self.v_lanes()])
     }
 
     /// Elements of the products of `tile_rows` rows of tiles and one block of output channels.
@@ -235,7 +382,17 @@ impl Winograd {
     }
 }
 
-/// Every algorithm on `isa`.
+/// Every algorithm on `isa` in f32.
 pub fn algorithms(isa: Isa) -> &'static [Winograd] {
     tiles::of(isa).winograd
+}
+
+/// Every algorithm on `isa` whose filters are bf16, and whose inputs are, too, where this machine multiplies them.
+pub fn bf16_algorithms(isa: Isa) -> &'static [Winograd] {
+    bf16_variants(isa).last().expect("every set has those that widen")
+}
+
+/// The algorithms of [`bf16_algorithms`] in every way that this machine has; the best comes last.
+fn bf16_variants(isa: Isa) -> impl Iterator<Item = &'static [Winograd; 5]> {
+    tiles::of(isa).winograd_bf16.iter().filter(|algorithms| (algorithms[0].is_there)())
 }

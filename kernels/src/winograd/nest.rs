@@ -12,9 +12,10 @@
 
 use core::ops::Range;
 
-use super::{Grid, LINE, Winograd, input, output, product};
+use super::{Grid, LINE, Operands, Winograd, index, input, output, product};
 use crate::buffer::{bytes_of, cast, cast_mut, elements};
-use crate::conv::{Block, ConvShape, Operands};
+use crate::conv::{Block, ConvShape};
+use crate::element::{Bf16, Element};
 use crate::view::RowsMut;
 
 /// A convolution in the transformed domain, perhaps with the max pool that follows it.
@@ -26,6 +27,8 @@ pub struct Transformed {
     blocks: Vec<Block>,
     /// Rows of tiles that are transformed before the blocks are walked.
     pub(super) rows: usize,
+    input: Element,
+    pub(super) output: Element,
     /// Rows and columns of windows, if a 3x3 max pool of stride 2 without padding takes the place of the store.
     pool: Option<[usize; 2]>,
 }
@@ -38,26 +41,28 @@ struct BlockTask<'a> {
     v: &'a [f32],
     packed: &'a [f32],
     relu: bool,
-    y: RowsMut<'a>,
+    y: RowsMut<'a, u8>,
     pool: Option<output::Pool<'a>>,
     /// [`Winograd::block_scratch_len`] elements.
     scratch: &'a mut [f32],
 }
 
 impl Transformed {
-    /// The convolution of `shape` by `algorithm`, as many rows of tiles at a time as
+    /// The convolution of `shape` by `algorithm` from `input` to `output`, as many rows of tiles at a time as
     /// [`rows_at_once`](Winograd::rows_at_once) says.
     ///
     /// # Panics
-    /// If the algorithm does not compute `shape`, a size of it is above [`crate::conv::MAX_SIZE`], or a buffer would be
+    /// If the algorithm does not compute `shape` or take the elements, a size of it is above [`crate::conv::MAX_SIZE`], or a buffer would be
     /// larger than memory.
-    pub fn new(algorithm: Winograd, shape: ConvShape, group_bytes: usize) -> Self {
+    pub fn new(algorithm: Winograd, shape: ConvShape, [input, output]: [Element; 2], group_bytes: usize) -> Self {
         shape.assert_sizes();
+        let takes = algorithm.takes(input, output);
+        assert!(takes, "{} does not go from {} to {}", algorithm.name, input.name(), output.name());
         assert!(algorithm.fits(&shape), "{} does not compute {shape:?}", algorithm.name);
         let _ = algorithm.packed_bytes(&shape); // offsets of blocks are less
         let (grid, blocks) = (algorithm.grid(&shape), algorithm.blocks(&shape).collect());
         let rows = algorithm.rows_at_once(&shape, group_bytes);
-        let conv = Self { algorithm, shape, grid, blocks, rows, pool: None };
+        let conv = Self { algorithm, shape, grid, blocks, rows, input, output, pool: None };
         // Buffers larger than memory are refused here and not in a run.
         let _ = (conv.scratch_bytes(), conv.shared_scratch_bytes(), conv.v_bytes());
         conv
@@ -126,7 +131,7 @@ impl Transformed {
 
     /// Bytes of one point's transformed inputs of one block of channels, for all tiles.
     pub fn v_block_bytes(&self) -> usize {
-        bytes_of(self.grid.rows * self.grid.columns * self.algorithm.lanes)
+        bytes_of(self.grid.rows * self.grid.columns * self.algorithm.v_lanes())
     }
 
     /// Bytes of one point's transformed inputs, for all tiles: a block of channels after the other.
@@ -187,7 +192,7 @@ impl Transformed {
     }
 
     /// Transforms weights `[oc, ic, kh, kw]` in f64 and packs them, each rounded once, with biases `[oc]`: for each
-    /// block `[point][channel][width]` weights, then `[width]` biases.
+    /// block `[point][channel][width]` weights, in bf16 words of two channels, then `[width]` biases.
     ///
     /// # Panics
     /// If a length does not fit, or `packed` is not aligned as f32 are.
@@ -195,19 +200,27 @@ impl Transformed {
         assert_eq!(w.len(), self.shape.oc * self.shape.steps(), "weights length");
         assert_eq!(bias.len(), self.shape.oc, "bias length");
         assert_eq!(packed.len(), self.packed_bytes(), "bytes of packed weights");
-        let packed = cast_mut::<f32>(packed);
-        packed.fill(0.0);
-        let sums = self.algorithm.points() * self.algorithm.channels(&self.shape);
-        let mut u = vec![0.0; sums];
+        let packed = cast_mut::<u32>(packed);
+        packed.fill(0);
+        let (channels, points) = (self.algorithm.channels(&self.shape), self.algorithm.points());
+        let (steps, values) = (self.algorithm.steps(&self.shape), self.algorithm.products.values());
+        let mut u = vec![0.0; points * channels];
         for block in &self.blocks {
             let (weights, packed_bias) =
-                packed[block.offset..][..block.width * (sums + 1)].split_at_mut(block.width * sums);
+                packed[block.offset..][..block.width * (points * steps + 1)].split_at_mut(block.width * points * steps);
             for lane in 0..block.live {
                 (self.algorithm.filter)(&self.shape, w, block.first + lane, &mut u);
-                for (row, &u) in weights.chunks_exact_mut(block.width).zip(&u) {
-                    row[lane] = u as f32;
+                let rows = weights.chunks_exact_mut(block.width);
+                let filters = u.chunks_exact(channels).flat_map(|point| point.chunks(values));
+                for (row, u) in rows.zip(filters) {
+                    row[lane] = match *u {
+                        [u] if values == 1 => (u as f32).to_bits(),
+                        [u] => of_bf16(u, 0.0),
+                        [first, second] => of_bf16(first, second),
+                        _ => unreachable!("a step has one channel or two"),
+                    };
                 }
-                packed_bias[lane] = bias[block.first + lane];
+                packed_bias[lane] = bias[block.first + lane].to_bits();
             }
         }
     }
@@ -216,13 +229,13 @@ impl Transformed {
     /// [`Self::pixels`].
     ///
     /// # Panics
-    /// If rows do not exist, a length does not fit, or bytes are not aligned as f32 are.
-    pub fn run(&self, operands: Operands<'_>, part: Range<usize>, y: &mut RowsMut<'_>) {
+    /// If rows do not exist, a length does not fit, or bytes are not aligned as their elements are.
+    pub fn run(&self, operands: Operands<'_>, part: Range<usize>, y: &mut RowsMut<'_, u8>) {
         let Operands { x, packed, relu, scratch } = operands;
         let (algorithm, shape) = (&self.algorithm, &self.shape);
         assert!(part.start <= part.end && part.end <= self.parts(), "rows {part:?} of {}", self.parts());
-        let own = self.pixels(&part);
-        assert!(y.rows() == shape.oc && y.row_len() == own.len(), "outputs of rows {part:?}");
+        let (own, bytes) = (self.pixels(&part), self.output.bytes());
+        assert!(y.rows() == shape.oc && y.row_len() == own.len() * bytes, "outputs of rows {part:?}");
         let (packed, scratch) = (self.packed(packed), scratch_of(scratch, self.scratch_bytes()));
         let (pending, scratch) = scratch.split_at_mut(self.pending_len());
         let (scratch, v) = scratch.split_at_mut(algorithm.block_scratch_len(shape, self.rows));
@@ -245,6 +258,7 @@ impl Transformed {
                         (None, pixels.start - own.start..pixels.end - own.start)
                     }
                 };
+                let columns = columns.start * bytes..columns.end * bytes;
                 let y = y.window(block.first..block.first + block.live, columns);
                 self.block(BlockTask { block, tile_rows: rows.clone(), v, packed, relu, y, pool, scratch });
             }
@@ -255,22 +269,23 @@ impl Transformed {
     /// point, which holds `[block][tile][LANES]` of those blocks; `scratch` has [`Self::shared_scratch_bytes`].
     ///
     /// # Panics
-    /// If a block does not exist, a length does not fit, or bytes are not aligned as f32 are.
-    pub fn transform(&self, x: &[f32], blocks: Range<usize>, v: RowsMut<'_>, scratch: &mut [u8]) {
+    /// If a block does not exist, a length does not fit, or bytes are not aligned as their elements are.
+    pub fn transform(&self, x: &[u8], blocks: Range<usize>, v: RowsMut<'_>, scratch: &mut [u8]) {
         let strip = scratch_of(scratch, self.shared_scratch_bytes());
         self.inputs(x, 0..self.grid.rows, blocks, v, strip);
     }
 
     /// Computes the blocks `blocks` of output channels from the transformed inputs of all tiles, which
-    /// [`Self::transform`] left in `operands.x`. `y` has a row for each of [`Self::channels`], a column a pixel; the
+    /// [`Self::transform`] left in `operands.x`. `y` has a row for each of [`Self::channels`], the bytes of all pixels; the
     /// scratch has [`Self::shared_scratch_bytes`].
     ///
     /// # Panics
-    /// If there is a pool, a block does not exist, a length does not fit, or bytes are not aligned as f32 are.
-    pub fn multiply(&self, operands: Operands<'_>, blocks: Range<usize>, y: &mut RowsMut<'_>) {
+    /// If there is a pool, a block does not exist, a length does not fit, or bytes are not aligned as their elements are.
+    pub fn multiply(&self, operands: Operands<'_>, blocks: Range<usize>, y: &mut RowsMut<'_, u8>) {
         let Operands { x: v, packed, relu, scratch } = operands;
+        let v = cast::<f32>(v);
         assert!(self.pool.is_none(), "a pool has windows across blocks of rows");
-        let (channels, pixels) = (self.channels(blocks.clone()), self.shape.pixels());
+        let (channels, pixels) = (self.channels(blocks.clone()), self.shape.pixels() * self.output.bytes());
         assert!(y.rows() == channels.len() && y.row_len() == pixels, "outputs of channels {channels:?}");
         let (packed, scratch) = (self.packed(packed), scratch_of(scratch, self.shared_scratch_bytes()));
         for block in &self.blocks[blocks] {
@@ -293,16 +308,17 @@ impl Transformed {
 
     /// The input transform of the rows `tile_rows` of tiles and the channel blocks `blocks`; asserts what the kernel
     /// relies on.
-    fn inputs(&self, x: &[f32], tile_rows: Range<usize>, blocks: Range<usize>, v: RowsMut<'_>, strip: &mut [f32]) {
+    fn inputs(&self, x: &[u8], tile_rows: Range<usize>, blocks: Range<usize>, v: RowsMut<'_>, strip: &mut [f32]) {
         let (algorithm, shape, grid) = (&self.algorithm, &self.shape, self.grid);
-        assert_eq!(x.len(), shape.ic * shape.ih * shape.iw, "input length");
+        assert_eq!(x.len(), shape.ic * shape.ih * shape.iw * self.input.bytes(), "bytes of the input");
         assert!(tile_rows.start <= tile_rows.end && tile_rows.end <= grid.rows, "rows {tile_rows:?} of {grid:?}");
         assert!(blocks.start <= blocks.end && blocks.end <= self.channel_blocks(), "channel blocks {blocks:?}");
         assert_eq!(v.rows(), algorithm.points(), "points");
-        assert_eq!(v.row_len(), blocks.len() * tile_rows.len() * grid.columns * algorithm.lanes, "a point's length");
+        let row = blocks.len() * tile_rows.len() * grid.columns * algorithm.v_lanes();
+        assert_eq!(v.row_len(), row, "a point's length");
         assert!(strip.len() >= algorithm.strip_len(shape), "strip of {}", strip.len());
         // SAFETY: algorithms are handed out for a set that the CPU has.
-        unsafe { (algorithm.input)(input::Operands { shape, grid, x, tile_rows, blocks, v, strip }) };
+        unsafe { self.enter_input()(input::Operands { shape, grid, x, tile_rows, blocks, v, strip }) };
     }
 
     /// The products of one block, `m`, `[point][tile][width]`, from `v` and the block's packed weights, `[point]
@@ -313,7 +329,7 @@ impl Transformed {
         let (points, channels, width) = (algorithm.points(), algorithm.channels(shape), block.width);
         let tiles = tile_rows.len() * grid.columns;
         assert_eq!(v.len(), algorithm.v_len(shape, tile_rows.len()), "transformed inputs");
-        let sums = points * channels;
+        let sums = points * algorithm.steps(shape);
         let (u, bias) = packed[block.offset..][..width * (sums + 1)].split_at(width * sums);
         let (strip, m) = scratch.split_at_mut(algorithm.strip_len(shape).next_multiple_of(LINE));
         let m = &mut m[..points * tiles * width];
@@ -322,10 +338,18 @@ impl Transformed {
         assert!(y.rows() <= width, "{} channels of a block of {width}", y.rows());
         if pool.is_none() {
             let rows = self.output_rows(&tile_rows);
-            assert_eq!(y.row_len(), rows.len() * shape.ow, "pixels of the output rows {rows:?}");
+            assert_eq!(y.row_len(), rows.len() * shape.ow * self.output.bytes(), "pixels of the output rows {rows:?}");
         }
         // SAFETY: algorithms are handed out for a set that the CPU has.
-        unsafe { (algorithm.output)(output::Operands { shape, grid, tile_rows, m, bias, relu, y, strip, pool }) };
+        unsafe { self.enter_output()(output::Operands { shape, grid, tile_rows, m, bias, relu, y, strip, pool }) };
+    }
+
+    fn enter_input(&self) -> unsafe fn(input::Operands<'_>) {
+        self.algorithm.input[index(self.input)].expect("`new` asserts that the algorithm takes it")
+    }
+
+    fn enter_output(&self) -> unsafe fn(output::Operands<'_>) {
+        self.algorithm.output[index(self.output)].expect("`new` asserts that the algorithm takes it")
     }
 }
 
@@ -333,4 +357,10 @@ impl Transformed {
 fn scratch_of(scratch: &mut [u8], bytes: usize) -> &mut [f32] {
     assert!(scratch.len() >= bytes, "{} bytes of scratch, of {bytes}", scratch.len());
     cast_mut(&mut scratch[..bytes])
+}
+
+/// Two filters of bf16 as a word, the first in its lower half.
+fn of_bf16(first: f64, second: f64) -> u32 {
+    let [first, second] = [first, second].map(|u| u32::from(Bf16::from_f32(u as f32).0));
+    second << 16 | first
 }

@@ -16,6 +16,7 @@ use core::ops::Range;
 use super::Grid;
 use super::points::{self, MAX_N, Points};
 use crate::conv::ConvShape;
+use crate::element::Values;
 use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
@@ -28,7 +29,7 @@ pub(super) struct Operands<'a> {
     pub m: &'a [f32],
     pub bias: &'a [f32],
     pub relu: bool,
-    pub y: RowsMut<'a>,
+    pub y: RowsMut<'a, u8>,
     pub strip: &'a mut [f32],
     pub pool: Option<Pool<'a>>,
 }
@@ -44,20 +45,22 @@ pub(super) struct Pool<'a> {
     pub pending: &'a mut [f32],
 }
 
-/// The output transform over the points `F`, and what follows it.
-pub(super) struct Output<F>(PhantomData<F>);
+/// The output transform over the points `F` to outputs of `E`, and what follows it.
+pub(super) struct Output<F, E>(PhantomData<(F, E)>);
 
-impl<F: Points> Op for Output<F> {
+impl<F: Points, E: Values> Op for Output<F, E> {
     type Args<'a> = Operands<'a>;
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(s: S, mut operands: Operands<'_>) {
+    fn run<S: Simd>(s: S, operands: Operands<'_>) {
+        let mut pool = operands.pool;
+        let mut out = operands.y.cast::<E>();
         let (shape, columns, width) = (operands.shape, operands.grid.columns, operands.bias.len());
         let tiles = operands.tile_rows.len() * columns;
         let strip_width = (columns * F::M).next_multiple_of(S::LANES);
         let strip = operands.strip.as_mut_ptr();
-        let (rows, y_stride, y) = (operands.y.rows(), operands.y.stride(), operands.y.as_mut_ptr());
+        let (rows, y_stride, y) = (out.rows(), out.stride(), out.as_mut_ptr());
         let first_row = operands.tile_rows.start * F::M;
         let zero = s.splat(0.0);
         for first in (0..rows).step_by(S::LANES) {
@@ -92,7 +95,7 @@ impl<F: Points> Op for Output<F> {
                 let rows = if shape.oh - top < F::M { shape.oh - top } else { F::M };
                 for k in 0..rows {
                     let row = strip.wrapping_add(k * strip_width * S::LANES);
-                    if let Some(pool) = &mut operands.pool {
+                    if let Some(pool) = &mut pool {
                         let out = Channels { at: y.wrapping_add(first * y_stride), stride: y_stride, live };
                         // SAFETY: the strip's row has ow columns, every window begins in it (asserted by
                         // `Transformed::with_pool`); `live` rows from `first` on of the pool's pixels lie in `y`.
@@ -111,8 +114,8 @@ impl<F: Points> Op for Output<F> {
 
 /// Where LANES channels go, of which `live` exist: a row each, `stride` elements apart.
 #[derive(Clone, Copy)]
-struct Channels {
-    at: *mut f32,
+struct Channels<E> {
+    at: *mut E,
     stride: usize,
     live: usize,
 }
@@ -122,7 +125,7 @@ struct Channels {
 /// # Safety
 /// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of its rows of `n` f32.
 #[inline(always)]
-unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: Channels) {
+unsafe fn store_row<S: Simd, E: Values>(s: S, row: *const f32, n: usize, out: Channels<E>) {
     let mut column = 0;
     while column < n {
         let whole = if n - column < S::LANES { n - column } else { S::LANES };
@@ -132,7 +135,7 @@ unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: Channels) {
             *v = unsafe { s.load(row.add((column + i) * S::LANES)) };
         }
         // SAFETY: the caller vouches for `live` rows of n.
-        unsafe { s.store_transposed(&square[..S::LANES], whole, out.at.add(column), out.stride, out.live) };
+        unsafe { E::store_transposed(s, &square[..S::LANES], whole, out.at.add(column), out.stride, out.live) };
         column += S::LANES;
     }
 }
@@ -144,14 +147,14 @@ unsafe fn store_row<S: Simd>(s: S, row: *const f32, n: usize, out: Channels) {
 /// `row` is valid for reads of `ow` columns of LANES, in which every window begins; `out` is valid for writes of its
 /// rows of the pool's pixels.
 #[inline(always)]
-unsafe fn pool_row<S: Simd>(
+unsafe fn pool_row<S: Simd, E: Values>(
     s: S,
     row: *const f32,
     r: usize,
     oh: usize,
     ow: usize,
     (pool, first): (&mut Pool<'_>, usize),
-    out: Channels,
+    out: Channels<E>,
 ) {
     let (wanted, columns) = (&pool.rows, pool.columns);
     let padded = columns.next_multiple_of(S::LANES);
@@ -187,7 +190,9 @@ unsafe fn pool_row<S: Simd>(
             if filled == S::LANES || column + 1 == columns {
                 let at = (current - 1 - wanted.start) * columns + column + 1 - filled;
                 // SAFETY: the `filled` windows up to this one of a wanted row.
-                unsafe { s.store_transposed(&square[..S::LANES], filled, out.at.add(at), out.stride, out.live) };
+                unsafe {
+                    E::store_transposed(s, &square[..S::LANES], filled, out.at.add(at), out.stride, out.live);
+                }
                 filled = 0;
             }
         }

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::points::{MAX_N, filter_matrix, input, output};
 use super::*;
-use crate::conv::{Operands, conv2d_ref};
+use crate::conv::conv2d_ref;
 use crate::isa;
 use crate::pool::PoolShape;
 use crate::reference::max_pool_ref;
@@ -98,25 +98,29 @@ fn transforms_are_their_plain_matrices() {
     matrices_are_those_of_the_definition::<F25>();
     matrices_are_those_of_the_definition::<F45>();
     matrices_are_those_of_the_definition::<F44>();
+    matrices_are_those_of_the_definition::<F44Narrow>();
 }
 
 /// How a convolution is run, which changes no bit of its result.
 #[derive(Clone, Copy, Debug)]
-struct How {
+pub(super) struct How {
     /// Rows of tiles that are transformed at a time.
-    rows: usize,
+    pub rows: usize,
     /// Rows of a task.
-    part: usize,
+    pub part: usize,
     /// Instead of those, blocks of input channels and of output channels of a task, if the transformed inputs are
     /// shared.
-    shared: Option<[usize; 2]>,
+    pub shared: Option<[usize; 2]>,
 }
 
 const ALL: usize = 1 << 20;
 
-const WHOLE: How = How { rows: ALL, part: ALL, shared: None };
+/// f32 to f32.
+const SINGLE: [Element; 2] = [Element::F32; 2];
 
-fn pack(conv: &Transformed, w: &[f32], bias: &[f32]) -> Vec<f32> {
+pub(super) const WHOLE: How = How { rows: ALL, part: ALL, shared: None };
+
+pub(super) fn pack(conv: &Transformed, w: &[f32], bias: &[f32]) -> Vec<f32> {
     let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
     conv.pack(w, bias, bytemuck::cast_slice_mut(&mut packed));
     packed
@@ -126,15 +130,22 @@ fn pieces(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(step).map(move |first| first..(first + step).min(n))
 }
 
-/// Runs `conv` in that way. Output, transformed inputs and scratch are NaN before, lie between guards and begin at
-/// addresses that suit no vector.
+/// Runs `conv` from f32 to f32 in that way.
 fn run(conv: &Transformed, x: &[f32], packed: &[f32], relu: bool, how: How) -> Vec<f32> {
+    let bytes = run_bytes(conv, bytemuck::cast_slice(x), packed, relu, how);
+    bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect()
+}
+
+/// Runs `conv` in that way. Transformed inputs and scratch are NaN before, the output is full of the guard's bytes; they lie
+/// between guards and begin at addresses that suit no vector.
+pub(super) fn run_bytes(conv: &Transformed, x: &[u8], packed: &[f32], relu: bool, how: How) -> Vec<u8> {
     let mut conv = conv.clone();
     conv.rows = how.rows.min(conv.tile_rows());
-    let (oc, pixels) = (conv.shape().oc, conv.pixels(&(0..conv.parts())).end);
-    let mut y = vec![GUARD; 1 + oc * pixels + 3];
-    y[1..=oc * pixels].fill(f32::NAN);
-    let mut out = RowsMut::new(&mut y[1..], oc, pixels, pixels);
+    let element = conv.output.bytes();
+    let (oc, row_bytes) = (conv.shape().oc, conv.pixels(&(0..conv.parts())).end * element);
+    let y_len = oc * row_bytes;
+    let mut y = vec![GUARD; 1 + y_len.div_ceil(4) + 3];
+    let mut out = RowsMut::new(&mut bytemuck::cast_slice_mut(&mut y)[4..], oc, row_bytes, row_bytes);
     let bytes = if how.shared.is_some() { conv.shared_scratch_bytes() } else { conv.scratch_bytes() };
     let mut buffer = vec![GUARD; 1 + bytes / 4 + 3];
     let mut v = vec![GUARD; 1 + conv.v_bytes() / 4 + 3];
@@ -146,7 +157,8 @@ fn run(conv: &Transformed, x: &[f32], packed: &[f32], relu: bool, how: How) -> V
             for part in pieces(conv.parts(), how.part) {
                 buffer[1..=bytes / 4].fill(f32::NAN);
                 let scratch = bytemuck::cast_slice_mut(&mut buffer[1..=bytes / 4]);
-                let y = &mut out.window(0..oc, conv.pixels(&part));
+                let pixels = conv.pixels(&part);
+                let y = &mut out.window(0..oc, pixels.start * element..pixels.end * element);
                 conv.run(Operands { x, packed, relu, scratch }, part, y);
             }
         }
@@ -161,16 +173,18 @@ fn run(conv: &Transformed, x: &[f32], packed: &[f32], relu: bool, how: How) -> V
             for blocks in pieces(conv.blocks(), outputs) {
                 buffer[1..=bytes / 4].fill(f32::NAN);
                 let scratch = bytemuck::cast_slice_mut(&mut buffer[1..=bytes / 4]);
-                let y = &mut out.window(conv.channels(blocks.clone()), 0..pixels);
-                conv.multiply(Operands { x: &v[1..=points * row], packed, relu, scratch }, blocks, y);
+                let y = &mut out.window(conv.channels(blocks.clone()), 0..row_bytes);
+                let x = bytemuck::cast_slice(&v[1..=points * row]);
+                conv.multiply(Operands { x, packed, relu, scratch }, blocks, y);
             }
         }
     }
-    for (buffer, len) in [(&y, oc * pixels), (&buffer, bytes / 4), (&v, points * row)] {
-        let mut guards = buffer[..1].iter().chain(&buffer[1 + len..]);
-        assert!(guards.all(|&v| v == GUARD), "{} {how:?} wrote outside", conv.algorithm().name);
+    for (buffer, len) in [(&y, y_len), (&buffer, bytes), (&v, 4 * points * row)] {
+        let (bytes, guard): (&[u8], _) = (bytemuck::cast_slice(buffer), GUARD.to_ne_bytes());
+        let kept = |at: usize| bytes[at] == guard[at % 4];
+        assert!((0..4).chain(4 + len..bytes.len()).all(kept), "{} {how:?} wrote outside", conv.algorithm().name);
     }
-    y[1..=oc * pixels].to_vec()
+    bytemuck::cast_slice::<f32, u8>(&y)[4..][..y_len].to_vec()
 }
 
 fn convolve(
@@ -182,7 +196,7 @@ fn convolve(
     relu: bool,
     how: How,
 ) -> Vec<f32> {
-    let conv = Transformed::new(*algorithm, *shape, 0);
+    let conv = Transformed::new(*algorithm, *shape, SINGLE, 0);
     run(&conv, x, &pack(&conv, w, bias), relu, how)
 }
 
@@ -249,18 +263,19 @@ fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
     sums
 }
 
-fn magnitudes_of(algorithm: &Winograd, shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
+pub(super) fn magnitudes_of(algorithm: &Winograd, shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
     match (algorithm.m, algorithm.r) {
         (2, 3) => magnitudes::<F23>(shape, x, w),
         (4, 3) => magnitudes::<F43>(shape, x, w),
         (2, 5) => magnitudes::<F25>(shape, x, w),
         (4, 5) => magnitudes::<F45>(shape, x, w),
+        (4, 4) if algorithm.products == Products::Words => magnitudes::<F44Narrow>(shape, x, w),
         (4, 4) => magnitudes::<F44>(shape, x, w),
         other => unreachable!("no algorithm {other:?}"),
     }
 }
 
-fn numbers(seed: u64, n: usize, integers: bool) -> Vec<f32> {
+pub(super) fn numbers(seed: u64, n: usize, integers: bool) -> Vec<f32> {
     let mut state = seed | 1;
     let mut next = move || {
         state ^= state << 13;
@@ -296,7 +311,7 @@ fn check(shape: ConvShape, relu: bool, how: How, seed: u64) {
     }
 }
 
-fn shape(ic: usize, ih: usize, iw: usize, oc: usize, kernel: usize, stride: usize, pad: usize) -> ConvShape {
+pub(super) fn shape(ic: usize, ih: usize, iw: usize, oc: usize, kernel: usize, stride: usize, pad: usize) -> ConvShape {
     let out = |size: usize| (size + 2 * pad - kernel) / stride + 1;
     let (oh, ow, pad_t, pad_l) = (out(ih), out(iw), pad, pad);
     ConvShape { ic, ih, iw, oc, oh, ow, kh: kernel, kw: kernel, stride_h: stride, stride_w: stride, pad_t, pad_l }
@@ -375,7 +390,7 @@ fn groups_are_windows_of_channels() {
         let x = numbers(1, groups * group.ic * plane, false);
         let (w, bias) = (numbers(2, group.oc * group.steps(), false), numbers(3, group.oc, false));
         for algorithm in isa::detected().flat_map(algorithms).filter(|algorithm| algorithm.fits(&group)) {
-            let conv = Transformed::new(*algorithm, group, 0);
+            let conv = Transformed::new(*algorithm, group, SINGLE, 0);
             let packed = pack(&conv, &w, &bias);
             for g in 0..groups {
                 let x = &x[g * group.ic * plane..(g + 1) * group.ic * plane];
@@ -383,8 +398,10 @@ fn groups_are_windows_of_channels() {
                 let mut y = vec![GUARD; groups * group.oc * pixels];
                 let mut scratch = vec![f32::NAN; conv.scratch_bytes() / 4];
                 let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
-                let mut rows = RowsMut::new(&mut y, groups * group.oc, pixels, pixels);
-                let y_group = &mut rows.window(g * group.oc..(g + 1) * group.oc, 0..pixels);
+                let y_bytes = bytemuck::cast_slice_mut(&mut y);
+                let mut rows = RowsMut::new(y_bytes, groups * group.oc, 4 * pixels, 4 * pixels);
+                let y_group = &mut rows.window(g * group.oc..(g + 1) * group.oc, 0..4 * pixels);
+                let x = bytemuck::cast_slice(x);
                 conv.run(Operands { x, packed, relu: true, scratch }, 0..conv.parts(), y_group);
                 for (other, y) in y.chunks_exact(group.oc * pixels).enumerate() {
                     let is_right = if other == g { y == expected } else { y.iter().all(|&y| y == GUARD) };
@@ -443,7 +460,7 @@ fn a_fused_pool_changes_no_bit() {
                 PoolShape { ih: shape.oh, iw: shape.ow, oh: ph, ow: pw, kernel: 3, stride: 2, pad_t: 0, pad_l: 0 };
             for isa in isa::detected() {
                 for algorithm in algorithms(isa).iter().filter(|algorithm| algorithm.fits(&shape)) {
-                    let conv = Transformed::new(*algorithm, shape, 0);
+                    let conv = Transformed::new(*algorithm, shape, SINGLE, 0);
                     let packed = pack(&conv, &w, &bias);
                     let expected = max_pool_ref(&pool, &run(&conv, &x, &packed, true, WHOLE));
                     let pooled = conv.with_pool([ph, pw]);
@@ -494,19 +511,19 @@ fn a_layer_of_64_channels_is_as_accurate_as_its_points_allow() {
 #[test]
 #[should_panic(expected = "does not compute")]
 fn a_shape_of_another_filter_is_refused() {
-    Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 4, 1, 0), 0);
+    Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 4, 1, 0), SINGLE, 0);
 }
 
 #[test]
 #[should_panic(expected = "transformed inputs")]
 fn inputs_of_another_length_are_refused() {
-    let conv = Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 3, 1, 0), 0);
+    let conv = Transformed::new(algorithms(Isa::Portable)[0], shape(1, 9, 9, 1, 3, 1, 0), SINGLE, 0);
     let packed = vec![0.0_f32; conv.packed_bytes() / 4];
     let mut scratch = vec![0.0_f32; conv.shared_scratch_bytes() / 4];
     let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
-    let mut y = [0.0; 49];
-    let y = &mut RowsMut::new(&mut y, 1, 49, 49);
-    conv.multiply(Operands { x: &[0.0; 64], packed, relu: true, scratch }, 0..1, y);
+    let mut y = [0.0_f32; 49];
+    let y = &mut RowsMut::new(bytemuck::cast_slice_mut(&mut y), 1, 4 * 49, 4 * 49);
+    conv.multiply(Operands { x: bytemuck::cast_slice(&[0.0_f32; 64]), packed, relu: true, scratch }, 0..1, y);
 }
 
 #[test]
@@ -514,7 +531,7 @@ fn transformed_inputs_larger_than_memory_are_refused() {
     // Input and output fit into 32 bits; 36 points of 2^24 tiles and channels, 4 bytes each, do not.
     let shape = shape(1 << 8, 1 << 10, 1 << 10, 1, 3, 1, 1);
     for algorithm in isa::detected().flat_map(algorithms).filter(|algorithm| algorithm.name == "F(4,3)") {
-        let made = std::panic::catch_unwind(|| Transformed::new(*algorithm, shape, 0).v_bytes());
+        let made = std::panic::catch_unwind(|| Transformed::new(*algorithm, shape, SINGLE, 0).v_bytes());
         let expected = if cfg!(target_pointer_width = "32") { None } else { Some(36 << 26) };
         assert_eq!(made.ok(), expected);
     }

@@ -68,7 +68,7 @@ impl Bench {
         let mut session = self.session(&model, side, false)?;
         session.run();
         let open_ms = begin.elapsed().as_secs_f64() * 1e3;
-        let weights = load::weights(&model, &session);
+        let (weights, precisions) = (load::weights(&model, &session), load::precisions(&session));
         let costs = model::cost(&model.network().graph(side));
         let multiply_adds: u64 = costs.iter().map(|layer| layer.multiply_adds).sum();
         let isa = session.isa();
@@ -106,6 +106,7 @@ impl Bench {
                 "arena_bytes": arena_bytes,
                 "open_ms": open_ms,
                 "weights": weights,
+                "compute": precisions,
                 "host": { "cpu": cpu(), "cores": load::all_threads() },
             });
             if self.layers {
@@ -137,6 +138,7 @@ impl Bench {
         writeln!(out, "peak     {peak:.1} GMAC/s on {} threads, of which {share:.1} %", self.threads)?;
         writeln!(out, "arena    {:.2} MiB", arena_bytes as f64 / (1 << 20) as f64)?;
         writeln!(out, "weights  {weights}")?;
+        writeln!(out, "compute  {precisions}")?;
         writeln!(out, "open     {open_ms:.1} ms from the file to the first result")?;
         for layer in &layers {
             let speed = match layer.multiply_adds {

@@ -66,7 +66,7 @@ impl Classify {
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         if self.verbose {
             for (model, session) in models.iter().zip(ensemble.sessions()) {
-                eprintln!("weights: {}", load::weights(model, session));
+                load::explain(model, session);
             }
         }
         if self.images.is_empty() {

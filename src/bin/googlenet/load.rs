@@ -45,13 +45,36 @@ fn map(path: &Path) -> googlenet::Result<Model> {
     unsafe { Model::map(path) }
 }
 
-/// A session of `model`; with `verbose` a line on stderr says how its weights came into use.
+/// A session of `model`; with `verbose` stderr says how its weights came into use, and what layers compute in.
 pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Session> {
     let session = model.session(options).or_fail(Code::Usage, "")?;
     if verbose {
-        eprintln!("weights: {}", weights(model, &session));
+        explain(model, &session);
     }
     Ok(session)
+}
+
+/// Says on stderr how a session's weights came into use, and what layers compute in.
+pub fn explain(model: &Model, session: &Session) {
+    eprintln!("weights: {}", weights(model, session));
+    eprintln!("precision: {}", precisions(session));
+}
+
+/// A text that says how many layers a session computes in each precision, and with what.
+pub fn precisions(session: &Session) -> String {
+    let steps = session.describe();
+    let of = |precision: Precision| {
+        let steps = || steps.iter().filter(|step| step.precision == precision && step.multiply_adds > 0);
+        let layers: usize = steps().map(|step| step.layers.split(" + ").count()).sum();
+        let how = match (precision, steps().find_map(|step| step.instruction)) {
+            (Precision::F32, _) => String::new(),
+            (_, Some(instruction)) => format!(" ({instruction})"),
+            (Precision::Bf16, None) => " (weights; this machine computes them in f32)".into(),
+            (_, None) => " (this machine has no instruction for it)".into(),
+        };
+        (layers > 0).then(|| format!("{layers} layers in {precision}{how}"))
+    };
+    Precision::ALL.into_iter().rev().filter_map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// A text that says how a session's weights came into use.

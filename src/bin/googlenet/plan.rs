@@ -67,7 +67,10 @@ impl Plan {
             writeln!(out, "  {}", step.layers)?;
             let offsets: Vec<String> = step.offsets.iter().map(usize::to_string).collect();
             let offsets = offsets.join(", ");
-            writeln!(out, "    {x} -> {y}, {} tasks, at byte {offsets}, {}{why}", step.tasks, step.kernel)?;
+            let [from, to] = step.elements;
+            let with = step.instruction.map(|instruction| format!(" ({instruction})")).unwrap_or_default();
+            let kernel = format!("{}{with}", step.kernel);
+            writeln!(out, "    {x} {from} -> {y} {to}, {} tasks, at byte {offsets}, {kernel}{why}", step.tasks)?;
         }
         Ok(())
     }

@@ -20,8 +20,20 @@ pub(in crate::plan) struct Formats {
     elements: Vec<Element>,
     /// By activation: the real value of 1; that of a byte, or 1.
     scales: Vec<f32>,
-    /// By node: whether it is a convolution that computes in integers.
-    integer: Vec<bool>,
+    /// By node: whether it computes in integers.
+    integer: Vec<Integer>,
+}
+
+/// Whether a node computes in integers, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Integer {
+    Yes,
+    /// It is no convolution, or integers were not asked for.
+    No,
+    /// What it reads is not stored in bytes.
+    NoBytes,
+    /// The file has no scales for its weights.
+    NoScales,
 }
 
 /// What a weight file says of the layers that were quantised.
@@ -106,9 +118,15 @@ impl Formats {
             _ => 1.0,
         };
         let scale = joined.iter().zip(&elements).map(unit).collect();
-        let integer = graph.nodes.iter().map(|node| {
-            let is_conv = matches!(node.op, Op::Conv(_));
-            is_conv && elements[node.input.activation] == Element::U8 && scales.has_weights(node.layer())
+        let integer = graph.nodes.iter().map(|node| match node.op {
+            Op::Conv(_) if precision == Precision::Int8 => {
+                match (elements[node.input.activation], scales.has_weights(node.layer())) {
+                    (Element::U8, true) => Integer::Yes,
+                    (Element::U8, false) => Integer::NoScales,
+                    _ => Integer::NoBytes,
+                }
+            }
+            _ => Integer::No,
         });
         Self { precision, integer: integer.collect(), elements, scales: scale }
     }
@@ -125,7 +143,16 @@ impl Formats {
 
     /// Whether a node is a convolution that computes in integers.
     pub(in crate::plan) fn is_integer(&self, node: usize) -> bool {
-        self.integer[node]
+        self.integer[node] == Integer::Yes
+    }
+
+    /// Why a convolution does not compute in integers although they were asked for.
+    pub(in crate::plan) fn why_not_integer(&self, node: usize) -> Option<&'static str> {
+        match self.integer[node] {
+            Integer::Yes | Integer::No => None,
+            Integer::NoBytes => Some("its input is not in bytes"),
+            Integer::NoScales => Some("the file keeps it out of int8"),
+        }
     }
 }
 

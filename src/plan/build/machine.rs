@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use googlenet_kernels::isa::Isa;
+use googlenet_kernels::narrow::{self, Arithmetic};
 use googlenet_kernels::winograd;
 
 /// A machine, as seen by plans for one instruction set.
@@ -33,6 +34,8 @@ pub(in crate::plan) struct Costs {
     pub panel: f64,
     /// To gather one vector of a filter tap's pixels into a panel.
     pub gathered_panel: f64,
+    /// To gather one vector of words into a panel.
+    pub word_panel: f64,
     /// For bias, ReLU and store of one vector of outputs.
     pub store: f64,
     /// To transpose that vector, too.
@@ -97,6 +100,7 @@ impl Cache {
 const COSTS: Costs = Costs {
     panel: 1.5,
     gathered_panel: 6.0,
+    word_panel: 8.0,
     store: 5.0,
     transpose: 6.0,
     transform_input: 8.0,
@@ -111,7 +115,8 @@ impl Machine {
         let lanes = winograd::algorithms(isa).first().map_or(1, |algorithm| algorithm.lanes());
         let cache = Cache::of(lanes);
         let nominal = cache.groups(cache.bytes);
-        Self { isa, lanes, costs: COSTS, multiplies_bf16: false, nominal, groups: nominal }
+        let multiplies_bf16 = narrow::kernel(isa, Arithmetic::Bf16).instruction().is_some();
+        Self { isa, lanes, costs: COSTS, multiplies_bf16, nominal, groups: nominal }
     }
 
     /// This machine. Where its second-level cache is smaller than the set assumes, groups are smaller, too; larger groups

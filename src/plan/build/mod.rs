@@ -92,6 +92,10 @@ fn steps(
         }
         let site = Site { graph, index, machine, formats, threads, keep, taken: &taken, next_buffer: buffers.len() };
         let choice::Choice { offer, reason } = choice::choose(&site);
+        let reason = match formats.why_not_integer(index) {
+            Some(why) => format!("{why}; {reason}"),
+            None => reason,
+        };
         buffers.extend(offer.buffers.iter().map(|&(element, len)| Buffer::untouched(element, len)));
         let mut phase = ready[node.input.activation];
         let last = offer.steps.len() - 1;

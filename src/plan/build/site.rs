@@ -73,6 +73,15 @@ impl<'a> Site<'a> {
         self.keep.iter().any(|place| place.activation == activation)
     }
 
+    /// Whether a node computes in the same arithmetic as the site's, to the same element.
+    pub(in crate::plan) fn is_alike(&self, node: usize) -> bool {
+        let format = |node: usize| {
+            let output = self.graph.nodes[node].output.activation;
+            (self.formats.is_integer(node), self.formats.element(output))
+        };
+        format(node) == format(self.index)
+    }
+
     /// Whether another step computes the node already.
     pub(in crate::plan) fn is_taken(&self, node: usize) -> bool {
         self.taken[node]

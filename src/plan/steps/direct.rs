@@ -7,12 +7,16 @@ use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
 
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges};
 use crate::model::Op;
+use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{MAX_WRITES, Operands, Rows, Touch};
 
 /// One offer for each kernel of the set.
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Conv(own) = *site.op() else { return Vec::new() };
+    if site.formats.precision != Precision::F32 {
+        return Vec::new();
+    }
     let nodes = stack(site, &own);
     let outputs: Vec<Rows> = nodes.iter().map(|&node| site.rows(site.graph.nodes[node].output)).collect();
     let widths: Vec<usize> = outputs.iter().map(|output| output.rows).collect();
@@ -26,16 +30,17 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     conv::kernels(site.machine.isa).iter().map(offer).collect()
 }
 
-/// The nodes that run as one with the site's: pointwise convolutions of the same input, at most as many as a task may
-/// write to.
-fn stack(site: &Site<'_>, shape: &ConvShape) -> Vec<usize> {
+/// The nodes that run as one with the site's: pointwise convolutions of the same input, in one arithmetic and to one
+/// element, at most as many as a task may write to.
+pub(super) fn stack(site: &Site<'_>, shape: &ConvShape) -> Vec<usize> {
     if !shape.is_pointwise() {
         return vec![site.index];
     }
     let nodes = &site.graph.nodes;
     let joins = |&node: &usize| {
         let pointwise = matches!(&nodes[node].op, Op::Conv(shape) if shape.is_pointwise());
-        pointwise && nodes[node].input == site.node().input && !site.is_taken(node)
+        let alike = site.is_alike(node);
+        pointwise && alike && nodes[node].input == site.node().input && !site.is_taken(node)
     };
     (site.index..nodes.len()).filter(joins).take(MAX_WRITES).collect()
 }
@@ -66,6 +71,26 @@ fn cycles(conv: &Direct, in_place: bool, machine: &Machine) -> f64 {
     multiply.max(weights) + outputs * store + panels
 }
 
+/// Parts of a convolution of so many tiles of pixels and blocks of channels.
+pub(super) fn split(shape: &ConvShape, tiles: usize, blocks: usize, machine: &Machine, threads: usize) -> Vec<Part> {
+    let most = machine.heavy_tasks(shape.multiply_adds(), threads);
+    // If pixels are split, each task reads all weights; if channels are, each task gathers or reads all inputs. More
+    // than two pieces of the other kind would repeat more reads than they share work.
+    let weights = shape.steps() * shape.oc;
+    let inputs = shape.steps() * shape.pixels();
+    let (by_tiles, by_blocks) = if most == 1 {
+        (1, 1)
+    } else if weights > 3 * inputs {
+        (most.div_ceil(blocks).min(2), most.min(blocks))
+    } else {
+        let by_tiles = most.min(tiles);
+        (by_tiles, most.div_ceil(by_tiles).min(2))
+    };
+    let parts =
+        |range: Range<usize>| ranges(blocks, by_blocks).map(move |blocks| Part { range: range.clone(), blocks });
+    ranges(tiles, by_tiles).flat_map(parts).collect()
+}
+
 impl Step for Direct {
     fn kernel(&self) -> String {
         self.kernel().name().into()
@@ -92,23 +117,7 @@ impl Step for Direct {
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {
-        let most = machine.heavy_tasks(self.shape().multiply_adds(), threads);
-        let (tiles, blocks, shape) = (self.tiles(), self.blocks(), self.shape());
-        // If pixels are split, each task reads all weights; if channels are, each task gathers or reads all inputs. More
-        // than two pieces of the other kind would repeat more reads than they share work.
-        let weights = shape.steps() * shape.oc;
-        let inputs = shape.steps() * shape.pixels();
-        let (by_tiles, by_blocks) = if most == 1 {
-            (1, 1)
-        } else if weights > 3 * inputs {
-            (most.div_ceil(blocks).min(2), most.min(blocks))
-        } else {
-            let by_tiles = most.min(tiles);
-            (by_tiles, most.div_ceil(by_tiles).min(2))
-        };
-        let parts =
-            |range: Range<usize>| ranges(blocks, by_blocks).map(move |blocks| Part { range: range.clone(), blocks });
-        ranges(tiles, by_tiles).flat_map(parts).collect()
+        split(self.shape(), self.tiles(), self.blocks(), machine, threads)
     }
 
     fn touch(&self, ends: &Ends, part: &Part) -> Touch {

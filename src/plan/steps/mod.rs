@@ -8,6 +8,7 @@ mod average;
 mod dense;
 mod direct;
 mod lrn;
+mod narrow;
 mod pool;
 mod softmax;
 mod winograd;
@@ -18,13 +19,22 @@ use std::ops::Range;
 
 use googlenet_kernels::element::Element;
 
+use super::Precision;
 use super::build::{Machine, Site};
 use super::memory::{Operands, Rows, Touch};
 use crate::weights::Dtype;
 
 /// What each kind has to offer for a node; several offers of one kind differ in kernel or algorithm.
-pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 7] =
-    [direct::offers, winograd::offers, pool::offers, lrn::offers, average::offers, dense::offers, softmax::offers];
+pub(super) const KINDS: [fn(&Site<'_>) -> Vec<Offer>; 8] = [
+    direct::offers,
+    narrow::offers,
+    winograd::offers,
+    pool::offers,
+    lrn::offers,
+    average::offers,
+    dense::offers,
+    softmax::offers,
+];
 
 /// A way to compute some nodes.
 pub(super) struct Offer {
@@ -130,6 +140,16 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     /// What a plan says beside the kernel, where there was nothing to choose: the window, the size; may be empty.
     fn detail(&self) -> String {
         String::new()
+    }
+
+    /// The precision that it computes in; what it reads and writes is the plan's affair.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
+
+    /// The instruction that is made for that precision, if it is a lower one and the machine has one.
+    fn instruction(&self) -> Option<&'static str> {
+        None
     }
 
     /// Whether the output takes the place of the input, in the same memory.

@@ -61,7 +61,7 @@ impl Step for Direct {
         }
     }
 
-    fn instruction(&self) -> &'static str {
+    fn instruction(&self) -> Option<&'static str> {
         self.kernel().instruction()
     }
 

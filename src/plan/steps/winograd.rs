@@ -5,12 +5,13 @@
 //! transform, split by input channels, and then the rest, split by output channels: for maps with too few rows of tiles
 //! to go round.
 
-use googlenet_kernels::conv::{self, ConvShape};
+use googlenet_kernels::conv::ConvShape;
 use googlenet_kernels::element::Element;
 use googlenet_kernels::winograd::{self, Transformed, Winograd};
 
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges, split_evenly};
 use crate::model::{MaxPool, Op};
+use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Operands, Rows, Touch};
 
@@ -35,12 +36,17 @@ enum Half {
 /// One offer for each algorithm that computes the convolution.
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Conv(shape) = *site.op() else { return Vec::new() };
-    let fitting = winograd::algorithms(site.machine.isa).iter().filter(|algorithm| algorithm.fits(&shape));
+    let [input, output] = site.elements();
+    let algorithms = match site.formats.precision {
+        Precision::F32 => winograd::algorithms(site.machine.isa),
+        Precision::Bf16 | Precision::Int8 => winograd::bf16_algorithms(site.machine.isa),
+    };
+    let fitting = algorithms.iter().filter(|algorithm| algorithm.fits(&shape) && algorithm.takes(input, output));
     fitting.map(|algorithm| offer(site, algorithm, shape)).collect()
 }
 
 fn offer(site: &Site<'_>, algorithm: &Winograd, shape: ConvShape) -> Offer {
-    let conv = Transformed::new(*algorithm, shape, site.machine.groups.transformed);
+    let conv = Transformed::new(*algorithm, shape, site.elements(), site.machine.groups.transformed);
     let cycles = cycles(&conv, site.machine);
     let (input, output) = (site.input(), site.output());
     if is_shared(&conv, site.threads) {
@@ -104,7 +110,7 @@ fn cycles(conv: &Transformed, machine: &Machine) -> f64 {
     let tiles = (algorithm.points() * grid.rows * grid.columns) as f64;
     let padded = shape.oc.next_multiple_of(machine.lanes) as f64 / machine.lanes as f64;
     let groups = grid.rows.div_ceil(algorithm.rows_at_once(shape, machine.nominal.transformed)) as f64;
-    let multiply = tiles * algorithm.channels(shape) as f64 * padded / 2.0;
+    let multiply = tiles * algorithm.channels(shape) as f64 * padded * algorithm.multiply_adds() / 2.0;
     let weights = conv.packed_bytes() as f64 * groups / costs.memory_bytes;
     let input = conv.channel_blocks() as f64 * costs.transform_input;
     multiply.max(weights) + tiles * (input + padded * costs.transform_output)
@@ -114,6 +120,14 @@ impl Step for WinogradStep {
     fn kernel(&self) -> String {
         let name = self.conv.algorithm().name();
         if self.half == Half::Inputs { format!("{name} input") } else { name.into() }
+    }
+
+    fn precision(&self) -> Precision {
+        if self.conv.algorithm().is_bf16() { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    fn instruction(&self) -> Option<&'static str> {
+        self.conv.algorithm().instruction()
     }
 
     fn multiply_adds(&self) -> u64 {
@@ -176,14 +190,16 @@ impl Step for WinogradStep {
 
     fn run(&self, part: &Part, weights: StepWeights<'_>, operands: Operands<'_>, scratch: &mut [u8]) {
         let packed = weights.packed;
-        let (x, mut y) = (operands.read(), operands.write());
+        let x = operands.read();
         match self.half {
             Half::Both { .. } => {
-                self.conv.run(conv::Operands { x, packed, relu: true, scratch }, part.range.clone(), &mut y);
+                let own = winograd::Operands { x, packed, relu: true, scratch };
+                self.conv.run(own, part.range.clone(), &mut operands.write());
             }
-            Half::Inputs => self.conv.transform(x, part.range.clone(), y, scratch),
+            Half::Inputs => self.conv.transform(x, part.range.clone(), operands.write(), scratch),
             Half::Products => {
-                self.conv.multiply(conv::Operands { x, packed, relu: true, scratch }, part.blocks.clone(), &mut y);
+                let own = winograd::Operands { x, packed, relu: true, scratch };
+                self.conv.multiply(own, part.blocks.clone(), &mut operands.write());
             }
         }
     }
