@@ -13,7 +13,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use googlenet::model::{Dialect, Graph, Op, Place};
 use googlenet_kernels::conv::{self, Direct, Operands};
 use googlenet_kernels::dense::Matrix;
-use googlenet_kernels::element::Element;
+use googlenet_kernels::element::{Bf16, Element};
 use googlenet_kernels::narrow::Arithmetic;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Transformed;
@@ -21,6 +21,35 @@ use googlenet_kernels::{average, dense, isa, lrn, narrow, pool, winograd};
 
 fn values(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i as f32 * 0.61).sin()).collect()
+}
+
+/// Memory that begins with `values` as elements, of bytes those of values from 0 to 1.
+fn stored(element: Element, values: &[f32]) -> Vec<f32> {
+    let mut memory = values.to_vec();
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
+    for (place, &v) in bytes.chunks_exact_mut(element.bytes()).zip(values) {
+        match element {
+            Element::F32 => {}
+            Element::Bf16 => place.copy_from_slice(&Bf16::from_f32(v).0.to_ne_bytes()),
+            Element::U8 => place[0] = (v * 255.0) as u8,
+        }
+    }
+    memory
+}
+
+/// The first `n` elements of memory.
+fn bytes(memory: &[f32], element: Element, n: usize) -> &[u8] {
+    &bytemuck::cast_slice(memory)[..n * element.bytes()]
+}
+
+/// The first `n` elements of memory, to be changed.
+fn bytes_mut(memory: &mut [f32], element: Element, n: usize) -> &mut [u8] {
+    &mut bytemuck::cast_slice_mut(memory)[..n * element.bytes()]
+}
+
+/// The name of a set's kernel of an element; of f32 the set's own, as it is of families that have no other.
+fn of(name: &str, element: Element) -> String {
+    if element == Element::F32 { name.into() } else { format!("{name} {}", element.name()) }
 }
 
 /// The bytes that a convolution works on at a time, as in plans for AVX2: its panels, or transformed inputs and
@@ -157,9 +186,15 @@ fn others(c: &mut Criterion) {
                     let (kernel, stride) = (p.kernel, p.stride);
                     let shape =
                         pool::PoolShape { ih, iw, oh, ow, kernel, stride, pad_t: p.leading(ih), pad_l: p.leading(iw) };
-                    group.bench_function(name, |b| {
-                        b.iter(|| pool::select(isa)(pool::MaxPool { shape: &shape, x: black_box(&x), y: &mut y }))
-                    });
+                    for element in [Element::F32, Element::Bf16, Element::U8] {
+                        let (x, kernel) = (stored(element, &x), pool::select(isa, element));
+                        group.bench_function(of(name, element), |b| {
+                            b.iter(|| {
+                                let x = black_box(bytes(&x, element, input.len()));
+                                kernel(pool::MaxPool { shape: &shape, x, y: bytes_mut(&mut y, element, output.len()) });
+                            });
+                        });
+                    }
                 }
                 Op::Lrn(l) => {
                     let (c, plane) = (input.c, input.plane());

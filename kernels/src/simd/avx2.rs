@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{MOST_LANES, Simd};
+use super::{Bytes, MOST_LANES, Simd};
 use crate::isa::Avx2;
 
 /// Eight set lanes between eight clear ones on either side: a window of it is the mask of any lane range's end.
@@ -282,6 +282,33 @@ impl Simd for Avx2 {
                 unsafe { self.store_first(y.add(row * stride), v, columns) };
             }
         }
+    }
+}
+
+impl Bytes for Avx2 {
+    const BYTES: usize = 32;
+    type B = __m256i;
+
+    on_registers! {
+        fn splat_byte(x: u8) -> __m256i = _mm256_set1_epi8(x.cast_signed());
+        fn max_bytes(a: __m256i, b: __m256i) -> __m256i = _mm256_max_epu8(a, b);
+        fn and_bytes(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        fn first_of_pairs(a: __m256i) -> __m256i = _mm256_and_si256(a, _mm256_set1_epi16(0x00FF));
+        fn second_of_pairs(a: __m256i) -> __m256i = _mm256_srli_epi16::<8>(a);
+        // The halves of `a` and `b` are packed by turns, which the permutation undoes.
+        fn firsts(a: __m256i, b: __m256i) -> __m256i = _mm256_permute4x64_epi64::<0xD8>(_mm256_packus_epi16(a, b));
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, x: *const u8) -> __m256i {
+        // SAFETY: the caller vouches for 32 readable bytes; loadu takes any alignment.
+        unsafe { _mm256_loadu_si256(x.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, y: *mut u8, b: __m256i) {
+        // SAFETY: the caller vouches for 32 writable bytes; storeu takes any alignment.
+        unsafe { _mm256_storeu_si256(y.cast(), b) }
     }
 }
 

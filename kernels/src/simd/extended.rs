@@ -1,8 +1,9 @@
-//! Sets that are another set and one instruction more: every operation is the other set's, but one.
+//! Sets that are another set and one instruction more: every operation is the other set's, but one. And AVX-512 F, as far as
+//! it is AVX2.
 
 use core::arch::x86_64::*;
 
-use super::{MOST_LANES, Simd};
+use super::{Bytes, MOST_LANES, Simd};
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 
 /// Implements [`Simd`] for `$name` as `$base` does, but for the operation that follows.
@@ -58,6 +59,31 @@ macro_rules! extended {
                 fn store_transposed(tile: &[Self::V], columns: usize, y: *mut f32, stride: usize, rows: usize) -> ();
             }
         }
+
+        bytes_as_the_base! { $name of $base }
+    };
+}
+
+/// Implements [`Bytes`] for `$name` as `$base` does.
+macro_rules! bytes_as_the_base {
+    ($name:ident of $base:ident) => {
+        impl Bytes for $name {
+            const BYTES: usize = $base::BYTES;
+            type B = <$base as Bytes>::B;
+
+            as_the_base! {
+                fn splat_byte(x: u8) -> Self::B;
+                fn max_bytes(a: Self::B, b: Self::B) -> Self::B;
+                fn and_bytes(a: Self::B, b: Self::B) -> Self::B;
+                fn first_of_pairs(a: Self::B) -> Self::B;
+                fn second_of_pairs(a: Self::B) -> Self::B;
+                fn firsts(a: Self::B, b: Self::B) -> Self::B;
+            }
+            unsafe_as_the_base! {
+                fn load_bytes(x: *const u8) -> Self::B;
+                fn store_bytes(y: *mut u8, b: Self::B) -> ();
+            }
+        }
     };
 }
 
@@ -81,6 +107,18 @@ macro_rules! unsafe_as_the_base {
         }
     )+};
 }
+
+impl Avx512 {
+    /// The set that it is more than.
+    #[inline(always)]
+    fn base(self) -> Avx2 {
+        // SAFETY: an `Avx512` proves all that an `Avx2` does, and whoever holds it runs code compiled for both.
+        unsafe { Avx2::assume() }
+    }
+}
+
+// AVX-512 F alone has no instructions for bytes.
+bytes_as_the_base! { Avx512 of Avx2 }
 
 extended! { Avx2Vnni of Avx2 {
     #[inline(always)]

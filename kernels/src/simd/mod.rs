@@ -22,6 +22,7 @@ macro_rules! on_registers {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod extended;
 #[cfg(target_arch = "aarch64")]
@@ -30,6 +31,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bytes::{Bytes, MOST_BYTES};
 pub(crate) use portable::Portable;
 
 /// The most lanes of any set's vector.
@@ -39,7 +41,7 @@ pub(crate) const MOST_LANES: usize = 16;
 ///
 /// Arithmetic is IEEE single precision, lane by lane. `mul_add` rounds once where the set has a fused multiply-add
 /// (all but [`Portable`] on x86).
-pub(crate) trait Simd: Copy {
+pub(crate) trait Simd: Bytes {
     /// f32 lanes of a vector.
     const LANES: usize;
 

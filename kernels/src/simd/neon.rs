@@ -2,7 +2,7 @@
 
 use core::arch::{aarch64::*, asm};
 
-use super::{MOST_LANES, Simd};
+use super::{Bytes, MOST_LANES, Simd};
 use crate::isa::Neon;
 
 impl Simd for Neon {
@@ -217,6 +217,32 @@ impl Simd for Neon {
                 unsafe { self.store_first(y.add(row * stride), v, columns) };
             }
         }
+    }
+}
+
+impl Bytes for Neon {
+    const BYTES: usize = 16;
+    type B = uint8x16_t;
+
+    on_registers! {
+        fn splat_byte(x: u8) -> uint8x16_t = vdupq_n_u8(x);
+        fn max_bytes(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t = vmaxq_u8(a, b);
+        fn and_bytes(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t = vandq_u8(a, b);
+        fn first_of_pairs(a: uint8x16_t) -> uint8x16_t = vtrn1q_u8(a, vdupq_n_u8(0));
+        fn second_of_pairs(a: uint8x16_t) -> uint8x16_t = vtrn2q_u8(a, vdupq_n_u8(0));
+        fn firsts(a: uint8x16_t, b: uint8x16_t) -> uint8x16_t = vuzp1q_u8(a, b);
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, x: *const u8) -> uint8x16_t {
+        // SAFETY: the caller vouches for 16 readable bytes.
+        unsafe { vld1q_u8(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, y: *mut u8, b: uint8x16_t) {
+        // SAFETY: the caller vouches for 16 writable bytes.
+        unsafe { vst1q_u8(y, b) }
     }
 }
 

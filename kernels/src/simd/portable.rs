@@ -3,9 +3,9 @@
 //! `wide` picks its instructions when this crate is built, from the build's target features: two SSE2 registers a
 //! vector on plain x86-64, two NEON registers on aarch64, arrays elsewhere.
 
-use wide::{f32x8, i16x16, i32x8, u16x8, u32x8};
+use wide::{f32x8, i16x16, i32x8, u8x16, u16x8, u32x8};
 
-use super::{MOST_LANES, Simd};
+use super::{Bytes, MOST_LANES, Simd};
 
 /// The portable set; it needs no proof.
 #[derive(Clone, Copy)]
@@ -256,6 +256,62 @@ impl Simd for Portable {
                 unsafe { *y.add(row * stride + column) = lane };
             }
         }
+    }
+}
+
+impl Bytes for Portable {
+    const BYTES: usize = 16;
+    type B = u8x16;
+
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> u8x16 {
+        u8x16::splat(x)
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: u8x16, b: u8x16) -> u8x16 {
+        a.max(b)
+    }
+
+    #[inline(always)]
+    fn and_bytes(self, a: u8x16, b: u8x16) -> u8x16 {
+        a & b
+    }
+
+    #[inline(always)]
+    fn first_of_pairs(self, a: u8x16) -> u8x16 {
+        a & u8x16::new([255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0])
+    }
+
+    #[inline(always)]
+    fn second_of_pairs(self, a: u8x16) -> u8x16 {
+        let pairs: u16x8 = bytemuck::cast(a);
+        bytemuck::cast(if cfg!(target_endian = "little") { pairs >> 8 } else { pairs << 8 })
+    }
+
+    #[inline(always)]
+    fn firsts(self, a: u8x16, b: u8x16) -> u8x16 {
+        // As numbers of 16 bits, of which the second byte of a pair, 0, may be the lower half.
+        let numbers = {
+            #[inline(always)]
+            |pairs: u8x16| {
+                let pairs: u16x8 = bytemuck::cast(pairs);
+                bytemuck::cast(if cfg!(target_endian = "little") { pairs } else { pairs >> 8 })
+            }
+        };
+        u8x16::narrow_i16x8(numbers(a), numbers(b))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, x: *const u8) -> u8x16 {
+        // SAFETY: the caller vouches for 16 readable bytes.
+        u8x16::new(unsafe { x.cast::<[u8; 16]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, y: *mut u8, b: u8x16) {
+        // SAFETY: the caller vouches for 16 writable bytes.
+        unsafe { y.cast::<[u8; 16]>().write(b.to_array()) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every operation of the vector trait, on every set this machine has, against plain arithmetic.
 
-use super::Simd;
+use super::{MOST_BYTES, Simd};
 use crate::op::{Op, select};
 use crate::reference::f16_ref;
 use crate::{isa, winograd};
@@ -60,6 +60,7 @@ impl Op for EveryOperation {
                 assert!(out[count..].iter().all(|&v| v == 7777.0), "{name} store_first {count} wrote outside");
             }
             words(s, name);
+            bytes(s, name);
             for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
                 let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
                 let stride = n + 1;
@@ -112,6 +113,32 @@ fn words<S: Simd>(s: S, name: &str) {
         let expected = of(&|i| if (from..to).contains(&i) { u32::MAX } else { 0 });
         assert_eq!(lanes(s.lane_mask(from, to)), expected, "{name} lanes {from}..{to}");
     }
+}
+
+/// Every operation on bytes.
+#[inline(always)]
+fn bytes<S: Simd>(s: S, name: &str) {
+    let n = S::BYTES;
+    assert!(n.is_multiple_of(2) && n <= MOST_BYTES, "{name} has vectors of {n} bytes");
+    let x: Vec<u8> = (0..=MOST_BYTES as u8).map(|i| i.wrapping_mul(0x9D) ^ 0x85).collect();
+    let lanes = |b: S::B| {
+        let mut out = vec![0x5A; n];
+        // SAFETY: `out` has BYTES elements.
+        unsafe { s.store_bytes(out.as_mut_ptr(), b) };
+        out
+    };
+    let of = |f: &dyn Fn(usize) -> u8| (0..n).map(f).collect::<Vec<u8>>();
+    // SAFETY: these are more bytes than a vector has.
+    let (a, b) = unsafe { (s.load_bytes(x.as_ptr()), s.load_bytes(x.as_ptr().add(1))) };
+    assert_eq!((lanes(a), lanes(b)), (x[..n].to_vec(), x[1..=n].to_vec()), "{name} bytes");
+    assert_eq!(lanes(s.splat_byte(0xA7)), vec![0xA7; n], "{name} splat_byte");
+    assert_eq!(lanes(s.max_bytes(a, b)), of(&|i| x[i].max(x[i + 1])), "{name} max_bytes");
+    assert_eq!(lanes(s.and_bytes(a, b)), of(&|i| x[i] & x[i + 1]), "{name} and_bytes");
+    let (first, second) = (s.first_of_pairs(a), s.second_of_pairs(a));
+    assert_eq!(lanes(first), of(&|i| if i % 2 == 0 { x[i] } else { 0 }), "{name} first_of_pairs");
+    assert_eq!(lanes(second), of(&|i| if i % 2 == 0 { x[i + 1] } else { 0 }), "{name} second_of_pairs");
+    let expected = of(&|i| if i < n / 2 { x[2 * i] } else { x[2 * i - n + 1] });
+    assert_eq!(lanes(s.firsts(first, second)), expected, "{name} firsts");
 }
 
 /// Widens vectors of f16, each by `load_first_f16` of `n` lanes.
