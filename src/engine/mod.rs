@@ -7,6 +7,7 @@ mod model;
 mod names;
 mod options;
 mod pack;
+mod quantisation;
 mod session;
 mod statics;
 

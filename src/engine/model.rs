@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Description, Options, Session};
+use super::{Description, Options, Session, quantisation};
 use crate::Result;
 use crate::error::{SessionError, TensorError};
 use crate::image::Rule;
@@ -236,9 +236,12 @@ fn check_tensors(weights: &Weights, network: &Network) -> Result<()> {
             return Err(TensorError::wrong_shape(name.clone(), &shape, tensor.shape()).into());
         }
     }
+    let quantised = quantisation::check(weights, network)?;
     // Packed tensors are checked when a plan wants to use them.
     let packed = weights.metadata().contains_key(PACKING);
-    let known = |name: &str| expected.iter().any(|(own, _)| own == name) || (packed && name.starts_with(PACKED));
+    let known = |name: &str| {
+        expected.iter().any(|(own, _)| own == name) || quantised.contains(name) || (packed && name.starts_with(PACKED))
+    };
     match weights.tensors().find(|tensor| !known(tensor.name())) {
         Some(tensor) => Err(TensorError::Unexpected { tensor: tensor.name().into() }.into()),
         None => Ok(()),

@@ -65,6 +65,40 @@ pub enum TensorError {
         /// The value.
         value: f32,
     },
+    /// A value of a quantised file cannot be computed with.
+    Value {
+        /// The tensor's name.
+        tensor: String,
+        /// The index of the value in the tensor.
+        index: usize,
+        /// The value.
+        value: f32,
+        /// The smallest value allowed.
+        least: f32,
+        /// The largest value allowed.
+        most: f32,
+    },
+    /// Two layers whose outputs are stored with one scale have different ones.
+    ScalesDiffer {
+        /// The tensor with the one scale.
+        first: String,
+        /// That scale.
+        first_scale: f32,
+        /// The tensor with the other; it is not in the file if there is no other scale.
+        second: String,
+        /// The other scale, if there is one.
+        second_scale: Option<f32>,
+    },
+    /// With the scale that the file states, two neighbouring weights of a filter become bytes whose products a sum of
+    /// 16 bits cannot hold.
+    UnsafePair {
+        /// The tensor of the scales.
+        tensor: String,
+        /// The output channel, which is the scale's index.
+        channel: usize,
+        /// The scale.
+        scale: f32,
+    },
     /// A tensor that the network needs is not in the file.
     Missing {
         /// The tensor's name.
@@ -121,6 +155,21 @@ impl fmt::Display for TensorError {
             }
             Self::HalfRange { tensor, index, value } => {
                 write!(f, "tensor {}: element {index} is {value}, too large for f16", Quoted(tensor))
+            }
+            Self::Value { tensor, index, value, least, most } => {
+                write!(f, "tensor {}: element {index} is {value:e}, not in {least:e} to {most:e}", Quoted(tensor))
+            }
+            Self::ScalesDiffer { first, first_scale, second, second_scale: Some(scale) } => {
+                let [first, second] = [first, second].map(|tensor| Quoted(tensor));
+                write!(f, "tensors {first} and {second} are {first_scale:e} and {scale:e}, and must be equal")
+            }
+            Self::ScalesDiffer { first, first_scale, second, second_scale: None } => {
+                let [first, second] = [first, second].map(|tensor| Quoted(tensor));
+                write!(f, "tensor {first} is {first_scale:e}, and {second}, which must be equal, is missing")
+            }
+            Self::UnsafePair { tensor, channel, scale } => {
+                write!(f, "tensor {}: element {channel} is {scale:e}, too small", Quoted(tensor))?;
+                write!(f, " for neighbouring weights to add up to at most 128 as bytes")
             }
             Self::Missing { tensor } => write!(f, "tensor {} is missing", Quoted(tensor)),
             Self::Unexpected { tensor } => {

@@ -250,14 +250,18 @@ fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors:
         let shape = empty.shape.iter().map(|&dim| dim as u64).collect();
         return Err(TensorError::ImpossibleShape { tensor: empty.name.clone(), shape }.into());
     }
-    for (key, expected) in [("format", FORMAT), ("version", VERSION)] {
-        match metadata.get(key) {
-            Some(value) if value == expected => {}
-            Some(value) => return Err(WeightsError::MetadataValue { key, value: value.clone(), expected }.into()),
-            None => return Err(WeightsError::MetadataMissing { key }.into()),
-        }
+    let value = |key| metadata.get(key).ok_or(WeightsError::MetadataMissing { key });
+    let unusable = |key, value: &str, expected| WeightsError::MetadataValue { key, value: value.to_owned(), expected };
+    match value("format")?.as_str() {
+        FORMAT => {}
+        format => return Err(unusable("format", format, FORMAT).into()),
     }
-    Ok(())
+    match (value("version")?.as_str(), metadata.contains_key(INT8)) {
+        (VERSION, false) | (VERSION_INT8, true) => Ok(()),
+        (VERSION_INT8, false) => Err(WeightsError::MetadataMissing { key: INT8 }.into()),
+        (VERSION, true) => Err(unusable("version", VERSION, "2, which files with the key \"int8\" have").into()),
+        (version, _) => Err(unusable("version", version, "1 or 2").into()),
+    }
 }
 
 /// The header as the JSON has it, in which a key may still occur twice.
@@ -376,6 +380,12 @@ pub(crate) const PACKING: &str = "packing";
 pub(crate) const PACKED: &str = "packed/";
 /// The metadata key of a file that was quantised; its value is the version of how.
 pub(crate) const INT8: &str = "int8";
+/// The one version of how that is known.
+pub(crate) const INT8_VERSION: &str = "1";
+/// The smallest and the largest scale of a quantised file, and the largest bias. Kernels multiply and divide by at most three
+/// scales at once, which these keep within the normal numbers of f32, 2^-126 to 2^127.
+pub(crate) const SCALES: [f32; 2] = [1.0 / MAX_SCALE, MAX_SCALE];
+const MAX_SCALE: f32 = (1_u64 << 40) as f32;
 /// What the name of a quantised convolution's scales of its weights ends in: one for each output channel.
 pub(crate) const WEIGHT_SCALE: &str = ".weight_scale";
 /// What the name of a quantised convolution's biases ends in.
@@ -384,5 +394,7 @@ pub(crate) const INT8_BIAS: &str = ".int8_bias";
 pub(crate) const OUTPUT_SCALE: &str = ".output_scale";
 /// The value of the metadata key `format`.
 pub(crate) const FORMAT: &str = "googlenet";
-/// The value of the metadata key `version`.
+/// The value of the metadata key `version` of a file that was not quantised.
 pub(super) const VERSION: &str = "1";
+/// The value of the metadata key `version` of a file that was quantised, which readers that know nothing of int8 refuse.
+pub(super) const VERSION_INT8: &str = "2";

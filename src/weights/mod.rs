@@ -35,7 +35,7 @@ mod write;
 pub use format::{Dtype, Entry, Header, Strictness, parse};
 #[cfg(feature = "import")]
 pub(crate) use format::{FORMAT, parse_foreign};
-pub(crate) use format::{INT8, INT8_BIAS, OUTPUT_SCALE, PACKED, PACKING, WEIGHT_SCALE};
+pub(crate) use format::{INT8, INT8_BIAS, INT8_VERSION, OUTPUT_SCALE, PACKED, PACKING, SCALES, WEIGHT_SCALE};
 #[cfg(feature = "import")]
 pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};

@@ -231,9 +231,14 @@ fn strict_files_need_alignment_and_metadata() {
     refused!(off_by_one, Strict, Error::Weights(WeightsError::Misaligned { what, .. }) if what == "data section");
     let bare = aligned_file(&plain(&entries[..1]), &[0; 4]);
     refused!(bare, Strict, Error::Weights(WeightsError::MetadataMissing { key: "format" }));
-    let later = json.replace(r#""version":"1""#, r#""version":"2""#);
+    let later = json.replace(r#""version":"1""#, r#""version":"3""#);
     let later = aligned_file(&later, &[0; 4]);
     refused!(later, Strict, Error::Weights(WeightsError::MetadataValue { key: "version", .. }));
+    let version = |metadata: &str| aligned_file(&json.replace(r#""version":"1""#, metadata), &[0; 4]);
+    assert!(parse(&version(r#""version":"2","int8":"1""#), Strictness::Strict).is_ok());
+    refused!(version(r#""version":"2""#), Strict, Error::Weights(WeightsError::MetadataMissing { key: "int8" }));
+    let first = version(r#""version":"1","int8":"1""#);
+    refused!(first, Strict, Error::Weights(WeightsError::MetadataValue { key: "version", .. }));
     let unhashed = Weights::from_vec(aligned_file(&json, &[0; 4]));
     assert!(matches!(unhashed, Err(Error::Weights(WeightsError::MetadataMissing { key: "hash" }))));
 }

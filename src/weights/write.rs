@@ -6,7 +6,9 @@
 //! write                   the header, then pass 2 over the tensors; `file.rs` gives the file its name
 //! ```
 
-use super::format::{ALIGNMENT, Dtype, FORMAT, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION};
+use super::format::{
+    ALIGNMENT, Dtype, FORMAT, INT8, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION, VERSION_INT8,
+};
 use super::view::hash_text;
 use crate::Result;
 use crate::error::{TensorError, WeightsError};
@@ -185,7 +187,8 @@ fn header(
 ) -> Result<Vec<u8>> {
     let mut metadata = metadata.clone();
     metadata.insert("format".to_owned(), FORMAT.to_owned());
-    metadata.insert("version".to_owned(), VERSION.to_owned());
+    let version = if metadata.contains_key(INT8) { VERSION_INT8 } else { VERSION };
+    metadata.insert("version".to_owned(), version.to_owned());
     metadata.insert("hash".to_owned(), hash_text(hash));
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let pairs: Vec<String> = metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value))).collect();

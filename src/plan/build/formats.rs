@@ -77,7 +77,7 @@ impl Formats {
     /// Those of `graph` in `precision`. `multiplies_bf16` is whether the machine does, so that activations in it are worth
     /// their rounding.
     fn decide(graph: &Graph, precision: Precision, multiplies_bf16: bool, scales: &dyn Scales) -> Self {
-        let joined = joined(graph);
+        let joined = graph.joined();
         // By the first activation of those that are joined: whether all that read and write them can do so in less than f32,
         // and the scale.
         let is_narrow = precision == Precision::Int8 || (precision == Precision::Bf16 && multiplies_bf16);
@@ -154,16 +154,6 @@ impl Formats {
             Integer::NoScales => Some("the file keeps it out of int8"),
         }
     }
-}
-
-/// By activation: the first of those that max pools join it with.
-fn joined(graph: &Graph) -> Vec<usize> {
-    let mut first: Vec<usize> = (0..graph.activations.len()).collect();
-    for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::MaxPool(_))) {
-        let (a, b) = (first[node.input.activation], first[node.output.activation]);
-        first.iter_mut().filter(|first| **first == a.max(b)).for_each(|first| *first = a.min(b));
-    }
-    first
 }
 
 /// The largest magnitude that a normalisation gives, whatever it reads; none if there is no bound.

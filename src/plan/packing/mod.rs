@@ -12,6 +12,9 @@ use std::borrow::Cow;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use googlenet_kernels::conv::ConvShape;
+use googlenet_kernels::narrow;
+
 use super::Cache;
 use super::schedule::{PlannedStep, Schedule};
 use super::steps::{NodeWeights, Quantised, StepWeights, Stored};
@@ -19,7 +22,7 @@ use super::threads::{self, Lent};
 use crate::Result;
 use crate::aligned::AlignedBytes;
 use crate::error::TensorError;
-use crate::model::{Graph, Node, Place, WeightRows};
+use crate::model::{Graph, Node, Op, Place, WeightRows};
 use crate::plan::Precision;
 use crate::weights::{Dtype, INT8_BIAS, PACKED, PACKING, Tensor, WEIGHT_SCALE, Weights};
 
@@ -220,6 +223,9 @@ fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result
         };
         let (scales, corrected) = (quantised(WEIGHT_SCALE)?, quantised(INT8_BIAS)?);
         let rows = own.rows.clone();
+        if let (Op::Conv(shape), Some(scales)) = (&graph.nodes[node].op, &scales) {
+            check_pairs(shape, own, &values[part(own, &matrix, values.len())], scales)?;
+        }
         let node_weights = NodeWeights {
             weights: &values[part(own, &matrix, values.len())],
             biases: &biases[rows.clone()],
@@ -233,6 +239,20 @@ fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result
         planned.step.pack(index, &node_weights, &mut packed);
     }
     Ok(packed)
+}
+
+/// Checks that the weights of a node, `[oc, ic, kh, kw]`, become bytes that kernels may multiply in pairs; `scales` are the
+/// whole layer's. The file is to guarantee it, and its weights are read only here.
+fn check_pairs(shape: &ConvShape, own: &WeightRows, weights: &[f32], scales: &[f32]) -> Result<()> {
+    let mut q = vec![0; shape.steps()];
+    for (channel, w) in own.rows.clone().zip(weights.chunks_exact(shape.steps())) {
+        narrow::quantise(w, scales[channel], &mut q);
+        if !narrow::is_pair_safe(shape, &q) {
+            let tensor = format!("{}{WEIGHT_SCALE}", own.layer);
+            return Err(TensorError::UnsafePair { tensor, channel, scale: scales[channel] }.into());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
