@@ -1,6 +1,5 @@
 //! Max pooling, split by channels.
 
-use googlenet_kernels::element::Element;
 use googlenet_kernels::pool::{self, MaxPoolFn, PoolShape};
 
 use super::{Offer, Part, Step, StepWeights};
@@ -19,7 +18,7 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let [[_, ih, iw], [_, oh, ow]] = site.shapes();
     let (pad_t, pad_l) = (pool.leading(ih), pool.leading(iw));
     let shape = PoolShape { ih, iw, oh, ow, kernel: pool.kernel, stride: pool.stride, pad_t, pad_l };
-    Offer::only(site, MaxPool { shape, kernel: pool::select(site.machine.isa, Element::F32) })
+    Offer::only(site, MaxPool { shape, kernel: pool::select(site.machine.isa, site.elements()[0]) })
 }
 
 impl Step for MaxPool {
