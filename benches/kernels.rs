@@ -199,13 +199,27 @@ fn others(c: &mut Criterion) {
                 Op::Lrn(l) => {
                     let (c, plane) = (input.c, input.plane());
                     y.copy_from_slice(&x);
-                    let shape = lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k };
+                    let shape =
+                        lrn::LrnShape { c, plane, size: l.size, alpha: l.alpha, beta: l.beta, k: l.k, scale: 1.0 };
                     group.bench_function(name, |b| {
+                        let kernel = lrn::select(isa, Element::F32, Element::F32);
                         b.iter(|| {
-                            let y = RowsMut::new(black_box(&mut y), c, plane, plane);
-                            lrn::select(isa)(lrn::Lrn { shape: &shape, x: None, y });
+                            let y = bytes_mut(black_box(&mut y), Element::F32, output.len());
+                            kernel(lrn::Lrn { shape: &shape, x: None, y: RowsMut::new(y, c, plane * 4, plane * 4) });
                         });
                     });
+                    for (from, to) in [(Element::F32, Element::U8), (Element::Bf16, Element::Bf16)] {
+                        let shape = lrn::LrnShape { scale: if to == Element::U8 { 255.0 } else { 1.0 }, ..shape };
+                        let (x, row) = (stored(from, &x), plane * to.bytes());
+                        group.bench_function(format!("{name} {} to {}", from.name(), to.name()), |b| {
+                            let kernel = lrn::select(isa, from, to);
+                            b.iter(|| {
+                                let x = black_box(bytes(&x, from, input.len()));
+                                let y = RowsMut::new(bytes_mut(&mut y, to, output.len()), c, row, row);
+                                kernel(lrn::Lrn { shape: &shape, x: Some((x, 0)), y });
+                            });
+                        });
+                    }
                 }
                 Op::GlobalAverage => {
                     let plane = input.plane();

@@ -2,16 +2,16 @@
 //! the reference's sums, exactly where nothing is transformed; split into tasks, shared or with a pool behind it, an
 //! algorithm must give the same bits as whole. The convolution is one group of several, whose outputs lie among those of
 //! the others, which must not change. Besides, a fully connected layer, whose f16 must give the bits of the same numbers
-//! in f32, and a normalisation.
+//! in f32, a normalisation, whose bytes must be the same on every set, and a max pool of every element.
 #![no_main]
 
 use std::ops::Range;
 
 use googlenet_kernels::conv::{self, ConvShape, Direct, Operands, conv2d_ref};
 use googlenet_kernels::dense::{self, Dense, Matrix};
-use googlenet_kernels::element::Element;
+use googlenet_kernels::element::{Bf16, Element};
 use googlenet_kernels::lrn::{self, Lrn, LrnShape};
-use googlenet_kernels::pool::PoolShape;
+use googlenet_kernels::pool::{self, MaxPool, PoolShape};
 use googlenet_kernels::reference::{dense_ref, f16_ref, lrn_ref, max_pool_ref};
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::Transformed;
@@ -162,6 +162,7 @@ fuzz_target!(|case: Case| {
     }
     fully_connected(&case);
     normalisation(&case);
+    max_pool(&case);
 });
 
 const GUARD: f32 = 7777.0;
@@ -212,13 +213,25 @@ fn normalisation(case: &Case) {
         alpha,
         beta: [0.75, 0.5, 1.0][usize::from(beta % 3)],
         k,
+        scale: 1.0,
     };
     let scale = f32::from(scale);
     let x: Vec<f32> = (0..shape.c * shape.plane).map(|i| (i as f32 + case.seed as f32).sin() * scale).collect();
     let expected = lrn_ref(&shape, &x);
+    let mut bytes_of_all = None;
     for isa in isa::detected() {
         let mut y = x.clone();
-        lrn::select(isa)(Lrn { shape: &shape, x: None, y: RowsMut::new(&mut y, shape.c, shape.plane, shape.plane) });
+        let row = 4 * shape.plane;
+        let in_place = RowsMut::new(bytemuck::cast_slice_mut(&mut y), shape.c, row, row);
+        lrn::select(isa, Element::F32, Element::F32)(Lrn { shape: &shape, x: None, y: in_place });
+        let mut bytes = vec![0; x.len()];
+        let shape_of_bytes = LrnShape { scale: 0.5, ..shape };
+        lrn::select(isa, Element::F32, Element::U8)(Lrn {
+            shape: &shape_of_bytes,
+            x: Some((bytemuck::cast_slice(&x), 0)),
+            y: RowsMut::new(&mut bytes, shape.c, shape.plane, shape.plane),
+        });
+        assert_eq!(*bytes_of_all.get_or_insert_with(|| bytes.clone()), bytes, "{isa} {shape:?}");
         for (&y, &expected) in y.iter().zip(&expected) {
             // The crate's tests derive this bound.
             let bound = (shape.size + 8) as f64 / 2.0 * f64::from(f32::EPSILON) * expected.abs();
@@ -235,6 +248,36 @@ fn transformed_operands<'a>(
 ) -> winograd::Operands<'a> {
     let (packed, scratch) = (bytemuck::cast_slice(packed), bytemuck::cast_slice_mut(scratch));
     winograd::Operands { x: bytemuck::cast_slice(x), packed, relu, scratch }
+}
+
+/// A max pool of a few channels of every element, by the windows that have kernels of their own and by others.
+fn max_pool(case: &Case) {
+    let at = |i: usize, most: u8| usize::from(case.sizes[i] % most) + 1;
+    let (kernel, stride) = [(3, 1), (3, 2), (2, 2), (at(1, 5), at(2, 4))][at(0, 4) - 1];
+    let (ih, iw, c) = (at(3, 40), at(4, 150), at(5, 4));
+    let (pad_t, pad_l) = (at(6, 4) - 1, at(7, 4) - 1);
+    let outputs = |len: usize, pad: usize, more: usize| (len + 2 * pad).saturating_sub(kernel) / stride + more;
+    let (oh, ow) = (outputs(ih, pad_t, at(8, 3)), outputs(iw, pad_l, at(9, 3)));
+    let shape = PoolShape { ih, iw, oh, ow, kernel, stride, pad_t, pad_l };
+    // Whole numbers from 0 to 255, which every element holds.
+    let x: Vec<f32> = (0..c * ih * iw).map(|i| ((i as u64).wrapping_mul(case.seed | 1) >> 13 & 255) as f32).collect();
+    let expected = max_pool_ref(&shape, &x);
+    for isa in isa::detected() {
+        let (mut y, x) = (vec![GUARD; expected.len()], bytemuck::cast_slice(&x));
+        pool::select(isa, Element::F32)(MaxPool { shape: &shape, x, y: bytemuck::cast_slice_mut(&mut y) });
+        assert_eq!(y, expected, "{isa} {shape:?}");
+    }
+    let x_bf16: Vec<Bf16> = x.iter().map(|&x| Bf16::from_f32(x)).collect();
+    let x_u8: Vec<u8> = x.iter().map(|&x| x as u8).collect();
+    for isa in isa::detected() {
+        let (mut y, x) = (vec![Bf16(0x7FC0); expected.len()], bytemuck::cast_slice(&x_bf16));
+        pool::select(isa, Element::Bf16)(MaxPool { shape: &shape, x, y: bytemuck::cast_slice_mut(&mut y) });
+        assert!(y.iter().zip(&expected).all(|(y, &expected)| y.to_f32() == expected), "{isa} bf16 {shape:?}");
+        let mut y = vec![1; expected.len()];
+        pool::select(isa, Element::U8)(MaxPool { shape: &shape, x: &x_u8, y: &mut y });
+        // A window wholly outside is -inf, and 0 of bytes.
+        assert!(y.iter().zip(&expected).all(|(&y, &expected)| y == expected as u8), "{isa} u8 {shape:?}");
+    }
 }
 
 fn operands<'a>(x: &'a [f32], packed: &'a [f32], relu: bool, scratch: &'a mut [f32]) -> Operands<'a> {

@@ -24,7 +24,7 @@ pub fn max_pool_ref(shape: &PoolShape, x: &[f32]) -> Vec<f32> {
     out
 }
 
-/// Local response normalisation of `[c, plane]`.
+/// Local response normalisation of `[c, plane]`, times the scale of the output.
 pub fn lrn_ref(shape: &LrnShape, x: &[f32]) -> Vec<f64> {
     let (c, plane, reach) = (shape.c, shape.plane, shape.size / 2);
     let at = |channel: usize, px: usize| f64::from(x[channel * plane + px]);
@@ -33,8 +33,9 @@ pub fn lrn_ref(shape: &LrnShape, x: &[f32]) -> Vec<f64> {
             let (channel, px) = (i / plane, i % plane);
             let window = channel.saturating_sub(reach)..(channel + reach + 1).min(c);
             let sum: f64 = window.map(|j| at(j, px) * at(j, px)).sum();
-            let scale = f64::from(shape.alpha) / shape.size as f64;
-            at(channel, px) / (f64::from(shape.k) + scale * sum).powf(f64::from(shape.beta))
+            let mean = f64::from(shape.alpha) / shape.size as f64;
+            let normalised = at(channel, px) / (f64::from(shape.k) + mean * sum).powf(f64::from(shape.beta));
+            f64::from(shape.scale) * normalised
         })
         .collect()
 }

@@ -41,7 +41,8 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
             max_pool_ref(&shape, x).into_iter().map(f64::from).collect()
         }
         Op::Lrn(lrn) => {
-            lrn_ref(&LrnShape { c, plane: h * w, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k }, x)
+            let (size, plane) = (lrn.size, h * w);
+            lrn_ref(&LrnShape { c, plane, size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k, scale: 1.0 }, x)
         }
         Op::GlobalAverage => global_average_ref(x, h * w),
         Op::AveragePool(pool) => {

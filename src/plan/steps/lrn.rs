@@ -17,15 +17,18 @@ struct Lrn {
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Lrn(lrn) = site.op() else { return Vec::new() };
     let input = site.input();
-    let shape =
-        LrnShape { c: input.rows, plane: input.len, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k };
+    let (c, plane) = (input.rows, input.len);
+    let scale = 1.0 / site.formats.scale(site.node().output.activation);
+    let shape = LrnShape { c, plane, size: lrn.size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k, scale };
+    let [from, to] = site.elements();
     // Both activations are then one buffer, so both must be read and written whole.
-    let in_place = input.buffer != INPUT
+    let in_place = from == to
+        && input.buffer != INPUT
         && site.is_whole(site.node().input)
         && site.is_whole(site.node().output)
         && site.readers(input.buffer).len() == 1
         && !site.is_kept(input.buffer);
-    Offer::only(site, Lrn { shape, kernel: lrn::select(site.machine.isa), in_place })
+    Offer::only(site, Lrn { shape, kernel: lrn::select(site.machine.isa, from, to), in_place })
 }
 
 impl Step for Lrn {
