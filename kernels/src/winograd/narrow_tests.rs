@@ -117,7 +117,7 @@ fn a_layer_of_64_channels_is_as_accurate_as_bf16_allows() {
             let errors: f64 = errors.iter().zip(&expected).map(|(&g, &e)| (f64::from(g) - e).powi(2)).sum();
             let rms = (errors / square).sqrt();
             println!("{} {kernel}x{kernel}/{stride}: rms {rms:.1e}", algorithm.name);
-            let bound = if (algorithm.m, algorithm.r) == (4, 5) { 5e-2 } else { 1.5e-2 };
+            let bound = if algorithm.m + algorithm.r > 7 { 5e-2 } else { 1.5e-2 };
             assert!(rms <= bound, "{}: rms {rms:.1e}", algorithm.name);
         }
     }
