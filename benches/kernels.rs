@@ -223,9 +223,15 @@ fn others(c: &mut Criterion) {
                 }
                 Op::GlobalAverage => {
                     let plane = input.plane();
-                    group.bench_function(name, |b| {
-                        b.iter(|| average::select(isa)(average::GlobalAverage { x: black_box(&x), plane, y: &mut y }))
-                    });
+                    for element in [Element::F32, Element::Bf16, Element::U8] {
+                        let (x, kernel) = (stored(element, &x), average::select(isa, element));
+                        group.bench_function(of(name, element), |b| {
+                            b.iter(|| {
+                                let x = black_box(bytes(&x, element, input.len()));
+                                kernel(average::GlobalAverage { x, plane, scale: 1.0, y: &mut y });
+                            });
+                        });
+                    }
                 }
                 _ => {
                     let dense = dense::Dense::new(isa, input.len(), output.c);

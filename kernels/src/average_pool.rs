@@ -1,18 +1,23 @@
-//! Average pooling: `y[c, oy, ox]` is the mean of a window of channel `c`.
+//! Average pooling: `y[c, oy, ox]` is the mean of a window of channel `c`, times a scale.
 //!
-//! Planes are NCHW, at any alignment. There is one variant, without vectors: the auxiliary heads alone have such a
-//! layer, 16 outputs a channel.
+//! Planes are NCHW, of any [`Element`]; the means are f32. There is one variant, without vectors: the auxiliary heads alone
+//! have such a layer, 16 outputs a channel.
 //!
 //! ```text
-//! for c: for oy: for ox: sum = 0;  for iy, ix of the window: sum += x[c, iy, ix];  y[c, oy, ox] = sum / count
+//! for c: for oy: for ox: sum = 0;  for iy, ix of the window: sum += x[c, iy, ix];  y[c, oy, ox] = sum / count * scale
 //! ```
+//!
+//! Bytes are summed as integers, exactly, and the sum multiplied by `scale / count`.
 //!
 //! Sources: Caffe's `pooling_layer.cpp`, where `count` is the window's elements in the padded input, but not beyond it;
 //! PyTorch's `AdaptiveAveragePooling.cpp`.
 
-use core::ops::Range;
+use core::ops::{AddAssign, Range};
 
-use crate::buffer::elements;
+use bytemuck::Pod;
+
+use crate::buffer::{cast, elements};
+use crate::element::{Bf16, Element};
 
 /// The shape of one average pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +64,31 @@ impl Windows {
     }
 }
 
-/// Averages `x`, `[c, ih, iw]`, into `y`, `[c, oh, ow]`.
+/// Averages `x`, `[c, ih, iw]` of `element`, into `y`, `[c, oh, ow]`; each mean is multiplied by `scale`.
 ///
 /// # Panics
-/// If a side or a stride is 0, planes are larger than memory, the lengths disagree about `c`, or a window lies wholly
-/// behind the padded input.
-pub fn average_pool(shape: &AveragePoolShape, x: &[f32], y: &mut [f32]) {
+/// If a side or a stride is 0, planes are larger than memory, the lengths disagree about `c`, `x` is not aligned as its
+/// elements are, or a window lies wholly behind the padded input.
+pub fn average_pool(element: Element, shape: &AveragePoolShape, x: &[u8], scale: f32, y: &mut [f32]) {
+    let of_floats = |sum: f32, count: usize| sum / count as f32 * scale;
+    match element {
+        Element::F32 => average(shape, cast::<f32>(x), |row| row.iter().sum::<f32>(), of_floats, y),
+        Element::Bf16 => average(shape, cast::<Bf16>(x), |row| row.iter().map(|x| x.to_f32()).sum(), of_floats, y),
+        Element::U8 => {
+            let sum = |row: &[u8]| row.iter().map(|&x| u64::from(x)).sum::<u64>();
+            average(shape, x, sum, |sum, count| sum as f32 * (scale / count as f32), y);
+        }
+    }
+}
+
+/// The loop of the file's head over `E`, with the sum of a part of a row and the mean of a sum and a count.
+fn average<E: Pod, T: AddAssign + Default>(
+    shape: &AveragePoolShape,
+    x: &[E],
+    sum_of: impl Fn(&[E]) -> T,
+    mean: impl Fn(T, usize) -> f32,
+    y: &mut [f32],
+) {
     let (in_plane, out_plane) = (elements(&[shape.ih, shape.iw]), elements(&[shape.oh, shape.ow]));
     // Products of adaptive windows are less than these.
     let _ = (elements(&[shape.oh, shape.ih]), elements(&[shape.ow, shape.iw]));
@@ -77,12 +101,12 @@ pub fn average_pool(shape: &AveragePoolShape, x: &[f32], y: &mut [f32]) {
             for (ox, y) in y.iter_mut().enumerate() {
                 let (columns, width) = shape.windows.window(ox, shape.ow, shape.iw);
                 assert!(height * width > 0, "window {oy}, {ox} of {shape:?} is empty");
-                let mut sum = 0.0;
+                let mut sum = T::default();
                 for iy in rows.clone() {
                     let row = &x[iy * shape.iw..][..shape.iw];
-                    sum += row.get(columns.clone()).unwrap_or_default().iter().sum::<f32>();
+                    sum += sum_of(row.get(columns.clone()).unwrap_or_default());
                 }
-                *y = sum / (height * width) as f32;
+                *y = mean(sum, height * width);
             }
         }
     }
@@ -96,15 +120,31 @@ mod tests {
     use crate::reference::average_pool_ref;
 
     fn check(shape: AveragePoolShape, c: usize, value: impl Fn(usize) -> f32) {
-        let x: Vec<f32> = (0..c * shape.ih * shape.iw).map(value).collect();
-        let magnitude = x.iter().fold(0.0_f64, |most, v| most.max(f64::from(v.abs())));
-        let expected = average_pool_ref(&shape, &x);
-        let mut y = vec![f32::NAN; expected.len()];
-        average_pool(&shape, &x, &mut y);
-        for (got, expected) in y.iter().zip(expected) {
-            // At most ih * iw additions and a quotient, of EPSILON / 2 each, over terms of at most the magnitude.
-            let bound = (shape.ih * shape.iw) as f64 * f64::from(f32::EPSILON) * magnitude;
-            assert!((f64::from(*got) - expected).abs() <= bound, "{shape:?}: {got} for {expected}");
+        let values: Vec<f32> = (0..c * shape.ih * shape.iw).map(value).collect();
+        let halves: Vec<Bf16> = values.iter().map(|&v| Bf16::from_f32(v)).collect();
+        let bytes: Vec<u8> = values.iter().map(|&v| (v.abs() * 20.0) as u8).collect();
+        check_element(Element::F32, &shape, bytemuck::cast_slice(&values), &values);
+        let exact: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
+        check_element(Element::Bf16, &shape, bytemuck::cast_slice(&halves), &exact);
+        let exact: Vec<f32> = bytes.iter().map(|&v| f32::from(v)).collect();
+        check_element(Element::U8, &shape, &bytes, &exact);
+    }
+
+    /// Checks `x`, which as f32 is `exact`.
+    fn check_element(element: Element, shape: &AveragePoolShape, x: &[u8], exact: &[f32]) {
+        let magnitude = exact.iter().fold(0.0_f64, |most, v| most.max(f64::from(v.abs())));
+        let expected = average_pool_ref(shape, exact);
+        for scale in [1.0, 0.37] {
+            let mut y = vec![f32::NAN; expected.len()];
+            average_pool(element, shape, x, scale, &mut y);
+            for (got, expected) in y.iter().zip(&expected) {
+                // At most ih * iw additions, a quotient and a product, or of bytes the sum as f32, a quotient and a product:
+                // of EPSILON / 2 each, taken twice for their products, over terms of at most the magnitude.
+                let roundings = if element == Element::U8 { 3 } else { shape.ih * shape.iw + 2 };
+                let bound = roundings as f64 * f64::from(f32::EPSILON) * magnitude * f64::from(scale);
+                let expected = expected * f64::from(scale);
+                assert!((f64::from(*got) - expected).abs() <= bound, "{element:?} {shape:?}: {got} for {expected}");
+            }
         }
     }
 
@@ -137,7 +177,8 @@ mod tests {
             (Windows::Adaptive, [3.5, 21.5, 73.5, 133.5]),
         ] {
             let mut y = [f32::NAN; 4];
-            average_pool(&AveragePoolShape { ih: 1, iw: 14, oh: 1, ow: 4, windows }, &x, &mut y);
+            let shape = AveragePoolShape { ih: 1, iw: 14, oh: 1, ow: 4, windows };
+            average_pool(Element::F32, &shape, bytemuck::cast_slice(&x), 1.0, &mut y);
             assert_eq!(y, expected, "{windows:?}");
         }
     }
@@ -146,12 +187,18 @@ mod tests {
     fn padding_counts_and_what_lies_behind_it_does_not() {
         let windows = Windows::Sliding { kernel: 2, stride: 2, pad: 1 };
         let mut y = [f32::NAN; 2];
-        average_pool(&AveragePoolShape { ih: 1, iw: 3, oh: 1, ow: 2, windows }, &[6.0, 9.0, 12.0], &mut y);
+        average_pool(Element::U8, &AveragePoolShape { ih: 1, iw: 3, oh: 1, ow: 2, windows }, &[6, 9, 12], 1.0, &mut y);
         // Rows: padding and the one row. Columns: padding and 6; 9 and 12.
         assert_eq!(y, [1.5, 5.25]);
         let mut y = [f32::NAN; 2];
         let windows = Windows::Sliding { kernel: 3, stride: 2, pad: 0 };
-        average_pool(&AveragePoolShape { ih: 1, iw: 4, oh: 1, ow: 2, windows }, &[3.0, 6.0, 9.0, 12.0], &mut y);
-        assert_eq!(y, [6.0, 10.5]);
+        average_pool(
+            Element::U8,
+            &AveragePoolShape { ih: 1, iw: 4, oh: 1, ow: 2, windows },
+            &[3, 6, 9, 12],
+            0.5,
+            &mut y,
+        );
+        assert_eq!(y, [3.0, 5.25]);
     }
 }

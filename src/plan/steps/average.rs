@@ -2,6 +2,7 @@
 
 use googlenet_kernels::average::{self, AverageFn, GlobalAverage};
 use googlenet_kernels::average_pool::{AveragePoolShape, Windows, average_pool};
+use googlenet_kernels::element::Element;
 
 use super::{Offer, Part, Step, StepWeights};
 use crate::model::{AverageWindows, Op};
@@ -19,7 +20,9 @@ enum Average {
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let [[_, ih, iw], [_, oh, ow]] = site.shapes();
     let average = match site.op() {
-        Op::GlobalAverage => Average::Global { kernel: average::select(site.machine.isa), plane: ih * iw },
+        Op::GlobalAverage => {
+            Average::Global { kernel: average::select(site.machine.isa, Element::F32), plane: ih * iw }
+        }
         Op::AveragePool(pool) => {
             let windows = match pool.windows {
                 AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
@@ -48,8 +51,8 @@ impl Step for Average {
     fn run(&self, _: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
         let (x, mut y) = (operands.read(), operands.write());
         match self {
-            Average::Global { kernel, plane } => kernel(GlobalAverage { x, plane: *plane, y: y.row(0) }),
-            Average::Windows(shape) => average_pool(shape, x, y.row(0)),
+            Average::Global { kernel, plane } => kernel(GlobalAverage { x, plane: *plane, scale: 1.0, y: y.row(0) }),
+            Average::Windows(shape) => average_pool(Element::F32, shape, x, 1.0, y.row(0)),
         }
     }
 }
