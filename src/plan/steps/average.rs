@@ -10,7 +10,15 @@ use crate::plan::build::Site;
 use crate::plan::memory::Operands;
 
 #[derive(Debug)]
-enum Average {
+struct Average {
+    means: Means,
+    element: Element,
+    /// The real value of 1 of what it reads.
+    scale: f32,
+}
+
+#[derive(Debug)]
+enum Means {
     /// The mean of each channel's `plane` pixels.
     Global { kernel: AverageFn, plane: usize },
     /// The means of each channel's windows.
@@ -19,40 +27,39 @@ enum Average {
 
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let [[_, ih, iw], [_, oh, ow]] = site.shapes();
-    let average = match site.op() {
-        Op::GlobalAverage => {
-            Average::Global { kernel: average::select(site.machine.isa, Element::F32), plane: ih * iw }
-        }
+    let [element, _] = site.elements();
+    let means = match site.op() {
+        Op::GlobalAverage => Means::Global { kernel: average::select(site.machine.isa, element), plane: ih * iw },
         Op::AveragePool(pool) => {
             let windows = match pool.windows {
                 AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
                 AverageWindows::Adaptive(_) => Windows::Adaptive,
             };
-            Average::Windows(AveragePoolShape { ih, iw, oh, ow, windows })
+            Means::Windows(AveragePoolShape { ih, iw, oh, ow, windows })
         }
         _ => return Vec::new(),
     };
-    Offer::only(site, average)
+    Offer::only(site, Average { means, element, scale: site.formats.scale(site.node().input.activation) })
 }
 
 impl Step for Average {
     fn kernel(&self) -> String {
-        let name = if let Average::Global { .. } = self { "average" } else { "average pool" };
+        let name = if let Means::Global { .. } = self.means { "average" } else { "average pool" };
         name.into()
     }
 
     fn detail(&self) -> String {
-        match self {
-            Average::Global { plane, .. } => format!("{plane} pixels"),
-            Average::Windows(shape) => format!("{:?}", shape.windows),
+        match &self.means {
+            Means::Global { plane, .. } => format!("{plane} pixels"),
+            Means::Windows(shape) => format!("{:?}", shape.windows),
         }
     }
 
     fn run(&self, _: &Part, _: StepWeights<'_>, operands: Operands<'_>, _: &mut [u8]) {
-        let (x, mut y) = (operands.read(), operands.write());
-        match self {
-            Average::Global { kernel, plane } => kernel(GlobalAverage { x, plane: *plane, scale: 1.0, y: y.row(0) }),
-            Average::Windows(shape) => average_pool(Element::F32, shape, x, 1.0, y.row(0)),
+        let (x, mut y, scale) = (operands.read(), operands.write(), self.scale);
+        match &self.means {
+            Means::Global { kernel, plane } => kernel(GlobalAverage { x, plane: *plane, scale, y: y.row(0) }),
+            Means::Windows(shape) => average_pool(self.element, shape, x, scale, y.row(0)),
         }
     }
 }
