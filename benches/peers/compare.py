@@ -18,10 +18,25 @@ import prepare
 NETWORKS = ["bvlc-alexnet", "caffenet", "zeiler-fergus", "zfnet512", "naive"]  # networks.py, which has them, needs packages of the environment
 
 CASES = [(1, 1), (1, 2), (8, 2)]  # batch, threads
-ENGINES = "googlenet googlenet_avx2 googlenet_f16 onnxruntime openvino openvino_streams openvino_default ncnn mnn".split()
+# By precision. A name ends in its precision where that is not f32.
+ENGINES = {
+    "f32": "googlenet googlenet_avx2 googlenet_f16 onnxruntime openvino openvino_streams openvino_default ncnn mnn",
+    "bf16": "googlenet_bf16 googlenet_avx2_bf16 openvino_bf16 openvino_streams_bf16 ncnn_bf16 mnn_bf16",
+    "int8": "googlenet_int8 googlenet_avx2_int8 onnxruntime_int8 openvino_int8 openvino_streams_int8 "
+    "openvino_default_int8 mnn_int8",
+}
+ENGINES = {precision: names.split() for precision, names in ENGINES.items()}
+# Said in the table of each precision, as nobody would know otherwise why these are not in it.
+LACKING = {
+    "f32": [],
+    "bf16": ["onnxruntime has no bf16 row: its kernels for processors have no convolution of bf16."],
+    "int8": ["ncnn has no int8 row: its wheel has neither ncnn2table nor ncnn2int8, which make its int8 models."],
+}
 OF_OTHERS = "googlenet googlenet_f16 onnxruntime openvino".split()
 # By the largest logit. A single rounding to f32 is 6e-8, to bf16 4e-3; only `openvino_default` may be that coarse.
 F32_ERROR, LOW_ERROR = 1e-4, 0.1
+# On so many photographs the class that comes first must be that of f64, or an engine of low precision is called wrong.
+AGREES = 0.95
 
 
 def arguments():
@@ -29,11 +44,13 @@ def arguments():
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--folder", type=Path, default=cache / "googlenet-peers", help="for environment and models")
-    p.add_argument("--data", type=Path, default=root / "../shared/googlenet", help="ONNX graph and reference")
+    p.add_argument("--data", type=Path, default=root / "../shared/googlenet", help="ONNX graph, reference, photographs")
     p.add_argument("--binary", type=Path, default=root / "target/release/googlenet")
     p.add_argument("--weights", type=Path, help="for the binary [default: converted from the ONNX graph]")
     p.add_argument("--network", choices=["bvlc", *NETWORKS], default="bvlc", help="others have seeded weights")
-    p.add_argument("--engines", nargs="+", choices=ENGINES, help="[default: all; of other networks than bvlc some]")
+    p.add_argument("--precision", nargs="+", choices=ENGINES, default=["f32"], help="of the engines that are compared")
+    p.add_argument("--engines", nargs="+", choices=sum(ENGINES.values(), []), help="[default: all of the precisions]")
+    p.add_argument("--calibration", type=Path, help="pictures that int8 is calibrated on [default: the photographs]")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--runs", type=int, default=40, help="of a round and engine; a quarter of them at batch 8")
     p.add_argument("--record", type=Path, help="the file to write [default: benches/record/DATE-peers.md or its like]")
@@ -41,31 +58,53 @@ def arguments():
     what = "peers" if args.network == "bvlc" else f"peers-{args.network}"
     args.record = args.record or root / f"benches/record/{datetime.date.today()}-{what}.md"
     args.environment = args.folder = args.folder.absolute()
+    args.photographs = args.data / "images"
+    args.calibration = args.calibration or args.photographs
     if args.network != "bvlc":
         args.folder /= args.network
-    args.engines = args.engines or (ENGINES if args.network == "bvlc" else OF_OTHERS)
+        if args.precision != ["f32"]:
+            p.error("seeded weights have no photographs to be right on: they are compared in f32 alone")
+    offered = sum((ENGINES[name] for name in args.precision), []) if args.network == "bvlc" else OF_OTHERS
+    if others := set(args.engines or []) - set(offered):
+        p.error(f"not among the engines of this network and these precisions: {' '.join(sorted(others))}")
+    args.engines = args.engines or offered
     args.weights = args.weights or args.folder / "googlenet.safetensors"
     return args
 
 
 class Engine:
-    """An engine in one case: what its check found, and the times of its rounds."""
+    """An engine in one case: what its checks found, and the times of its rounds."""
 
     def __init__(self, args, name, batch, threads):
         self.args, self.name, self.batch, self.threads = args, name, batch, threads
-        self.ours = name.startswith("googlenet")
-        self.env = os.environ | ({"GOOGLENET_ISA": "avx2"} if name == "googlenet_avx2" else {})
-        # The same weights stored as f16, which round them: an engine of f32 sums on other numbers.
-        self.weights = args.folder / "half.safetensors" if name == "googlenet_f16" else args.weights
+        self.kind, self.precision = prepare.split(name)
+        self.ours = self.kind.startswith("googlenet")
+        self.env = os.environ | ({"GOOGLENET_ISA": "avx2"} if self.kind == "googlenet_avx2" else {})
+        self.weights = args.weights
+        if self.kind == "googlenet_f16":
+            # The same weights stored as f16, which round them: an engine of f32 sums on other numbers.
+            self.weights = args.folder / "half.safetensors"
+        elif self.precision == "int8":
+            self.weights = args.folder / "int8.safetensors"
+        self.options = [] if self.precision == "f32" else ["--precision", self.precision]
         self.rounds = []
         self.found = self.check_ours() if self.ours else self.peer("check")
-        self.f32 = self.found["error"] <= F32_ERROR and self.found["top5"]
-        coarse = name in ("openvino_default", "googlenet_f16") and self.found["error"] <= LOW_ERROR
-        if not (self.f32 or coarse):
-            raise RuntimeError(f"error {self.found['error']:.1e}, top 5 {'right' if self.found['top5'] else 'wrong'}")
+        self.exact = self.found["error"] <= F32_ERROR and self.found["same_five"]
+        self.f32 = self.precision == "f32" and self.exact
+        coarse = self.kind in ("openvino_default", "googlenet_f16") and self.found["error"] <= LOW_ERROR
+        if self.precision == "f32" and not (self.f32 or coarse):
+            five = "right" if self.found["same_five"] else "wrong"
+            raise RuntimeError(f"error {self.found['error']:.1e}, top 5 {five}")
+        if args.network == "bvlc":
+            # They are many, and no case computes otherwise: they are judged in the first.
+            judge = self.judge_ours if self.ours else lambda: self.peer("judge")
+            if name not in args.verdicts:
+                args.verdicts[name] = judge()
+            self.found |= args.verdicts[name]
+        self.right = self.found.get("agrees", 1) >= AGREES
 
     def run(self, command):
-        done = subprocess.run([str(c) for c in command], env=self.env, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([str(c) for c in command], env=self.env, capture_output=True, text=True, timeout=900)
         if done.returncode:
             words = done.stderr.strip().splitlines() or ["no word"]
             raise RuntimeError(f"exit code {done.returncode}: {words[-1]}")
@@ -76,23 +115,46 @@ class Engine:
         return json.loads(self.run([*script, self.name, self.args.folder, self.batch, self.threads, what]))
 
     def check_ours(self):
-        import numpy as np
         from engine import error
 
-        with tempfile.TemporaryDirectory() as temporary:
-            files = ["--input", self.args.folder / "input.npy", "--output", f"{temporary}/y.npy"]
-            self.run([self.args.binary, "run", "--weights", self.weights, "--threads", self.threads, *files])
-            found = error(np.load(f"{temporary}/y.npy"), np.load(self.args.folder / "logits.npy"))
+        found = error(self.logits("input.npy"), self.args.folder)
         return found | {"version": self.run([self.args.binary, "--version"]).split()[-1], "remark": ""}
+
+    def judge_ours(self):
+        from engine import verdict
+
+        return verdict(self.logits("photographs.npy"), self.args.folder)
+
+    def logits(self, images):
+        import numpy as np
+
+        with tempfile.TemporaryDirectory() as temporary:
+            files = ["--input", self.args.folder / images, "--output", f"{temporary}/y.npy"]
+            options = ["--weights", self.weights, "--threads", self.threads, *self.options]
+            self.run([self.args.binary, "run", *options, *files])
+            return np.load(f"{temporary}/y.npy")
 
     def round(self, runs):
         if self.ours:
-            size = ["--threads", self.threads, "--batch", self.batch, "--runs", runs]
+            size = ["--threads", self.threads, "--batch", self.batch, "--runs", runs, *self.options]
             got = json.loads(self.run([self.args.binary, "bench", "--json", "--weights", self.weights, *size]))
             self.found["remark"] = got["isa"]
         else:
             got = self.peer(runs)
         self.rounds.append(got)
+
+    def counts(self):
+        """Whether it may be called the fastest: rows of f32 must be f32, others must not be wrong."""
+        return self.f32 if self.precision == "f32" else self.right
+
+    def how(self):
+        """The remark, and what the reader must not take it for."""
+        remark = self.found["remark"]
+        if self.precision == "f32" and not self.f32:
+            remark += " (not f32)"
+        if self.precision != "f32" and self.exact:
+            remark += f" (no {self.precision} here: it is as exact as f32)"
+        return remark if self.right else f"{remark} (wrong)"
 
     def median(self):
         return statistics.median(r["median_ms"] for r in self.rounds)
@@ -108,7 +170,11 @@ def measure(args, batch, threads):
     same = {"googlenet_avx2": isa() != "AVX-512", "openvino_streams": batch == 1}  # as the plain row
     same["googlenet_f16"] = args.network == "bvlc"  # its weights are small
     for name in args.engines:
-        if same.get(name):
+        kind, precision = prepare.split(name)
+        if same.get(kind):
+            continue
+        if precision == "int8" and (why := args.unquantised.get(kind.split("_")[0])):
+            failed.append(f"{name} is left out: {why}.")
             continue
         try:
             engines.append(Engine(args, name, batch, threads))
@@ -125,26 +191,41 @@ def measure(args, batch, threads):
     return engines, failed
 
 
-def table(batch, threads, engines, failed):
+def table(args, batch, threads, engines, failed):
+    judged = ["top-1", "top-5", "agrees"] if args.network == "bvlc" else []
+    columns = ["ms an image, median", "min", "images/s", "ours / theirs", *judged, "rms", "error"]
     lines = [f"## Batch {batch}, threads {threads}", ""]
-    lines.append("| engine | version | how | ms an image, median | min | images/s | ours / theirs | error |")
-    lines.append("| --- | --- | --- | --: | --: | --: | --: | --: |")
-    ours = next((e for e in engines if e.name == "googlenet"), None)
+    lines.append(f"| engine | version | how | {' | '.join(columns)} |")
+    lines.append(f"| --- | --- | --- |{' --: |' * len(columns)}")
+    ours = {e.precision: e for e in engines if e.kind == "googlenet"}
     for e in sorted(engines, key=Engine.median):
-        ratio = f"{ours.median() / e.median():.3f}" if ours and e is not ours else ""
-        how = e.found["remark"] + ("" if e.f32 else " (not f32)")
-        times = f"{e.median():.2f} | {e.min():.2f} | {1e3 / e.median():.1f}"
-        lines.append(f"| {e.name} | {e.found['version']} | {how} | {times} | {ratio} | {e.found['error']:.1e} |")
-    lines += ["", *failed]
-    peers = [e for e in engines if e.f32 and not e.ours]
-    if ours and peers:
-        best = min(peers, key=Engine.median)
-        ratio = ours.median() / best.median()
-        speed = f"{ratio:.3f} of its time ({1 / ratio:.2f} times its speed)"
-        peak = max(r["fma_peak_gmacs"] for r in ours.rounds)
-        lines.append(f"Fastest other f32 engine: {best.name}; ours takes {speed}.")
+        base = ours.get(e.precision)
+        ratio = f"{base.median() / e.median():.3f}" if base and e is not base else ""
+        cells = [f"{e.median():.2f}", f"{e.min():.2f}", f"{1e3 / e.median():.1f}", ratio]
+        cells += [f"{100 * e.found[share]:.0f} %" for share in ("top1", "top5", "agrees") if judged]
+        cells += [f"{100 * e.found['rms']:.2g} %", f"{e.found['error']:.1e}"]
+        lines.append(f"| {e.name} | {e.found['version']} | {e.how()} | {' | '.join(cells)} |")
+    left_out = failed + [line for precision in args.precision for line in LACKING[precision]]
+    lines += ["", *(f"- {line}" for line in left_out), ""]
+    for precision, base in ours.items():
+        peers = [e for e in engines if not e.ours and e.precision == precision and e.counts()]
+        if peers:
+            best = min(peers, key=Engine.median)
+            lines.append(f"Fastest other {precision} engine: {best.name}; ours takes {against(base, best, 'its')}.")
+    for name in ("googlenet", "googlenet_avx2"):
+        own = {e.precision: e for e in engines if e.kind == name}
+        for precision in own.keys() - {"f32"} if "f32" in own else []:
+            ratio = against(own[precision], own["f32"], f"{name}'s")
+            lines.append(f"{own[precision].name} takes {ratio}.")
+    if ours:
+        peak = max(r["fma_peak_gmacs"] for e in ours.values() for r in e.rounds)
         lines.append(f"Multiply-add peak on as many threads, measured in the same runs: {peak:.1f} GMAC/s.")
     return "\n".join(lines + [""])
+
+
+def against(ours, other, whose):
+    ratio = ours.median() / other.median()
+    return f"{ratio:.3f} of {whose} time ({1 / ratio:.2f} times its speed)"
 
 
 def head(args):
@@ -156,7 +237,7 @@ def head(args):
     load = f"Load before: {os.getloadavg()[0]:.2f}"
     return f"""# Other engines, {datetime.date.today()}
 
-{cpuinfo("model name")} ({isa()}), {len(CPUS)} cores, {platform.system()} {platform.machine()}; commit {commit}, \
+{cpuinfo("model name")} ({", ".join([isa(), *low_precision()])}), {len(CPUS)} cores, {platform.system()} {platform.machine()}; commit {commit}, \
 {output("rustc", "--version")}, RUSTFLAGS "{os.environ.get("RUSTFLAGS", "")}"; Python {platform.python_version()}. \
 {load}.
 
@@ -164,13 +245,35 @@ def head(args):
 
 {of}, weights {args.weights.name}. {runs}; the engines take turns, each round in a process of its \
 own, bound to as many cores as it has threads. Median: of the rounds' medians. Error: largest of a logit against f64, \
-by the image's largest logit, over the reference images.
-"""
+by the image's largest logit, over the reference images; rms: of all their logits' errors, by that of the logits.
+{photographs(args) if args.network == "bvlc" else ""}"""
+
+
+def photographs(args):
+    """The paragraph on what the photographs say, and on how int8 was calibrated."""
+    import numpy as np
+
+    count = len(np.load(args.folder / "photographs_truth.npy"))
+    wrong = f"wrong: agrees on less than {100 * AGREES:.0f} %"
+    text = f"\nTop-1, top-5: of {count} photographs. Agrees: the same class first as in f64; {wrong}.\n"
+    if "int8" in args.precision:
+        same = args.calibration.resolve() == args.photographs.resolve()
+        others = len(np.load(args.folder / "calibration.npy", mmap_mode="r"))
+        which = "these photographs" if same else f"{others} others"
+        text += f"Int8 models are calibrated on {which}, by each engine's own tool.\n"
+    return text
 
 
 def isa():
     flags = cpuinfo("flags").split()
     return next((name for flag, name in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if flag in flags), "no AVX2")
+
+
+def low_precision():
+    """The instructions of low precision that the processor has, or a word that there are none."""
+    flags = cpuinfo("flags").split()
+    names = {"VNNI": ["avx512_vnni", "avx_vnni"], "BF16": ["avx512_bf16"], "AMX": ["amx_tile"]}
+    return [name for name, any_of in names.items() if set(any_of) & set(flags)] or ["neither VNNI nor BF16"]
 
 
 def cpuinfo(key):
@@ -189,15 +292,21 @@ def main():
     if args.network == "bvlc":
         reference = args.data / "reference.safetensors"
         prepare.models(args.folder, args.data / "bvlc_googlenet.onnx", reference, args.binary)
+        prepare.photographs(args.folder, args.photographs, args.data / "synset_words.txt", args.binary)
     else:
         prepare.seeded(args.folder, args.network, args.binary)
+    args.verdicts, args.unquantised = {}, {}
+    if "int8" in args.precision:
+        split = [prepare.split(name) for name in args.engines]
+        names = dict.fromkeys(kind.split("_")[0] for kind, precision in split if precision == "int8")
+        args.unquantised = prepare.quantised(args.folder, names, args.calibration, args.weights, args.binary)
     parts = [head(args)]
     print(parts[0])
     for batch, threads in CASES:
         if threads > len(CPUS):
             parts.append(f"Batch {batch}, {threads} threads: not run, too few cores.\n")
         else:
-            parts.append(table(batch, threads, *measure(args, batch, threads)))
+            parts.append(table(args, batch, threads, *measure(args, batch, threads)))
         print(parts[-1], flush=True)
     args.record.parent.mkdir(parents=True, exist_ok=True)
     args.record.write_text("\n".join(parts))
