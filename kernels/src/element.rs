@@ -118,7 +118,7 @@ pub(crate) trait Values: Pod {
         if 0 <= at && at.cast_unsigned() <= x.len().wrapping_sub(S::LANES) && x.len() >= S::LANES {
             // SAFETY: the LANES elements from `at` on lie in `x`, as tested.
             let v = unsafe { Self::load(s, x.as_ptr().offset(at)) };
-            return s.from_bits(s.and_words(s.bits(v), s.lane_mask(from, to)));
+            return s.of_bits(s.and_words(s.bits(v), s.lane_mask(from, to)));
         }
         // SAFETY: the caller vouches for the elements of from..to.
         unsafe { Self::load_window(s, x.as_ptr().wrapping_offset(at), 1, from, to) }
@@ -200,7 +200,7 @@ pub(crate) fn to_bf16<S: Simd>(s: S, v: S::V) -> S::W {
 /// The f32 of bf16 in the lower halves of words.
 #[inline(always)]
 pub(crate) fn of_bf16<S: Simd>(s: S, w: S::W) -> S::V {
-    s.from_bits(s.shift_left(w, 16))
+    s.of_bits(s.shift_left(w, 16))
 }
 
 impl Values for Bf16 {
@@ -310,7 +310,7 @@ mod tests {
                 std::cmp::Ordering::Less => below,
                 std::cmp::Ordering::Greater => above,
                 std::cmp::Ordering::Equal => {
-                    if below.0 % 2 == 0 {
+                    if below.0.is_multiple_of(2) {
                         below
                     } else {
                         above
@@ -337,7 +337,7 @@ mod tests {
         let mut numbers: Vec<f32> = (-40..2100).map(|i| i as f32 / 8.0).collect();
         numbers.extend(all_kinds());
         numbers.resize(numbers.len().next_multiple_of(MOST_LANES), 0.0);
-        let nearest = |x: f32| x.max(0.0).min(255.0).round_ties_even() as u8; // `f32::max` of NaN and 0 is 0
+        let nearest = |x: f32| x.clamp(0.0, 255.0).round_ties_even() as u8; // a NaN becomes 0
         check(&numbers, nearest, f32::from);
     }
 

@@ -129,10 +129,10 @@ fn random(seed: u64) -> impl FnMut() -> u64 {
 fn safe_weights(shape: &ConvShape, next: &mut impl FnMut() -> u64) -> Vec<i8> {
     let mut w = vec![0; shape.oc * shape.steps()];
     for q in w.chunks_exact_mut(shape.steps()) {
-        let extreme = next() % 3 == 0;
+        let extreme = next().is_multiple_of(3);
         for (ky, i) in (0..shape.kh).flat_map(|ky| (0..shape.kw * shape.ic).map(move |i| (ky, i))) {
             let at = (i % shape.ic * shape.kh + ky) * shape.kw + i / shape.ic;
-            let sign = if (next() >> 20) % 2 == 0 { 1 } else { -1 };
+            let sign = if (next() >> 20).is_multiple_of(2) { 1 } else { -1 };
             q[at] = match (extreme, i % 2) {
                 (true, 0) => 127 * sign,
                 // The sign of the first of its pair, so that both add up to 128 where their signs agree.

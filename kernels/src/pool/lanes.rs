@@ -85,12 +85,12 @@ impl Floats for Bf16 {
         } else if cfg!(target_endian = "little") && lies_within(at.wrapping_sub(1)) {
             // SAFETY: the 2 * LANES elements from the one before `at` on lie in `x`, as tested.
             let words = unsafe { s.load_words(x.as_ptr().offset(at - 1).cast()) };
-            s.from_bits(s.and_words(words, s.splat_word(0xFFFF_0000)))
+            s.of_bits(s.and_words(words, s.splat_word(0xFFFF_0000)))
         } else {
             // SAFETY: the caller vouches for the elements of from..to.
             return unsafe { Bf16::load_window(s, x.as_ptr().wrapping_offset(at), STRIDE, from, to) };
         };
-        if WHOLE { v } else { s.from_bits(s.and_words(s.bits(v), s.lane_mask(from, to))) }
+        if WHOLE { v } else { s.of_bits(s.and_words(s.bits(v), s.lane_mask(from, to))) }
     }
 
     #[inline(always)]

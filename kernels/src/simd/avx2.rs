@@ -63,7 +63,7 @@ impl Simd for Avx2 {
         fn shift_left(a: __m256i, n: u32) -> __m256i = _mm256_sllv_epi32(a, _mm256_set1_epi32(n.cast_signed()));
         fn shift_right(a: __m256i, n: u32) -> __m256i = _mm256_srlv_epi32(a, _mm256_set1_epi32(n.cast_signed()));
         fn bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
-        fn from_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
+        fn of_bits(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
         fn is_nan(a: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
         fn to_f32(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
         fn round(a: __m256) -> __m256i = _mm256_cvtps_epi32(a);

@@ -33,7 +33,7 @@ impl Simd for Avx512 {
         fn shift_left(a: __m512i, n: u32) -> __m512i = _mm512_sllv_epi32(a, _mm512_set1_epi32(n.cast_signed()));
         fn shift_right(a: __m512i, n: u32) -> __m512i = _mm512_srlv_epi32(a, _mm512_set1_epi32(n.cast_signed()));
         fn bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
-        fn from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+        fn of_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
         fn is_nan(a: __m512) -> __m512i = _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), -1);
         fn lane_mask(from: usize, to: usize) -> __m512i = _mm512_maskz_set1_epi32(lanes(from, to), -1);
         fn to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);

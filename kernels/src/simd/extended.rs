@@ -34,7 +34,7 @@ macro_rules! extended {
                 fn shift_left(a: Self::W, n: u32) -> Self::W;
                 fn shift_right(a: Self::W, n: u32) -> Self::W;
                 fn bits(a: Self::V) -> Self::W;
-                fn from_bits(a: Self::W) -> Self::V;
+                fn of_bits(a: Self::W) -> Self::V;
                 fn is_nan(a: Self::V) -> Self::W;
                 fn lane_mask(from: usize, to: usize) -> Self::W;
                 fn to_f32(a: Self::W) -> Self::V;

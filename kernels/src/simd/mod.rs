@@ -87,7 +87,7 @@ pub(crate) trait Simd: Bytes {
     /// The bits of f32.
     fn bits(self, a: Self::V) -> Self::W;
     /// The f32 of these bits.
-    fn from_bits(self, a: Self::W) -> Self::V;
+    fn of_bits(self, a: Self::W) -> Self::V;
     /// All bits of the lanes that are NaN, none of the others.
     fn is_nan(self, a: Self::V) -> Self::W;
     /// All bits of the lanes `from..to`, none of the others; both are at most `LANES`.
@@ -110,11 +110,11 @@ pub(crate) trait Simd: Bytes {
     fn dot_bf16(self, acc: Self::V, x: Self::W, w: Self::W) -> Self::V {
         let upper = {
             #[inline(always)]
-            |words| self.from_bits(self.and_words(words, self.splat_word(0xFFFF_0000)))
+            |words| self.of_bits(self.and_words(words, self.splat_word(0xFFFF_0000)))
         };
         let lower = {
             #[inline(always)]
-            |words| self.from_bits(self.shift_left(words, 16))
+            |words| self.of_bits(self.shift_left(words, 16))
         };
         let acc = self.mul_add(upper(x), upper(w), acc);
         self.mul_add(lower(x), lower(w), acc)

@@ -28,7 +28,7 @@ impl Simd for Neon {
         fn shift_left(a: uint32x4_t, n: u32) -> uint32x4_t = vshlq_u32(a, vdupq_n_s32(n.cast_signed()));
         fn shift_right(a: uint32x4_t, n: u32) -> uint32x4_t = vshlq_u32(a, vdupq_n_s32(-n.cast_signed()));
         fn bits(a: float32x4_t) -> uint32x4_t = vreinterpretq_u32_f32(a);
-        fn from_bits(a: uint32x4_t) -> float32x4_t = vreinterpretq_f32_u32(a);
+        fn of_bits(a: uint32x4_t) -> float32x4_t = vreinterpretq_f32_u32(a);
         fn is_nan(a: float32x4_t) -> uint32x4_t = vmvnq_u32(vceqq_f32(a, a));
         fn to_f32(a: uint32x4_t) -> float32x4_t = vcvtq_f32_s32(vreinterpretq_s32_u32(a));
         fn round(a: float32x4_t) -> uint32x4_t = vreinterpretq_u32_s32(vcvtnq_s32_f32(a));

@@ -103,7 +103,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: u32x8) -> f32x8 {
+    fn of_bits(self, a: u32x8) -> f32x8 {
         bytemuck::cast(a)
     }
 

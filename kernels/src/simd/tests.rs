@@ -99,7 +99,7 @@ fn words<S: Simd>(s: S, name: &str) {
         assert_eq!(lanes(s.shift_left(a, by)), of(&|i| x[i] << by), "{name} shift_left {by}");
         assert_eq!(lanes(s.shift_right(a, by)), of(&|i| x[i] >> by), "{name} shift_right {by}");
     }
-    assert_eq!(lanes(s.bits(s.from_bits(a))), x[..n], "{name} bits");
+    assert_eq!(lanes(s.bits(s.of_bits(a))), x[..n], "{name} bits");
     assert_eq!(lanes(s.bits(s.to_f32(a))), of(&|i| (x[i].cast_signed() as f32).to_bits()), "{name} to_f32");
     for value in [-2.5_f32, -1.5, -0.5, 0.0, 0.49, 0.5, 1.5, 2.5, 254.5, 4_194_303.5, -4_194_303.0] {
         let expected = (value.round_ties_even() as i32).cast_unsigned();

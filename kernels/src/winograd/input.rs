@@ -88,7 +88,7 @@ impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
                     // SAFETY: `rows` has n slots of `width` columns; `lanes` holds `live` channels of `[ih, iw]`.
                     unsafe {
                         let row = rows.add(y % F::N * width * S::LANES);
-                        gather(s, shape, x, &lanes, live, y * stride, width, row);
+                        gather(s, shape, x, &lanes[..live], y * stride, width, row);
                     }
                 }
                 let mut slots = [rows; MAX_N];
@@ -134,24 +134,24 @@ impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
     }
 }
 
-/// Input row `y` of every lane's image, columns 0..width, as `[column][LANES]`; 0 outside of the input and in lanes
-/// from `live` on.
+/// Input row `y` of every lane's image, columns 0..width, as `[column][LANES]`; 0 outside of the input and in vectors'
+/// lanes behind the last of `lanes`.
 ///
 /// # Safety
-/// `out` is valid for writes of `width * LANES` f32; at the first `live` of `lanes` begin `[ih, iw]` elements of `x` each.
+/// `out` is valid for writes of `width * LANES` f32; at each of `lanes`, of which there is one at least and LANES at most, begin
+/// `[ih, iw]` elements of `x`.
 #[inline(always)]
 unsafe fn gather<S: Simd, E: Values>(
     s: S,
     shape: &ConvShape,
     x: &[E],
-    lanes: &[Lane; 16],
-    live: usize,
+    lanes: &[Lane],
     y: usize,
     width: usize,
     out: *mut f32,
 ) {
     let (ih, iw, plane) = (shape.ih as isize, shape.iw as isize, shape.ih * shape.iw);
-    let stride = shape.stride_w;
+    let (stride, live) = (shape.stride_w, lanes.len());
     let mut column = 0;
     while column < width {
         let n = if width - column < S::LANES { width - column } else { S::LANES };
@@ -176,7 +176,7 @@ unsafe fn gather<S: Simd, E: Values>(
                 }
             }
         } else {
-            for (lane, v) in lanes.iter().zip(&mut square).take(live) {
+            for (lane, v) in lanes.iter().zip(&mut square) {
                 let (iy, ix) = (y as isize + lane.iy, (stride * column) as isize + lane.ix);
                 let (from, to) = (clamp(lane.from - column as isize, n), clamp(lane.to - column as isize, n));
                 if 0 <= iy && iy < ih && from < to {

@@ -226,7 +226,7 @@ impl Multiply for WidenedPairs {
                     // SAFETY: this word's R vectors of the weights.
                     let words = unsafe { s.load_words(u.add(r * S::LANES)) };
                     even[r] = of_bf16(s, words);
-                    odd[r] = s.from_bits(s.and_words(words, s.splat_word(0xFFFF_0000)));
+                    odd[r] = s.of_bits(s.and_words(words, s.splat_word(0xFFFF_0000)));
                 }
                 for (p, acc) in acc.iter_mut().enumerate() {
                     // SAFETY: two channels of tile p of the block; of an odd number the last one's neighbour is 0, as its
