@@ -57,6 +57,9 @@ const MAX_VALUES: usize = 4;
 /// tile's runs, then the next words, in ascending order.
 pub(super) struct Gather<E, const VALUES: usize>(PhantomData<E>);
 
+/// Gathers one panel of f32, a row for each of the two values of a word: for weights of bf16 that are widened.
+pub(super) struct Widening<E>(PhantomData<E>);
+
 /// An element that values of words are made of.
 pub(super) trait Source: Values {
     /// A whole vector in the lower bits of words: bytes as they are for words of four, else bf16.
@@ -99,65 +102,118 @@ impl<E: Source, const VALUES: usize> Op for Gather<E, VALUES> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(s: S, Panel { shape, x, first_px, live, px, panel }: Panel<'_>) {
-        const { assert!(VALUES <= MAX_VALUES) };
-        let shape = &{ rows_as_one(shape) }; // a copy, which the stores to `panel` are known not to change
-        let x = cast::<E>(x);
-        let mut runs = [Run { at: 0, y: 0, x: 0, len: 0 }; MAX_RUNS];
-        let mut n_runs = 0;
-        let mut at = 0;
-        while at < live {
-            let (y, column) = ((first_px + at) / shape.ow, (first_px + at) % shape.ow);
-            let len = (live - at).min(shape.ow - column).min(S::LANES);
-            runs[n_runs] = Run { at, y, x: column, len };
-            n_runs += 1;
-            at += len;
-        }
-        let runs = &runs[..n_runs];
-        let (plane, row, words) = (shape.ih * shape.iw, shape.kw * shape.ic, words_of_row(shape, VALUES));
-        if live < px {
-            panel[..shape.kh * words * px].fill(0);
-        }
-        let mut out = panel.as_mut_ptr();
-        let mut windows = [[Window { offset: 0, from: 0, to: 0 }; MAX_RUNS]; MAX_VALUES];
-        for ky in 0..shape.kh {
-            // The column of the filter that each value's windows are for, and the next value's.
-            let mut columns = [usize::MAX; MAX_VALUES];
-            let (mut kx, mut c) = (0, 0);
-            for word in 0..words {
-                let values = if row - word * VALUES < VALUES { row - word * VALUES } else { VALUES };
-                let mut channels = [0; MAX_VALUES];
-                for i in 0..values {
-                    if columns[i] != kx {
-                        for (window, run) in windows[i].iter_mut().zip(runs) {
-                            *window = Window::new(shape, run, ky, kx);
-                        }
-                        columns[i] = kx;
+    fn run<S: Simd>(s: S, panel: Panel<'_>) {
+        gather::<S, E, VALUES, false>(s, panel);
+    }
+}
+
+impl<E: Source> Op for Widening<E> {
+    type Args<'a> = Panel<'a>;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(s: S, panel: Panel<'_>) {
+        gather::<S, E, 2, true>(s, panel);
+    }
+}
+
+/// Gathers one panel: of words of `VALUES` values or, with `WIDE`, of f32, `VALUES` rows for each word.
+#[inline(always)]
+fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
+    s: S,
+    Panel { shape, x, first_px, live, px, panel }: Panel<'_>,
+) {
+    const { assert!(VALUES <= MAX_VALUES) };
+    let shape = &{ rows_as_one(shape) }; // a copy, which the stores to `panel` are known not to change
+    let x = cast::<E>(x);
+    let mut runs = [Run { at: 0, y: 0, x: 0, len: 0 }; MAX_RUNS];
+    let mut n_runs = 0;
+    let mut at = 0;
+    while at < live {
+        let (y, column) = ((first_px + at) / shape.ow, (first_px + at) % shape.ow);
+        let len = (live - at).min(shape.ow - column).min(S::LANES);
+        runs[n_runs] = Run { at, y, x: column, len };
+        n_runs += 1;
+        at += len;
+    }
+    let runs = &runs[..n_runs];
+    let (plane, row, words) = (shape.ih * shape.iw, shape.kw * shape.ic, words_of_row(shape, VALUES));
+    if live < px {
+        let rows = if WIDE { VALUES } else { 1 };
+        panel[..shape.kh * words * rows * px].fill(0);
+    }
+    let mut out = panel.as_mut_ptr();
+    let mut windows = [[Window { offset: 0, from: 0, to: 0 }; MAX_RUNS]; MAX_VALUES];
+    for ky in 0..shape.kh {
+        // The column of the filter that each value's windows are for, and the next value's.
+        let mut columns = [usize::MAX; MAX_VALUES];
+        let (mut kx, mut c) = (0, 0);
+        for word in 0..words {
+            let values = if row - word * VALUES < VALUES { row - word * VALUES } else { VALUES };
+            let mut channels = [0; MAX_VALUES];
+            for i in 0..values {
+                if columns[i] != kx {
+                    for (window, run) in windows[i].iter_mut().zip(runs) {
+                        *window = Window::new(shape, run, ky, kx);
                     }
-                    channels[i] = (c * plane) as isize;
-                    c += 1;
-                    if c == shape.ic {
-                        (kx, c) = (kx + 1, 0);
-                    }
+                    columns[i] = kx;
                 }
-                for (r, run) in runs.iter().enumerate() {
-                    let mut sum = s.splat_word(0);
-                    for i in 0..VALUES {
+                channels[i] = (c * plane) as isize;
+                c += 1;
+                if c == shape.ic {
+                    (kx, c) = (kx + 1, 0);
+                }
+            }
+            if WIDE {
+                for i in 0..VALUES {
+                    for (r, run) in runs.iter().enumerate() {
+                        let mut v = s.splat(0.0);
                         if i < values {
                             let Window { offset, from, to } = windows[i][r];
-                            // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of a
-                            // channel below ic, and `x` is [ic, ih, iw] (asserted by `Kernel::gather`).
-                            let v = unsafe {
-                                load::<S, E, VALUES>(s, x, channels[i].wrapping_add(offset), shape.stride_w, from, to)
-                            };
-                            sum = s.or_words(sum, s.shift_left(v, (32 / VALUES * i) as u32));
+                            let at = channels[i].wrapping_add(offset);
+                            // SAFETY: as below.
+                            v = unsafe { single(s, x, at, shape.stride_w, from, to) };
                         }
+                        // SAFETY: as below.
+                        unsafe { s.store(out.wrapping_add(run.at).cast(), v) };
                     }
-                    // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 words after its last word.
-                    unsafe { s.store_words(out.wrapping_add(run.at), sum) };
+                    out = out.wrapping_add(px);
                 }
-                out = out.wrapping_add(px);
+                continue;
             }
+            for (r, run) in runs.iter().enumerate() {
+                let mut sum = s.splat_word(0);
+                for i in 0..VALUES {
+                    if i < values {
+                        let Window { offset, from, to } = windows[i][r];
+                        // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of a
+                        // channel below ic, and `x` is [ic, ih, iw] (asserted by `Kernel::gather`).
+                        let v = unsafe {
+                            load::<S, E, VALUES>(s, x, channels[i].wrapping_add(offset), shape.stride_w, from, to)
+                        };
+                        sum = s.or_words(sum, s.shift_left(v, (32 / VALUES * i) as u32));
+                    }
+                }
+                // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 words after its last word.
+                unsafe { s.store_words(out.wrapping_add(run.at), sum) };
+            }
+            out = out.wrapping_add(px);
+        }
+    }
+}
+
+/// The lanes `from..to` of elements `stride` apart from the `at`-th on, as f32; 0 elsewhere.
+///
+/// # Safety
+/// The elements of those lanes lie in `x`.
+#[inline(always)]
+unsafe fn single<S: Simd, E: Source>(s: S, x: &[E], at: isize, stride: usize, from: usize, to: usize) -> S::V {
+    // SAFETY: the caller vouches for the elements of from..to.
+    unsafe {
+        match stride {
+            _ if from == to => s.splat(0.0),
+            1 => E::load_within(s, x, at, from, to),
+            _ => E::load_window(s, x.as_ptr().wrapping_offset(at), stride, from, to),
         }
     }
 }

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! Integers: inputs are bytes without a sign, weights bytes with one, the sum is exact, and what is stored is
-//! `sum * m[o] + b[o]` in f32, the product rounded before the addition, so that every set stores the same. bf16: inputs of
-//! any element are rounded to bf16, as weights are, and summed in f32 from `b[o]` on.
+//! `sum * m[o] + b[o]` in f32, the product rounded before the addition, so that every set stores the same. bf16: weights are
+//! rounded to bf16, and so are inputs, of any element, where the machine multiplies bf16; where it does not, a panel has
+//! two rows of f32 for each word, and weights are widened. Sums are f32, from `b[o]` on.
 
 mod gather;
 mod nest;
@@ -34,8 +35,8 @@ use crate::element::{Bf16, Element};
 use crate::isa::Isa;
 use crate::op::Set;
 use crate::tiles;
-use gather::{Gather, Panel};
-use tile::{Bf16Lanes, ByteLanes, Tile};
+use gather::{Gather, Panel, Widening};
+use tile::{Bf16Lanes, ByteLanes, Tile, WidenedLanes};
 
 /// What is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,6 +92,8 @@ pub struct Kernel {
     px: usize,
     lanes: usize,
     oc: usize,
+    /// Whether weights are widened, and a panel holds f32.
+    widens: bool,
     /// Gathers from f32, bf16 and bytes.
     gather: [unsafe fn(Panel<'_>); 3],
     /// Stores f32, bf16 and bytes.
@@ -118,8 +121,26 @@ pub(crate) const fn bytes<S: Set, const P: usize, const R: usize>(name: &'static
         px: P,
         lanes: S::LANES,
         oc: R * S::LANES,
+        widens: false,
         gather: [S::enter::<Gather<u8, 4>>; 3], // `Direct::new` refuses others than bytes
         tile: [S::enter::<ByteLanes<f32, P, R>>, S::enter::<ByteLanes<Bf16, P, R>>, S::enter::<ByteLanes<u8, P, R>>],
+    }
+}
+
+/// The kernel of weights of bf16 of P pixels by R vectors of channels on `S`, which has no instruction that multiplies them;
+/// the name says so, too. A word takes two multiply-adds of f32.
+pub(crate) const fn widened<S: Set, const P: usize, const R: usize>(name: &'static str) -> Kernel {
+    Kernel {
+        instruction: None,
+        multiply_adds: 2.0,
+        widens: true,
+        gather: [S::enter::<Widening<f32>>, S::enter::<Widening<Bf16>>, S::enter::<Widening<u8>>],
+        tile: [
+            S::enter::<WidenedLanes<f32, P, R>>,
+            S::enter::<WidenedLanes<Bf16, P, R>>,
+            S::enter::<WidenedLanes<u8, P, R>>,
+        ],
+        ..bf16::<S, P, R>(name, 2.0)
     }
 }
 
@@ -135,6 +156,7 @@ pub(crate) const fn bf16<S: Set, const P: usize, const R: usize>(name: &'static 
         px: P,
         lanes: S::LANES,
         oc: R * S::LANES,
+        widens: false,
         gather: [S::enter::<Gather<f32, 2>>, S::enter::<Gather<Bf16, 2>>, S::enter::<Gather<u8, 2>>],
         tile: [S::enter::<Bf16Lanes<f32, P, R>>, S::enter::<Bf16Lanes<Bf16, P, R>>, S::enter::<Bf16Lanes<u8, P, R>>],
     }
@@ -181,12 +203,18 @@ impl Kernel {
         crate::conv::padded(self.oc, self.lanes, oc)
     }
 
-    /// Words of a panel buffer for one tile of `shape`: `[word][px]` and the last vector's overhang.
-    fn panel_len(&self, shape: &ConvShape) -> usize {
-        words(shape, self.arithmetic) * self.px + OVERHANG
+    /// Rows of a panel: a word's, or of f32 as many as a word has values.
+    fn panel_rows(&self, shape: &ConvShape) -> usize {
+        words(shape, self.arithmetic) * if self.widens { self.arithmetic.values() } else { 1 }
     }
 
-    /// Gathers the inputs of the `live` output pixels from `first_px` on into `panel`, `[word][px]`; zeros stand for what
+    /// Words of a panel buffer for one tile of `shape`: `[word][px]` and the last vector's overhang.
+    fn panel_len(&self, shape: &ConvShape) -> usize {
+        self.panel_rows(shape) * self.px + OVERHANG
+    }
+
+    /// Gathers the inputs of the `live` output pixels from `first_px` on into `panel`, `[word][px]` or, of f32,
+    /// `[word][value][px]`; zeros stand for what
     /// lies in the padding, and for pixels past `live`.
     ///
     /// # Panics
@@ -211,7 +239,8 @@ impl Kernel {
         let (width, words) = (tile.width, tile.words);
         assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.lanes), "block width {width}");
         assert_eq!(tile.w.len(), (words + self.arithmetic.tail()) * width, "weights of a width of {width}");
-        assert!(tile.x.len() >= words * self.px, "panel of {} words", tile.x.len());
+        let rows = words * if self.widens { self.arithmetic.values() } else { 1 };
+        assert!(tile.x.len() >= rows * self.px, "panel of {} words", tile.x.len());
         let px = tile.y.row_len() / element.bytes();
         assert!(tile.y.rows() <= width && px <= self.px, "output larger than the tile");
         // SAFETY: kernels are handed out for a set that the CPU has.

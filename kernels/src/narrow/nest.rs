@@ -128,7 +128,7 @@ impl Direct {
 
     /// How many tiles have their panels in `group_bytes`: at least one and at most all.
     pub fn tiles_at_once(&self, group_bytes: usize) -> usize {
-        let panel = elements(&[size_of::<u32>(), self.kernel.px, self.words]);
+        let panel = elements(&[size_of::<u32>(), self.kernel.px, self.kernel.panel_rows(&self.shape)]);
         (group_bytes / panel.max(1)).clamp(1, self.tiles().max(1))
     }
 

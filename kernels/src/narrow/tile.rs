@@ -8,14 +8,14 @@
 
 use core::marker::PhantomData;
 
-use crate::element::Values;
+use crate::element::{Values, of_bf16};
 use crate::op::Op;
 use crate::simd::Simd;
 use crate::view::RowsMut;
 
 /// What a microkernel works on: one tile of pixels, one block of channels. `Kernel::run` asserts the lengths.
 pub(super) struct Tile<'a> {
-    /// The tile's inputs, `[word][px]`.
+    /// The tile's inputs, `[word][px]`; as f32, two rows for each word.
     pub x: &'a [u32],
     /// The block's packed weights, `[word][width]`, and behind them f32: by channel the multipliers, of bytes alone, and the
     /// biases.
@@ -65,6 +65,68 @@ impl<E: Values, const P: usize, const R: usize> Op for Bf16Lanes<E, P, R> {
             _ => bf16::<S, E, P, 1>(s, tile),
         }
     }
+}
+
+/// Tiles of f32 by weights of bf16 that store `E`.
+pub(super) struct WidenedLanes<E, const P: usize, const R: usize>(PhantomData<E>);
+
+impl<E: Values, const P: usize, const R: usize> Op for WidenedLanes<E, P, R> {
+    type Args<'a> = Tile<'a>;
+    type Output = ();
+
+    /// Computes a tile of as many vectors of channels as the block has.
+    #[inline(always)]
+    fn run<S: Simd>(s: S, tile: Tile<'_>) {
+        const { assert!(R <= 2, "wider tiles are not listed below") };
+        match tile.width / S::LANES {
+            2 if R >= 2 => widened::<S, E, P, 2>(s, tile),
+            _ => widened::<S, E, P, 1>(s, tile),
+        }
+    }
+}
+
+/// Computes one tile of f32 by widened weights; `tile.width == R * LANES`.
+#[inline(always)]
+fn widened<S: Simd, E: Values, const P: usize, const R: usize>(s: S, tile: Tile<'_>) {
+    debug_assert_eq!(tile.width, R * S::LANES);
+    let behind = tile.w[tile.words * R * S::LANES..].as_ptr().cast::<f32>();
+    let mut acc = [[s.splat(0.0); R]; P];
+    for r in 0..R {
+        // SAFETY: behind the words lie R vectors of biases (asserted by `Kernel::run`).
+        let bias = unsafe { s.load(behind.add(r * S::LANES)) };
+        for pixel in &mut acc {
+            pixel[r] = bias;
+        }
+    }
+    let (mut x, mut w, mut ahead) = (tile.x.as_ptr().cast::<f32>(), tile.w.as_ptr(), tile.ahead.as_ptr());
+    let ahead_step = tile.ahead.len().div_ceil(tile.words);
+    for _ in 0..tile.words {
+        s.prefetch(ahead.cast());
+        ahead = ahead.wrapping_add(ahead_step);
+        let (mut first, mut second) = ([s.splat(0.0); R], [s.splat(0.0); R]);
+        for r in 0..R {
+            // SAFETY: this word's R vectors of the `words * width` weights.
+            let words = unsafe { s.load_words(w.add(r * S::LANES)) };
+            first[r] = of_bf16(s, words);
+            second[r] = s.of_bits(s.and_words(words, s.splat_word(0xFFFF_0000)));
+        }
+        for (p, pixel) in acc.iter_mut().enumerate() {
+            // SAFETY: this word's two rows of P pixels, of the panel's `2 * words` (asserted by `Kernel::run`).
+            let (a, b) = unsafe { (s.splat(*x.add(p)), s.splat(*x.add(P + p))) };
+            for r in 0..R {
+                pixel[r] = s.mul_add(b, second[r], s.mul_add(a, first[r], pixel[r]));
+            }
+        }
+        // Past the last word these point outside and are not read.
+        (x, w) = (x.wrapping_add(2 * P), w.wrapping_add(R * S::LANES));
+    }
+    let mut channels = [[s.splat(0.0); P]; R];
+    for (r, channels) in channels.iter_mut().enumerate() {
+        for (v, acc) in channels.iter_mut().zip(&acc) {
+            *v = acc[r];
+        }
+    }
+    store::<S, E, P, R>(s, channels, tile);
 }
 
 /// Computes one tile of bytes; `tile.width == R * LANES`.

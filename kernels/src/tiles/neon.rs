@@ -3,7 +3,7 @@
 use super::Tiles;
 use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::Neon;
-use crate::narrow::{bf16, bytes};
+use crate::narrow::{bytes, widened};
 use crate::peak::rounds;
 use crate::winograd::{algorithms_of, widened_of};
 
@@ -15,7 +15,7 @@ pub(super) static TILES: Tiles = Tiles {
         pixel_lanes::<Neon, 8, 3>("pixel-lane 8x3").in_place(),
     ],
     // 16 accumulators, 2 weights, 1 pixel and what widens them.
-    narrow: &[bytes::<Neon, 8, 2>("int8 8x2", 6.0), bf16::<Neon, 8, 2>("bf16 8x2", 3.0)],
+    narrow: &[bytes::<Neon, 8, 2>("int8 8x2", 6.0), widened::<Neon, 8, 2>("bf16 8x2")],
     // 24 accumulators, 2 weights, 1 input: 27 of 32.
     winograd: &algorithms_of::<Neon, 12, 2>(),
     // 20 accumulators, 6 weights, 2 inputs: 28 of 32.
