@@ -31,6 +31,7 @@ pub mod model;
 #[cfg(feature = "import")]
 pub mod npy;
 mod plan;
+pub mod quantise;
 pub mod weights;
 
 pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Session};

@@ -110,7 +110,9 @@ fn help_teaches_and_documents_the_exit_codes() {
     for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in ["classify", "eval", "preprocess", "run", "bench", "convert", "pack", "inspect", "cost", "plan"] {
+    for command in
+        ["classify", "eval", "preprocess", "run", "bench", "convert", "pack", "quantize", "inspect", "cost", "plan"]
+    {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
             assert!(help.contains(line), "{command}: {line}");

@@ -1,6 +1,6 @@
 //! What a quantised weight file says of int8, checked against the network before anything uses it.
 //!
-//! Beside the network's own tensors such a file has, of f32 and by a convolution's name:
+//! Beside the network's own tensors such a file has, of f32 and by the name of a convolution or, the last, a normalisation:
 //!
 //! ```text
 //! <layer>.weight_scale [oc]   the real value of 1 of the weights as bytes, by output channel
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The first two are both there or both missing; a convolution without them computes in a higher precision. The third is the
-//! same for all convolutions that write one activation, or activations that max pools join.
+//! same for all layers that write one activation, or activations that max pools join. A normalisation may lack it: then the
+//! scale follows from the largest value that it can give.
 //!
 //! Whether the weights that come of these scales are safe to multiply in pairs is checked by who packs them: the weights of
 //! a file that is mapped and packed are not read when it is opened.
@@ -36,50 +37,53 @@ pub(super) fn check(weights: &Weights, network: &Network) -> Result<BTreeSet<Str
     let joined = graph.joined();
     // By the first of activations that share a scale: the tensor that states it, and the scale if that is in the file.
     let mut shared: BTreeMap<usize, (String, Option<f32>)> = BTreeMap::new();
-    for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Conv(_))) {
-        let (layer, first_group) = (node.layer(), node.weights.as_ref().is_some_and(|own| own.rows.start == 0));
-        if !first_group {
-            continue; // a layer's first node stands for all of its groups
-        }
-        let outputs = graph.find(layer).expect("the node's own layer").channels;
-        let [scale, bias, output] = [WEIGHT_SCALE, INT8_BIAS, OUTPUT_SCALE].map(|suffix| format!("{layer}{suffix}"));
-        match (weights.tensor(&scale), weights.tensor(&bias)) {
-            (Some(scales), Some(biases)) => {
-                check_values(&scales, outputs, SCALES)?;
-                check_values(&biases, outputs, [-SCALES[1], SCALES[1]])?;
-                known.extend([scale, bias]);
+    for node in &graph.nodes {
+        // A layer's first node stands for all of its groups.
+        let is_first = node.weights.as_ref().is_none_or(|own| own.rows.start == 0);
+        let layer = node.layer();
+        match node.op {
+            Op::Conv(_) if is_first => {
+                let outputs = graph.find(layer).expect("the node's own layer").channels;
+                known.extend(check_weights(weights, layer, outputs)?);
             }
-            (Some(_), None) => return Err(TensorError::Missing { tensor: bias }.into()),
-            (None, Some(_)) => return Err(TensorError::Missing { tensor: scale }.into()),
-            (None, None) => {}
+            Op::Lrn(_) => {}
+            _ => continue,
         }
-        let tensor = weights.tensor(&output);
+        let name = format!("{layer}{OUTPUT_SCALE}");
+        let tensor = weights.tensor(&name);
         if let Some(tensor) = &tensor {
             check_values(tensor, 1, SCALES)?;
-            known.insert(output.clone());
+            known.insert(name.clone());
         }
-        let own = tensor.map(|tensor| tensor.to_f32()[0]);
-        let (first, first_scale) = shared.entry(joined[node.output.activation]).or_insert((output.clone(), own));
-        match (*first_scale, own) {
-            (Some(a), Some(b)) if a.to_bits() == b.to_bits() => {}
-            (None, None) => {}
-            (Some(first_scale), second_scale) => {
-                let first = first.clone();
-                return Err(TensorError::ScalesDiffer { first, first_scale, second: output, second_scale }.into());
-            }
-            (None, Some(scale)) => {
-                let second = first.clone();
-                return Err(TensorError::ScalesDiffer {
-                    first: output,
-                    first_scale: scale,
-                    second,
-                    second_scale: None,
-                }
-                .into());
-            }
-        }
+        let own = match tensor.map(|tensor| tensor.to_f32()[0]) {
+            None if matches!(node.op, Op::Lrn(_)) => continue, // it has a bound instead
+            own => own,
+        };
+        let (first, first_scale) = shared.entry(joined[node.output.activation]).or_insert((name.clone(), own));
+        let (first, first_scale, second, second_scale) = match (*first_scale, own) {
+            (Some(a), Some(b)) if a.to_bits() == b.to_bits() => continue,
+            (None, None) => continue,
+            (Some(scale), own) => (first.clone(), scale, name, own),
+            (None, Some(scale)) => (name, scale, first.clone(), None),
+        };
+        return Err(TensorError::ScalesDiffer { first, first_scale, second, second_scale }.into());
     }
     Ok(known)
+}
+
+/// Checks the tensors of a convolution's weights, which has so many output channels, and returns their names.
+fn check_weights(weights: &Weights, layer: &str, outputs: usize) -> Result<Vec<String>> {
+    let [scale, bias] = [WEIGHT_SCALE, INT8_BIAS].map(|suffix| format!("{layer}{suffix}"));
+    match (weights.tensor(&scale), weights.tensor(&bias)) {
+        (Some(scales), Some(biases)) => {
+            check_values(&scales, outputs, SCALES)?;
+            check_values(&biases, outputs, [-SCALES[1], SCALES[1]])?;
+            Ok(vec![scale, bias])
+        }
+        (Some(_), None) => Err(TensorError::Missing { tensor: bias }.into()),
+        (None, Some(_)) => Err(TensorError::Missing { tensor: scale }.into()),
+        (None, None) => Ok(Vec::new()),
+    }
 }
 
 /// Checks that a tensor is `[len]` of f32, and that its values lie in a range.
@@ -125,6 +129,7 @@ mod tests {
             }
             insert(name, shape, 0.0);
         }
+        insert("norm1.output_scale".into(), vec![1], 0.25);
         tensors
     }
 
@@ -167,7 +172,7 @@ mod tests {
             Model::with_network(file("1", Dtype::F32, &tensors), small())
         };
         open(&|_| ()).expect("as it was made");
-        let values: [(&str, usize, f32, &str); 9] = [
+        let values: [(&str, usize, f32, &str); 10] = [
             ("conv2.weight_scale", 23, 0.0, "\"conv2.weight_scale\": element 23 is 0e0, not in 9.0"),
             ("conv2.weight_scale", 0, -0.5, "element 0 is -5e-1"),
             ("conv2.weight_scale", 1, f32::NAN, "element 1 is NaN"),
@@ -178,6 +183,7 @@ mod tests {
             ("conv1.int8_bias", 2, f32::NEG_INFINITY, "element 2 is -inf"),
             // The pools of both modules join what they read and write, and convolutions write it, too.
             ("mixed2/5x5.output_scale", 0, 0.25, "are 5e-1 and 2.5e-1, and must be equal"),
+            ("norm1.output_scale", 0, -1.0, "\"norm1.output_scale\": element 0 is -1e0"),
         ];
         for (tensor, index, value, expected) in values {
             let error = open(&set(tensor, index, value)).err().expect(expected).to_string();
@@ -212,7 +218,7 @@ mod tests {
     #[test]
     fn a_layer_may_be_kept_higher_and_one_that_nothing_joins_unscaled() {
         let mut tensors = quantised();
-        for name in ["conv2.weight_scale", "conv2.int8_bias", "mixed1/3x3_reduce.output_scale"] {
+        for name in ["conv2.weight_scale", "conv2.int8_bias", "mixed1/3x3_reduce.output_scale", "norm1.output_scale"] {
             tensors.remove(name).expect("a tensor");
         }
         Model::with_network(file("1", Dtype::F32, &tensors), small()).expect("weights without int8 for some layers");

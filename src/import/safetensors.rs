@@ -4,13 +4,19 @@ use super::tensor::{Data, Tensor};
 use super::{Imported, names};
 use crate::error::{ImportError, ModelError};
 use crate::model::Dialect;
-use crate::weights::{Dtype, FORMAT, Header, Strictness, check_hash, parse, parse_foreign};
+use crate::weights::{
+    Dtype, FORMAT, Header, INT8, INT8_BIAS, OUTPUT_SCALE, Strictness, WEIGHT_SCALE, check_hash, parse, parse_foreign,
+};
 use crate::{Error, Result};
 
 /// Reads a file and checks its tensors against the model table.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let header = header(bytes).map_err(|source| ImportError::Safetensors { source: Box::new(source) })?;
-    let tensors = header.tensors.iter().map(|entry| {
+    // What quantising added to a file of this crate's own goes with the weights as they are, and is left out.
+    let is_quantised = header.metadata.contains_key(INT8);
+    let added = |name: &str| [WEIGHT_SCALE, INT8_BIAS, OUTPUT_SCALE].iter().any(|suffix| name.ends_with(suffix));
+    let own_tensors = header.tensors.iter().filter(|entry| !(is_quantised && added(&entry.name)));
+    let tensors = own_tensors.map(|entry| {
         let data = &bytes[entry.range.clone()];
         Tensor {
             name: entry.name.clone(),

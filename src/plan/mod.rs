@@ -175,6 +175,13 @@ pub(crate) fn arena_bytes(graph: Graph, isa: Isa, precision: Precision, threads:
     alone(graph, isa, precision, &Nominal, threads).accesses.arena_bytes()
 }
 
+/// By node of `graph`, whether it is a convolution that computes in integers where a file has scales for all layers.
+pub(crate) fn takes_bytes(graph: &Graph) -> Vec<bool> {
+    // What is decided for int8 depends on no machine.
+    let formats = Formats::new(graph, Precision::Int8, &Machine::here(Isa::Portable), &Nominal);
+    (0..graph.nodes.len()).map(|node| formats.is_integer(node)).collect()
+}
+
 /// A schedule that no session has, and of which nothing is kept.
 fn alone(graph: Graph, isa: Isa, precision: Precision, scales: &dyn build::Scales, threads: usize) -> Schedule {
     let machine = Machine::here(isa);

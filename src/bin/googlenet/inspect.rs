@@ -48,6 +48,9 @@ impl Inspect {
                 "metadata": weights.metadata(),
                 "tensors": tensors,
             });
+            if let Some((int8, higher)) = quantised(&weights) {
+                file["int8"] = json!({ "layers": int8, "higher": higher });
+            }
             file["packing_fits"] = fits(weights).into();
             writeln!(out, "{file}")?;
             return Ok(());
@@ -74,6 +77,11 @@ impl Inspect {
             )?;
         }
         writeln!(out, "{} tensors, {n_nan} NaN", weights.tensors().count())?;
+        if let Some((int8, higher)) = quantised(&weights) {
+            let names: Vec<String> = higher.iter().map(|layer| short(layer)).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            writeln!(out, "quantised: {} convolutions compute in int8; in a higher precision: {names}", int8.len())?;
+        }
         match fits(weights) {
             Some(true) => writeln!(out, "packed for this machine: sessions use the packed weights where they lie")?,
             Some(false) => writeln!(out, "not packed for this machine at the file's side: sessions pack in memory")?,
@@ -87,6 +95,14 @@ impl Inspect {
 fn fits(weights: Weights) -> Option<bool> {
     weights.metadata().get("packing")?;
     Model::new(weights).ok()?.is_packed_for(&Options::new()).ok()
+}
+
+/// Of a quantised file the convolutions that compute in int8, and those that do not.
+fn quantised(weights: &Weights) -> Option<(Vec<String>, Vec<String>)> {
+    weights.metadata().get("int8")?;
+    let is_conv = |tensor: &Tensor<'_>| tensor.shape().len() == 4;
+    let layers = weights.tensors().filter(is_conv).filter_map(|tensor| tensor.name().strip_suffix(".weight"));
+    Some(layers.map(str::to_owned).partition(|layer| weights.tensor(&format!("{layer}.weight_scale")).is_some()))
 }
 
 /// The beginning of a text from the file, as it is shown.

@@ -14,10 +14,12 @@ mod labels;
 mod load;
 mod output;
 mod pack;
+mod pictures;
 mod plan;
 mod preprocess;
 mod printable;
 mod progress;
+mod quantize;
 mod run;
 
 use std::io::{self, Write};
@@ -55,6 +57,7 @@ enum Command {
     Bench(bench::Bench),
     Convert(convert::Convert),
     Pack(pack::Pack),
+    Quantize(quantize::Quantize),
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
     Compare(compare::Compare),
@@ -112,6 +115,7 @@ impl Command {
             Command::Bench(command) => command.run(out),
             Command::Convert(command) => command.run(out),
             Command::Pack(command) => command.run(out),
+            Command::Quantize(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),

@@ -95,8 +95,9 @@ impl Formats {
                 // The normalisation squares what it reads: bytes would be too coarse, and what reads its output needs a bound.
                 Op::Lrn(lrn) if precision == Precision::Int8 => {
                     narrow[input] = false;
-                    match bound(lrn) {
-                        Some(bound) => units[output] = units[output].or(Some(bound / 255.0)),
+                    let bounded = || bound(lrn).map(|bound| bound / 255.0);
+                    match scales.output(node.layer()).or(units[output]).or_else(bounded) {
+                        Some(scale) => units[output] = Some(scale),
                         None => narrow[output] = false,
                     }
                 }
@@ -258,6 +259,26 @@ mod tests {
             assert_eq!(stored(&graph, &formats, layer), element, "{layer}");
         }
         assert_eq!(formats.scale(graph.find("inception_3b/1x1").expect("a layer").activation), 0.5);
+    }
+
+    #[test]
+    fn a_normalisation_has_the_scale_of_the_file_or_of_its_bound() {
+        struct Only(&'static str);
+        impl Scales for Only {
+            fn output(&self, layer: &str) -> Option<f32> {
+                (layer == self.0).then_some(0.25)
+            }
+            fn has_weights(&self, _: &str) -> bool {
+                false
+            }
+        }
+        let graph = Dialect::Bvlc.network(10).graph(224);
+        let formats = Formats::decide(&graph, Precision::Int8, false, &Only("pool1/norm1"));
+        let scale = |layer: &str| formats.scale(graph.find(layer).expect("a layer").activation);
+        assert_eq!(scale("pool1/norm1"), 0.25);
+        for layer in ["conv2/norm2", "pool2/3x3_s2"] {
+            assert!((scale(layer) - 138.73 / 255.0).abs() < 1e-4, "{layer}: {}", scale(layer));
+        }
     }
 
     #[test]

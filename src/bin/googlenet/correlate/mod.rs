@@ -27,8 +27,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use ::image::ExtendedColorType;
 use ::image::codecs::jpeg::JpegEncoder;
@@ -40,9 +38,9 @@ use googlenet::rayon::ThreadPoolBuilder;
 use googlenet::{Options, Session};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
-use crate::load;
 use crate::printable::Printable;
 use crate::progress::Progress;
+use crate::{load, pictures};
 use folders::Results;
 use means::Means;
 use page::THUMBNAIL;
@@ -127,7 +125,7 @@ impl Correlate {
             return Err(Failure::new(Code::Usage, format!("{}: the pictures are in there", self.out.display())));
         }
         let results = Results::create(&self.out, &[INDEX, MATRIX, CORRELATIONS, PLOT, JSON], self.force)?;
-        let paths = folders::pictures(&self.pictures, &self.out)?;
+        let paths = pictures::find(&self.pictures, &self.out)?;
         let model = load::model(self.weights.as_deref())?;
         let network = model.network();
         let endpoint = if self.endpoint == "logits" { &network.roles.logits } else { &self.endpoint };
@@ -235,39 +233,18 @@ fn observe<'a>(
 ) -> Outcome {
     let progress = Progress::new(paths.len(), "pictures");
     let (rule, side) = (*session.rule(), session.side());
-    thread::scope(|scope| {
-        // A thread decodes and prepares pictures while the network runs. It hands inputs on, which are smaller than
-        // pictures, and so holds only one picture at a time.
-        let (sender, receiver) = sync_channel(1);
-        scope.spawn(move || {
-            for path in paths {
-                let input = image::open(path).and_then(|picture| {
-                    let mut input = vec![0.0; 3 * side * side];
-                    image::prepare(picture.view(), &rule, side, &mut input)?;
-                    Ok(input)
-                });
-                // Sending fails when the receiver is gone, because the run has ended early.
-                if sender.send((path, input)).is_err() {
-                    break;
-                }
+    pictures::prepare_each(paths, rule, side, |path, input| {
+        match input {
+            Ok(input) => {
+                session.input_mut().copy_from_slice(&input);
+                session.run();
+                let map = session.endpoint(endpoint).expect("it was asked for");
+                let finite = map.iter().all(|value| value.is_finite());
+                done(path, finite.then_some(map).ok_or_else(|| "the weights give no finite values for it".to_owned()))?;
             }
-        });
-        for (path, input) in receiver {
-            match input {
-                Ok(input) => {
-                    session.input_mut().copy_from_slice(&input);
-                    session.run();
-                    let map = session.endpoint(endpoint).expect("it was asked for");
-                    let finite = map.iter().all(|value| value.is_finite());
-                    done(
-                        path,
-                        finite.then_some(map).ok_or_else(|| "the weights give no finite values for it".to_owned()),
-                    )?;
-                }
-                Err(error) => done(path, Err(Failure::of(Code::Input, "", &error).to_string()))?,
-            }
-            progress.advance(1);
+            Err(why) => done(path, Err(why))?,
         }
+        progress.advance(1);
         Ok(())
     })
 }
