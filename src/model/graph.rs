@@ -296,7 +296,7 @@ impl Graph {
 
     /// By activation: the first of those that max pools join it with. A pool hands on values of its input as they are, so
     /// that activations that are joined have one scale where they are stored in bytes.
-    pub(crate) fn joined(&self) -> Vec<usize> {
+    pub fn joined(&self) -> Vec<usize> {
         let mut first: Vec<usize> = (0..self.activations.len()).collect();
         for node in self.nodes.iter().filter(|node| matches!(node.op, Op::MaxPool(_))) {
             let (a, b) = (first[node.input.activation], first[node.output.activation]);

@@ -12,6 +12,7 @@ mod heads;
 mod layers;
 #[cfg(all(feature = "decode", feature = "mmap"))]
 mod loading;
+mod precision;
 mod random;
 mod small;
 /// The table of the network that `small.rs` runs. It is a file of the model's own tests, and takes its types from its

@@ -7,6 +7,8 @@
 mod hashes;
 #[cfg(all(feature = "decode", feature = "import"))]
 mod photographs;
+#[cfg(all(feature = "decode", feature = "import"))]
+mod precision;
 #[path = "../network/random.rs"]
 mod random;
 #[cfg(all(feature = "decode", feature = "import"))]
@@ -77,5 +79,7 @@ fn main() {
         &[Need::weights()],
         photographs::a_hundred_photographs_are_recognised_as_often_as_they_should,
     ));
+    #[cfg(all(feature = "decode", feature = "import"))]
+    trials.push(trial("precision".into(), &[Need::weights()], precision::lower_precisions_stay_near_f32));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -6,7 +6,7 @@ use googlenet::image::{self, Crops};
 use googlenet::{Ensemble, Model, Options};
 
 /// The photographs in `folder` and their classes.
-fn photographs(folder: &Path) -> Vec<(PathBuf, usize)> {
+pub fn photographs(folder: &Path) -> Vec<(PathBuf, usize)> {
     let synsets = std::fs::read_to_string(folder.join("synset_words.txt")).expect("labels");
     let synsets: Vec<&str> = synsets.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let photograph = |path: PathBuf| {

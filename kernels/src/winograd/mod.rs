@@ -135,7 +135,7 @@ pub struct Winograd {
     /// Reads f32, bf16 where that is multiplied, and bytes.
     input: [Option<unsafe fn(input::Operands<'_>)>; 3],
     product: unsafe fn(product::Operands<'_>),
-    /// Stores f32, bf16 where that is multiplied, and bytes.
+    /// Stores f32 and, if filters are bf16, bf16 and bytes.
     output: [Option<unsafe fn(output::Operands<'_>)>; 3],
 }
 
@@ -183,7 +183,11 @@ const fn widened<S: Set, F: Points, const P: usize, const R: usize>(name: &'stat
         products: Products::Widened,
         input: [Some(S::enter::<input::Input<F, f32, false>>), None, Some(S::enter::<input::Input<F, u8, false>>)],
         product: S::enter::<product::Widened<P, R>>,
-        output: [Some(S::enter::<output::Output<F, f32>>), None, Some(S::enter::<output::Output<F, u8>>)],
+        output: [
+            Some(S::enter::<output::Output<F, f32>>),
+            Some(S::enter::<output::Output<F, Bf16>>),
+            Some(S::enter::<output::Output<F, u8>>),
+        ],
         ..algorithm::<S, F, P, R>(name)
     }
 }

@@ -78,42 +78,50 @@ impl Formats {
     /// their rounding.
     fn decide(graph: &Graph, precision: Precision, multiplies_bf16: bool, scales: &dyn Scales) -> Self {
         let joined = graph.joined();
-        // By the first activation of those that are joined: whether all that read and write them can do so in less than f32,
+        // By the first activation of those that are joined: the narrowest element that all take which read and write them,
         // and the scale.
-        let is_narrow = precision == Precision::Int8 || (precision == Precision::Bf16 && multiplies_bf16);
-        let mut narrow = vec![is_narrow; joined.len()];
+        let narrowest = match precision {
+            Precision::Int8 => Element::U8,
+            Precision::Bf16 if multiplies_bf16 => Element::Bf16,
+            Precision::Bf16 | Precision::F32 => Element::F32,
+        };
+        let mut stored = vec![narrowest; joined.len()];
         let mut units: Vec<Option<f32>> = vec![None; joined.len()];
-        narrow[joined[INPUT]] = false;
+        stored[joined[INPUT]] = Element::F32;
         for node in &graph.nodes {
             let [input, output] = [node.input, node.output].map(|place| joined[place.activation]);
             match &node.op {
                 Op::Conv(_) if precision == Precision::Int8 => match scales.output(node.layer()) {
                     Some(scale) => units[output] = Some(scale),
-                    None => narrow[output] = false,
+                    None => stored[output] = Element::F32,
                 },
                 Op::Conv(_) | Op::MaxPool(_) => (),
                 // The normalisation squares what it reads: bytes would be too coarse, and what reads its output needs a bound.
                 Op::Lrn(lrn) if precision == Precision::Int8 => {
-                    narrow[input] = false;
+                    if stored[input] == Element::U8 {
+                        stored[input] = Element::Bf16;
+                    }
                     let bounded = || bound(lrn).map(|bound| bound / 255.0);
                     match scales.output(node.layer()).or(units[output]).or_else(bounded) {
                         Some(scale) => units[output] = Some(scale),
-                        None => narrow[output] = false,
+                        None => stored[output] = Element::F32,
                     }
                 }
                 Op::Lrn(_) => (),
-                Op::AveragePool(_) => narrow[output] = false,
-                Op::GlobalAverage | Op::FullyConnected { .. } | Op::Softmax => {
-                    (narrow[input], narrow[output]) = (false, false);
+                Op::AveragePool(_) => stored[output] = Element::F32,
+                // The last map costs little in f32. Where pools join it with others, they would all have to be f32.
+                Op::GlobalAverage => {
+                    stored[output] = Element::F32;
+                    if joined.iter().filter(|&&first| first == input).count() == 1 {
+                        stored[input] = Element::F32;
+                    }
+                }
+                Op::FullyConnected { .. } | Op::Softmax => {
+                    (stored[input], stored[output]) = (Element::F32, Element::F32);
                 }
             }
         }
-        let element = |&first: &usize| match precision {
-            Precision::Bf16 if narrow[first] => Element::Bf16,
-            Precision::Int8 if narrow[first] => Element::U8,
-            _ => Element::F32,
-        };
-        let elements: Vec<Element> = joined.iter().map(element).collect();
+        let elements: Vec<Element> = joined.iter().map(|&first| stored[first]).collect();
         let unit = |(&first, &element): (&usize, &Element)| match element {
             Element::U8 => units[first].expect("what is stored in bytes has a writer with a scale"),
             _ => 1.0,
@@ -189,11 +197,11 @@ mod tests {
     fn bytes_lie_behind_what_cannot_be_negative_and_before_what_takes_them() {
         let (graph, formats) = formats(Dialect::Bvlc, Precision::Int8, false);
         for (layer, element) in [
-            ("conv1/7x7_s2", Element::F32), // a normalisation reads it, behind the pool
-            ("pool1/3x3_s2", Element::F32),
+            ("conv1/7x7_s2", Element::Bf16), // a normalisation reads it, behind the pool
+            ("pool1/3x3_s2", Element::Bf16),
             ("pool1/norm1", Element::U8),
             ("conv2/3x3_reduce", Element::U8),
-            ("conv2/3x3", Element::F32),
+            ("conv2/3x3", Element::Bf16),
             ("conv2/norm2", Element::U8),
             ("pool2/3x3_s2", Element::U8),
             ("inception_3a/1x1", Element::U8),
