@@ -702,7 +702,12 @@ fn plan_names_every_layer() {
     }
     assert!(planned.len() < 2 * layers.len());
     // These are shapes of Caffe's model at this side.
-    for shapes in ["3x64x64 -> 64x16x16", "64x16x16 -> 192x16x16", "480x4x4 -> 304x4x4", "1024x1x1 -> 10x1x1"] {
+    for shapes in [
+        "3x64x64 f32 -> 64x16x16 f32",
+        "64x16x16 f32 -> 192x16x16 f32",
+        "480x4x4 f32 -> 304x4x4 f32",
+        "1024x1x1 f32 -> 10x1x1 f32",
+    ] {
         assert!(text.contains(shapes), "{shapes}");
     }
 }

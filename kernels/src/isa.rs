@@ -94,6 +94,12 @@ extensions! {
     Avx512Vnni of Avx512: "x86_64", "avx512vnni";
     /// AVX-512 F and BF16: products of bf16 in one instruction.
     Avx512Bf16 of Avx512: "x86_64", "avx512bf16", "avx512bw", "avx512vl";
+    /// NEON and its dot products: of bytes that all have a sign, in one instruction.
+    NeonDot of Neon: "aarch64", "dotprod";
+    /// NEON and I8MM: products of bytes in one instruction.
+    NeonI8mm of Neon: "aarch64", "i8mm";
+    /// NEON and BF16: products of bf16 in one instruction.
+    NeonBf16 of Neon: "aarch64", "bf16";
 }
 
 /// Proof that the CPU has NEON; only this file can make one.

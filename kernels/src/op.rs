@@ -13,7 +13,7 @@
 
 use crate::isa::Isa;
 #[cfg(target_arch = "aarch64")]
-use crate::isa::Neon;
+use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 use crate::simd::{Portable, Simd};
@@ -74,8 +74,8 @@ impl Set for Avx512 {
 
 /// Sets that are another and an instruction more.
 macro_rules! extended {
-    ($($name:ident: $features:literal;)+) => {$(
-        #[cfg(target_arch = "x86_64")]
+    ($($name:ident: $arch:literal, $features:literal;)+) => {$(
+        #[cfg(target_arch = $arch)]
         impl Set for $name {
             #[target_feature(enable = $features)]
             unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
@@ -87,10 +87,13 @@ macro_rules! extended {
 }
 
 extended! {
-    Avx2Vnni: "avx2,fma,f16c,avxvnni";
-    Avx512Bw: "avx512f,avx512bw,avx2,fma,f16c";
-    Avx512Vnni: "avx512f,avx512vnni,avx2,fma,f16c";
-    Avx512Bf16: "avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c";
+    Avx2Vnni: "x86_64", "avx2,fma,f16c,avxvnni";
+    Avx512Bw: "x86_64", "avx512f,avx512bw,avx2,fma,f16c";
+    Avx512Vnni: "x86_64", "avx512f,avx512vnni,avx2,fma,f16c";
+    Avx512Bf16: "x86_64", "avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma,f16c";
+    NeonDot: "aarch64", "neon,dotprod";
+    NeonI8mm: "aarch64", "neon,i8mm";
+    NeonBf16: "aarch64", "neon,bf16";
 }
 
 /// The kernel `O` for `isa`. Called while a plan is built, never while it runs.

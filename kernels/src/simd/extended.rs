@@ -1,10 +1,16 @@
 //! Sets that are another set and one instruction more: every operation is the other set's, but one. And AVX-512 F, as far as
 //! it is AVX2.
 
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
+#[cfg(target_arch = "aarch64")]
+use core::arch::{aarch64::*, asm};
 
 use super::{Bytes, MOST_LANES, Simd};
+#[cfg(target_arch = "x86_64")]
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
+#[cfg(target_arch = "aarch64")]
+use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 
 /// Implements [`Simd`] for `$name` as `$base` does, but for the operation that follows.
 macro_rules! extended {
@@ -108,6 +114,7 @@ macro_rules! unsafe_as_the_base {
     )+};
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Avx512 {
     /// The set that it is more than.
     #[inline(always)]
@@ -118,8 +125,10 @@ impl Avx512 {
 }
 
 // AVX-512 F alone has no instructions for bytes.
+#[cfg(target_arch = "x86_64")]
 bytes_as_the_base! { Avx512 of Avx2 }
 
+#[cfg(target_arch = "x86_64")]
 extended! { Avx2Vnni of Avx2 {
     #[inline(always)]
     fn dot_u8_s8(self, acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
@@ -128,6 +137,7 @@ extended! { Avx2Vnni of Avx2 {
     }
 }}
 
+#[cfg(target_arch = "x86_64")]
 extended! { Avx512Bw of Avx512 {
     #[inline(always)]
     fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
@@ -140,6 +150,7 @@ extended! { Avx512Bw of Avx512 {
     }
 }}
 
+#[cfg(target_arch = "x86_64")]
 extended! { Avx512Vnni of Avx512 {
     #[inline(always)]
     fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
@@ -148,6 +159,7 @@ extended! { Avx512Vnni of Avx512 {
     }
 }}
 
+#[cfg(target_arch = "x86_64")]
 extended! { Avx512Bf16 of Avx512 {
     #[inline(always)]
     fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
@@ -160,5 +172,63 @@ extended! { Avx512Bf16 of Avx512 {
         unsafe {
             _mm512_dpbf16_ps(acc, core::mem::transmute::<__m512i, __m512bh>(x), core::mem::transmute::<__m512i, __m512bh>(w))
         }
+    }
+}}
+
+// The instructions below have intrinsics that stable Rust does not offer.
+
+#[cfg(target_arch = "aarch64")]
+extended! { NeonDot of Neon {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        // The instruction takes signs on both sides: x * w = (x - 128) * w + 64 * w + 64 * w. What depends on `w` alone is
+        // computed once for all tiles of a word.
+        // SAFETY: registers only; the token proves NEON.
+        let (x, half) = unsafe { (veorq_u32(x, vdupq_n_u32(0x8080_8080)), vdupq_n_u32(0x4040_4040)) };
+        let half = signed_dot(self, self.splat_word(0), w, half);
+        self.add_words(signed_dot(self, acc, x, w), self.shift_left(half, 1))
+    }
+}}
+
+/// `acc` plus, in each word, the products of its four bytes, all with a sign.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn signed_dot(_: NeonDot, mut acc: uint32x4_t, a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+    // SAFETY: registers only; the token proves the instruction.
+    unsafe {
+        asm!("sdot {acc:v}.4s, {a:v}.16b, {b:v}.16b", acc = inout(vreg) acc, a = in(vreg) a, b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    acc
+}
+
+#[cfg(target_arch = "aarch64")]
+extended! { NeonI8mm of Neon {
+    #[inline(always)]
+    fn dot_u8_s8(self, mut acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        // SAFETY: registers only; the token proves I8MM.
+        unsafe {
+            asm!("usdot {acc:v}.4s, {x:v}.16b, {w:v}.16b", acc = inout(vreg) acc, x = in(vreg) x, w = in(vreg) w,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        acc
+    }
+}}
+
+#[cfg(target_arch = "aarch64")]
+extended! { NeonBf16 of Neon {
+    #[inline(always)]
+    fn dot_u8_s8(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        self.base().dot_u8_s8(acc, x, w)
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, mut acc: float32x4_t, x: uint32x4_t, w: uint32x4_t) -> float32x4_t {
+        // SAFETY: registers only; the token proves BF16.
+        unsafe {
+            asm!("bfdot {acc:v}.4s, {x:v}.8h, {w:v}.8h", acc = inout(vreg) acc, x = in(vreg) x, w = in(vreg) w,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        acc
     }
 }}

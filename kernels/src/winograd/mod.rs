@@ -193,7 +193,7 @@ const fn widened<S: Set, F: Points, const P: usize, const R: usize>(name: &'stat
 }
 
 /// Every algorithm on bf16 of `S`, which multiplies them with `instruction`.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 has a set that does"))]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code, reason = "no set there does"))]
 pub(crate) const fn words_of<S: Set, const P: usize, const R: usize>(
     instruction: &'static str,
     is_there: fn() -> bool,
@@ -208,7 +208,7 @@ pub(crate) const fn words_of<S: Set, const P: usize, const R: usize>(
     ]
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86 has a set that does"))]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code, reason = "no set there does"))]
 const fn words<S: Set, F: Points, const P: usize, const R: usize>(
     name: &'static str,
     instruction: Option<&'static str>,

@@ -27,8 +27,12 @@ fn schedules() -> Vec<(String, Schedule)> {
                     keep.len()
                 );
                 let machine = Machine::nominal(isa);
-                let formats = Formats::new(&graph, Precision::F32, &machine, &Nominal);
-                schedules.push((name, schedule(graph.clone(), &machine, formats, threads, keep)));
+                // Lower precisions where most is split, as there are many schedules.
+                for &precision in &Precision::ALL[..if threads > 2 { 3 } else { 1 }] {
+                    let formats = Formats::new(&graph, precision, &machine, &Nominal);
+                    let schedule = schedule(graph.clone(), &machine, formats, threads, keep);
+                    schedules.push((format!("{name} in {precision}"), schedule));
+                }
             }
         }
     }
@@ -55,7 +59,10 @@ fn the_tasks_of_a_step_write_its_outputs_and_nothing_else_once() {
                 tasks.iter().zip(&schedule.accesses.phases()[planned.phase]).filter(|(task, _)| task.step == index);
             own.flat_map(|(_, access)| &access.writes).for_each(|region| mark(&mut arena, region, &name));
             for (rows, &offset) in planned.ends.outputs.iter().zip(&schedule.output_offsets[index]) {
-                let bytes = rows.elements() * size_of::<f32>();
+                // What is no activation is transformed inputs, of 4 bytes.
+                let is_activation = rows.buffer < schedule.graph.activations.len();
+                let element = if is_activation { schedule.formats.element(rows.buffer).bytes() } else { 4 };
+                let bytes = rows.elements() * element;
                 let written = &mut arena[offset..offset + bytes];
                 assert!(written.iter().all(|&byte| byte), "{name}: {planned:?} leaves bytes unwritten");
                 written.fill(false);
