@@ -12,10 +12,10 @@
 //! file an implementation of [`Set`] and an arm in [`select`].
 
 use crate::isa::Isa;
-#[cfg(target_arch = "aarch64")]
-use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
+#[cfg(target_arch = "aarch64")]
+use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 use crate::simd::{Portable, Simd};
 
 /// A kernel. `run`, and all that it calls, must be `#[inline(always)]`: what is not inlined is compiled without the

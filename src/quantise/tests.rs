@@ -77,15 +77,8 @@ fn scales_are_of_what_was_seen_and_equal_where_activations_are_joined() {
     assert_eq!(calibration.images(), 2);
     let quantised = calibration.quantise(Clipping::Maximum, false).expect("scales");
     // All but the first convolution, which reads the f32 of the input.
-    let integer = [
-        "conv2",
-        "mixed1/1x1",
-        "mixed1/3x3_reduce",
-        "mixed1/3x3",
-        "mixed1/proj",
-        "mixed2/5x5_reduce",
-        "mixed2/5x5",
-    ];
+    let integer =
+        ["conv2", "mixed1/1x1", "mixed1/3x3_reduce", "mixed1/3x3", "mixed1/proj", "mixed2/5x5_reduce", "mixed2/5x5"];
     assert_eq!(quantised.layers().collect::<Vec<_>>(), integer);
 
     let layers =
