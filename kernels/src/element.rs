@@ -335,7 +335,8 @@ mod tests {
     #[test]
     fn bytes_are_the_nearest_within_their_range() {
         let mut numbers: Vec<f32> = (-40..2100).map(|i| i as f32 / 8.0).collect();
-        numbers.extend(all_kinds());
+        // Compilers take a signalling NaN, which no arithmetic makes, for any NaN: AArch64's maximum then is one.
+        numbers.extend(all_kinds().into_iter().map(|x| if x.is_nan() { f32::NAN.copysign(x) } else { x }));
         numbers.resize(numbers.len().next_multiple_of(MOST_LANES), 0.0);
         let nearest = |x: f32| x.clamp(0.0, 255.0).round_ties_even() as u8; // a NaN becomes 0
         check(&numbers, nearest, f32::from);
