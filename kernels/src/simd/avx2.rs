@@ -101,6 +101,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn dot_i16(self, acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: registers only; the token proves AVX2.
+        unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(x, w)) }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[__m256]) -> [__m256; MOST_LANES] {
         let mut square = [self.splat(0.0); 8];
         square[..tile.len()].copy_from_slice(tile);

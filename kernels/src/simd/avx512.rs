@@ -61,6 +61,17 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn dot_i16(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // As above: AVX2's, on either half.
+        // SAFETY: registers only; the token proves AVX-512 F and AVX2.
+        unsafe {
+            let low = _mm256_madd_epi16(_mm512_castsi512_si256(x), _mm512_castsi512_si256(w));
+            let high = _mm256_madd_epi16(_mm512_extracti64x4_epi64::<1>(x), _mm512_extracti64x4_epi64::<1>(w));
+            _mm512_add_epi32(acc, _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high))
+        }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[__m512]) -> [__m512; MOST_LANES] {
         let mut square = [self.splat(0.0); 16];
         square[..tile.len()].copy_from_slice(tile);

@@ -1,5 +1,5 @@
-//! Sets that are another set and one instruction more: every operation is the other set's, but one. And AVX-512 F, as far as
-//! it is AVX2.
+//! Sets that are another set and an instruction more: every operation is the other set's, but what that instruction does. And
+//! AVX-512 F, as far as it is AVX2.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
@@ -12,7 +12,7 @@ use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
 use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 
-/// Implements [`Simd`] for `$name` as `$base` does, but for the operation that follows.
+/// Implements [`Simd`] for `$name` as `$base` does, but for the operations that follow: all products of what is narrow.
 macro_rules! extended {
     ($name:ident of $base:ident { $($own:item)+ }) => {
         impl Simd for $name {
@@ -135,6 +135,12 @@ extended! { Avx2Vnni of Avx2 {
         // SAFETY: registers only; the token proves AVX-VNNI.
         unsafe { _mm256_dpbusd_avx_epi32(acc, x, w) }
     }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: registers only; the token proves AVX-VNNI.
+        unsafe { _mm256_dpwssd_avx_epi32(acc, x, w) }
+    }
 }}
 
 #[cfg(target_arch = "x86_64")]
@@ -148,6 +154,12 @@ extended! { Avx512Bw of Avx512 {
             _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
         }
     }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: registers only; the token proves AVX-512 BW.
+        unsafe { _mm512_add_epi32(acc, _mm512_madd_epi16(x, w)) }
+    }
 }}
 
 #[cfg(target_arch = "x86_64")]
@@ -156,6 +168,12 @@ extended! { Avx512Vnni of Avx512 {
     fn dot_u8_s8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
         // SAFETY: registers only; the token proves AVX-512 VNNI.
         unsafe { _mm512_dpbusd_epi32(acc, x, w) }
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: registers only; the token proves AVX-512 VNNI.
+        unsafe { _mm512_dpwssd_epi32(acc, x, w) }
     }
 }}
 
@@ -173,6 +191,11 @@ extended! { Avx512Bf16 of Avx512 {
             _mm512_dpbf16_ps(acc, core::mem::transmute::<__m512i, __m512bh>(x), core::mem::transmute::<__m512i, __m512bh>(w))
         }
     }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        self.base().dot_i16(acc, x, w)
+    }
 }}
 
 // The instructions below have intrinsics that stable Rust does not offer.
@@ -187,6 +210,11 @@ extended! { NeonDot of Neon {
         let (x, half) = unsafe { (veorq_u32(x, vdupq_n_u32(0x8080_8080)), vdupq_n_u32(0x4040_4040)) };
         let half = signed_dot(self, self.splat_word(0), w, half);
         self.add_words(signed_dot(self, acc, x, w), self.shift_left(half, 1))
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        self.base().dot_i16(acc, x, w)
     }
 }}
 
@@ -213,6 +241,11 @@ extended! { NeonI8mm of Neon {
         }
         acc
     }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        self.base().dot_i16(acc, x, w)
+    }
 }}
 
 #[cfg(target_arch = "aarch64")]
@@ -230,5 +263,10 @@ extended! { NeonBf16 of Neon {
                 options(pure, nomem, nostack, preserves_flags));
         }
         acc
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        self.base().dot_i16(acc, x, w)
     }
 }}

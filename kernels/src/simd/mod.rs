@@ -102,6 +102,9 @@ pub(crate) trait Simd: Bytes {
     /// more than 128: some sets add their products in 16 bits.
     fn dot_u8_s8(self, acc: Self::W, x: Self::W, w: Self::W) -> Self::W;
 
+    /// `acc` plus, in each word as i32, the products of its two halves, all as i16. No half is -2^15 on both sides.
+    fn dot_i16(self, acc: Self::W, x: Self::W, w: Self::W) -> Self::W;
+
     /// `acc` plus, in each lane, the products of two bf16, the upper halves of the words first.
     ///
     /// Each product is added with a rounding of its own, but how subnormals are taken, and whether the product is rounded

@@ -62,6 +62,17 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn dot_i16(self, acc: uint32x4_t, x: uint32x4_t, w: uint32x4_t) -> uint32x4_t {
+        // SAFETY: registers only; the token proves NEON.
+        unsafe {
+            let (x, w) = (vreinterpretq_s16_u32(x), vreinterpretq_s16_u32(w));
+            let low = vmull_s16(vget_low_s16(x), vget_low_s16(w));
+            let high = vmull_s16(vget_high_s16(x), vget_high_s16(w));
+            vaddq_u32(acc, vreinterpretq_u32_s32(vpaddq_s32(low, high)))
+        }
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[float32x4_t]) -> [float32x4_t; MOST_LANES] {
         let mut c = [self.splat(0.0); 4];
         c[..tile.len()].copy_from_slice(tile);

@@ -143,6 +143,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn dot_i16(self, acc: u32x8, x: u32x8, w: u32x8) -> u32x8 {
+        let (x, w): (i16x16, i16x16) = (bytemuck::cast(x), bytemuck::cast(w));
+        acc + bytemuck::cast::<i32x8, u32x8>(x.dot(w))
+    }
+
+    #[inline(always)]
     fn transposed(self, tile: &[f32x8]) -> [f32x8; MOST_LANES] {
         let mut rows = [[0.0; 8]; MOST_LANES];
         for (column, v) in tile.iter().enumerate() {

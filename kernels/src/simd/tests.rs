@@ -95,6 +95,14 @@ fn words<S: Simd>(s: S, name: &str) {
     assert_eq!(lanes(s.add_words(a, b)), of(&|i| x[i].wrapping_add(x[i + 1])), "{name} add_words");
     assert_eq!(lanes(s.and_words(a, b)), of(&|i| x[i] & x[i + 1]), "{name} and_words");
     assert_eq!(lanes(s.or_words(a, b)), of(&|i| x[i] | x[i + 1]), "{name} or_words");
+    let halves = |word: u32| [i32::from(word as u16 as i16), i32::from((word >> 16) as u16 as i16)];
+    let products = |i: usize| {
+        let ([a, b], [c, d]) = (halves(x[i]), halves(x[i + 1]));
+        x[i + 2].wrapping_add((a * c).wrapping_add(b * d).cast_unsigned())
+    };
+    // SAFETY: as above, and two.
+    let c = unsafe { s.load_words(x.as_ptr().add(2)) };
+    assert_eq!(lanes(s.dot_i16(c, a, b)), of(&products), "{name} dot_i16");
     for by in [0, 1, 8, 16, 24, 31] {
         assert_eq!(lanes(s.shift_left(a, by)), of(&|i| x[i] << by), "{name} shift_left {by}");
         assert_eq!(lanes(s.shift_right(a, by)), of(&|i| x[i] >> by), "{name} shift_right {by}");

@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::{Avx2, Avx2Vnni};
 use crate::narrow::{bytes, widened};
 use crate::peak::rounds;
-use crate::winograd::{algorithms_of, widened_of};
+use crate::winograd::{algorithms_of, integers_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -25,6 +25,11 @@ pub(super) static TILES: Tiles = Tiles {
     winograd: &algorithms_of::<Avx2, 6, 2>(),
     // 8 accumulators, 4 weights, 2 inputs: 14 of 16.
     winograd_bf16: &[widened_of::<Avx2, 4, 2>()],
+    // 12 accumulators, 2 weights, 1 input, a product: 16 of 16.
+    winograd_i16: &[
+        integers_of::<Avx2, 6, 2>(0.6, Some("vpmaddwd"), || true),
+        integers_of::<Avx2Vnni, 6, 2>(0.5, Some("vpdpwssd"), Avx2Vnni::is_there),
+    ],
     // 12 chains, 2 constants: 14 of 16.
     peak: rounds::<Avx2, 12>(),
 };

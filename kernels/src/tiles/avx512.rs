@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::{Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 use crate::narrow::{bf16, bytes, widened};
 use crate::peak::rounds;
-use crate::winograd::{algorithms_of, widened_of, words_of};
+use crate::winograd::{algorithms_of, integers_of, widened_of, words_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -29,6 +29,12 @@ pub(super) static TILES: Tiles = Tiles {
     winograd: &algorithms_of::<Avx512, 14, 2>(),
     // As those, and without an instruction for words what widens the weights.
     winograd_bf16: &[widened_of::<Avx512, 12, 2>(), words_of::<Avx512Bf16, 14, 2>("vdpbf16ps", Avx512Bf16::is_there)],
+    // 28 accumulators, 2 weights, 1 input: 31 of 32.
+    winograd_i16: &[
+        integers_of::<Avx512, 14, 2>(2.5, None, || true),
+        integers_of::<Avx512Bw, 14, 2>(0.6, Some("vpmaddwd"), Avx512Bw::is_there),
+        integers_of::<Avx512Vnni, 14, 2>(0.5, Some("vpdpwssd"), Avx512Vnni::is_there),
+    ],
     // 12 chains, 2 constants: 14 of 32; with 24 chains the compiler kept them in memory.
     peak: rounds::<Avx512, 12>(),
 };

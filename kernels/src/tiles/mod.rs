@@ -27,6 +27,8 @@ pub(crate) struct Tiles {
     pub winograd: &'static [Winograd],
     /// The same with filters of bf16, in ways of which the best comes last.
     pub winograd_bf16: &'static [[Winograd; 5]],
+    /// The Winograd algorithm in integers, in ways of which the best comes last.
+    pub winograd_i16: &'static [Winograd],
     /// As many chains of multiply-adds as hide each other's latency.
     pub peak: Rounds,
 }

@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
 use crate::narrow::{bf16, bytes, widened};
 use crate::peak::rounds;
-use crate::winograd::{algorithms_of, widened_of, words_of};
+use crate::winograd::{algorithms_of, integers_of, widened_of, words_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -27,6 +27,8 @@ pub(super) static TILES: Tiles = Tiles {
     winograd: &algorithms_of::<Neon, 12, 2>(),
     // 20 accumulators, 6 weights, 2 inputs: 28 of 32; of words 28 accumulators, 2 weights, 1 input: 31.
     winograd_bf16: &[widened_of::<Neon, 10, 2>(), words_of::<NeonBf16, 14, 2>("bfdot", NeonBf16::is_there)],
+    // 20 accumulators, 2 weights, 1 input and what adds pairs up.
+    winograd_i16: &[integers_of::<Neon, 10, 2>(1.2, None, || true)],
     // 16 chains, 2 constants: 18 of 32.
     peak: rounds::<Neon, 16>(),
 };

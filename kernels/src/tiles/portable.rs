@@ -5,7 +5,7 @@ use crate::conv::{channel_lanes, pixel_lanes};
 use crate::narrow::{bytes, widened};
 use crate::peak::rounds;
 use crate::simd::Portable;
-use crate::winograd::{algorithms_of, widened_of};
+use crate::winograd::{algorithms_of, integers_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
@@ -20,6 +20,8 @@ pub(super) static TILES: Tiles = Tiles {
     winograd: &algorithms_of::<Portable, 4, 1>(),
     // 4 accumulators, 2 weights, 1 input: 14 of 16.
     winograd_bf16: &[widened_of::<Portable, 4, 1>()],
+    // 4 accumulators, 1 weight, 1 input and their products.
+    winograd_i16: &[integers_of::<Portable, 4, 1>(0.8, None, || true)],
     // 5 chains, 2 constants: 14 of 16.
     peak: rounds::<Portable, 5>(),
 };

@@ -45,11 +45,63 @@ struct Lane {
     to: isize,
 }
 
-/// The input transform over the points `F` of inputs of `E`. Transformed inputs are f32 or, with `WORDS`, rounded to bf16, of
-/// which a vector of channels takes half as much.
-pub(super) struct Input<F, E, const WORDS: bool>(PhantomData<(F, E)>);
+/// The input transform over the points `F` of inputs of `E`, which stores transformed inputs as `T`.
+pub(super) struct Input<F, E, T>(PhantomData<(F, E, T)>);
 
-impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
+/// What transformed inputs are stored as.
+pub(super) trait Stored {
+    /// Whether two channels take a word, so that a vector of channels takes half as much.
+    const WORDS: bool;
+
+    /// Stores a vector of channels.
+    ///
+    /// # Safety
+    /// `at` is valid for writes of `LANES` values.
+    unsafe fn store<S: Simd>(s: S, at: *mut f32, v: S::V);
+}
+
+/// As they are.
+pub(super) struct AsF32;
+
+/// Rounded to bf16.
+pub(super) struct AsBf16;
+
+/// As i16, which are whole numbers of that range before: transformed bytes.
+pub(super) struct AsI16;
+
+impl Stored for AsF32 {
+    const WORDS: bool = false;
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, at: *mut f32, v: S::V) {
+        // SAFETY: the caller vouches for LANES f32.
+        unsafe { s.store(at, v) }
+    }
+}
+
+impl Stored for AsBf16 {
+    const WORDS: bool = true;
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, at: *mut f32, v: S::V) {
+        // SAFETY: the caller vouches for LANES values of 16 bits.
+        unsafe { s.store_first_u16(at.cast(), to_bf16(s, v), S::LANES) }
+    }
+}
+
+impl Stored for AsI16 {
+    const WORDS: bool = true;
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, at: *mut f32, v: S::V) {
+        // The lower half of an i32 is the i16.
+        let halves = s.and_words(s.round(v), s.splat_word(0xFFFF));
+        // SAFETY: the caller vouches for LANES values of 16 bits.
+        unsafe { s.store_first_u16(at.cast(), halves, S::LANES) }
+    }
+}
+
+impl<F: Points, E: Values, T: Stored> Op for Input<F, E, T> {
     type Args<'a> = Operands<'a>;
     type Output = ();
 
@@ -108,7 +160,7 @@ impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
                     }
                 }
                 for column in 0..columns {
-                    let tile = (index * tiles + row * columns + column) * v_lanes::<S>(WORDS);
+                    let tile = (index * tiles + row * columns + column) * v_lanes::<S>(T::WORDS);
                     for i in 0..F::N {
                         let mut d = [s.splat(0.0); MAX_N];
                         for (j, d) in d.iter_mut().enumerate().take(F::N) {
@@ -118,14 +170,7 @@ impl<F: Points, E: Values, const WORDS: bool> Op for Input<F, E, WORDS> {
                         let d = points::input::<S, F>(s, &d);
                         for (j, &d) in d.iter().enumerate().take(F::N) {
                             // SAFETY: v has n * n rows of blocks * tiles vectors.
-                            unsafe {
-                                let at = v.add((i * F::N + j) * v_stride + tile);
-                                if WORDS {
-                                    s.store_first_u16(at.cast(), to_bf16(s, d), S::LANES)
-                                } else {
-                                    s.store(at, d)
-                                }
-                            };
+                            unsafe { T::store(s, v.add((i * F::N + j) * v_stride + tile), d) };
                         }
                     }
                 }

@@ -36,7 +36,10 @@ use crate::element::{Bf16, Element};
 use crate::isa::Isa;
 use crate::op::Set;
 use crate::tiles;
+use input::{AsBf16, AsF32, AsI16};
+use output::{InF32, InI32, Sums};
 use points::Points;
+use product::{OfBf16, OfI16};
 
 /// F(4, 3) over 0, +-3/4, +-3/2: for 3x3 filters.
 struct F43;
@@ -46,6 +49,17 @@ impl Points for F43 {
     const R: usize = 3;
     const ZERO: bool = true;
     const PAIRS: &'static [f64] = &[0.75, 1.5];
+}
+
+/// F(4, 3) over 0, +-1, +-2: for 3x3 filters in integers. Transformed bytes are whole numbers of 16 bits, and what the output
+/// transform multiplies by are powers of two, so that every set gives the same bits.
+struct F43Integer;
+
+impl Points for F43Integer {
+    const M: usize = 4;
+    const R: usize = 3;
+    const ZERO: bool = true;
+    const PAIRS: &'static [f64] = &[1.0, 2.0];
 }
 
 /// F(2, 3) over 0, +-1: for 3x3 filters on small maps.
@@ -107,6 +121,9 @@ enum Products {
     Widened,
     /// bf16, in words of two channels.
     Words,
+    /// Transformed bytes by filters of 16 bits, in words of two channels, summed in 32 bits. Filters have a scale for each
+    /// point and output channel.
+    Integers,
 }
 
 impl Products {
@@ -114,8 +131,13 @@ impl Products {
     const fn values(self) -> usize {
         match self {
             Products::F32 => 1,
-            Products::Widened | Products::Words => 2,
+            Products::Widened | Products::Words | Products::Integers => 2,
         }
+    }
+
+    /// Whether transformed inputs come in words of two channels.
+    const fn are_words(self) -> bool {
+        matches!(self, Products::Words | Products::Integers)
     }
 }
 
@@ -129,13 +151,17 @@ pub struct Winograd {
     lanes: usize,
     oc: usize,
     products: Products,
+    /// How many multiply-adds of vectors of f32 take as long as those of one channel.
+    multiply_adds: f64,
     instruction: Option<&'static str>,
     is_there: fn() -> bool,
     filter: fn(shape: &ConvShape, w: &[f32], o: usize, u: &mut [f64]),
-    /// Reads f32, bf16 where that is multiplied, and bytes.
+    /// The largest magnitude of each point's transformed bytes.
+    reach: fn(reach: &mut [f64]),
+    /// Reads f32, bf16 and bytes, as far as it does.
     input: [Option<unsafe fn(input::Operands<'_>)>; 3],
     product: unsafe fn(product::Operands<'_>),
-    /// Stores f32 and, if filters are bf16, bf16 and bytes.
+    /// Stores f32, bf16 and bytes.
     output: [Option<unsafe fn(output::Operands<'_>)>; 3],
 }
 
@@ -158,13 +184,24 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
         lanes: S::LANES,
         oc: R * S::LANES,
         products: Products::F32,
+        multiply_adds: 1.0,
         instruction: None,
         is_there: || true,
         filter: filter::filter::<F>,
-        input: [Some(S::enter::<input::Input<F, f32, false>>), None, None],
+        reach: filter::reach::<F>,
+        input: [Some(S::enter::<input::Input<F, f32, AsF32>>), None, Some(S::enter::<input::Input<F, u8, AsF32>>)],
         product: S::enter::<product::Product<P, R>>,
-        output: [Some(S::enter::<output::Output<F, f32>>), None, None],
+        output: outputs::<S, F, InF32>(),
     }
+}
+
+/// The output transforms to every element.
+const fn outputs<S: Set, F: Points, T: Sums>() -> [Option<unsafe fn(output::Operands<'_>)>; 3] {
+    [
+        Some(S::enter::<output::Output<F, f32, T>>),
+        Some(S::enter::<output::Output<F, Bf16, T>>),
+        Some(S::enter::<output::Output<F, u8, T>>),
+    ]
 }
 
 /// Every algorithm whose filters are bf16 on `S`, which has no instruction that multiplies them.
@@ -181,13 +218,9 @@ pub(crate) const fn widened_of<S: Set, const P: usize, const R: usize>() -> [Win
 const fn widened<S: Set, F: Points, const P: usize, const R: usize>(name: &'static str) -> Winograd {
     Winograd {
         products: Products::Widened,
-        input: [Some(S::enter::<input::Input<F, f32, false>>), None, Some(S::enter::<input::Input<F, u8, false>>)],
+        // What widens the filters comes on top.
+        multiply_adds: 1.25,
         product: S::enter::<product::Widened<P, R>>,
-        output: [
-            Some(S::enter::<output::Output<F, f32>>),
-            Some(S::enter::<output::Output<F, Bf16>>),
-            Some(S::enter::<output::Output<F, u8>>),
-        ],
         ..algorithm::<S, F, P, R>(name)
     }
 }
@@ -216,20 +249,35 @@ const fn words<S: Set, F: Points, const P: usize, const R: usize>(
 ) -> Winograd {
     Winograd {
         products: Products::Words,
+        multiply_adds: 0.5,
         instruction,
         is_there,
         input: [
-            Some(S::enter::<input::Input<F, f32, true>>),
-            Some(S::enter::<input::Input<F, Bf16, true>>),
-            Some(S::enter::<input::Input<F, u8, true>>),
+            Some(S::enter::<input::Input<F, f32, AsBf16>>),
+            Some(S::enter::<input::Input<F, Bf16, AsBf16>>),
+            Some(S::enter::<input::Input<F, u8, AsBf16>>),
         ],
-        product: S::enter::<product::Words<P, R>>,
-        output: [
-            Some(S::enter::<output::Output<F, f32>>),
-            Some(S::enter::<output::Output<F, Bf16>>),
-            Some(S::enter::<output::Output<F, u8>>),
-        ],
+        product: S::enter::<product::Words<OfBf16, P, R>>,
         ..algorithm::<S, F, P, R>(name)
+    }
+}
+
+/// The algorithm in integers of `S`, which multiplies words of two i16 with `instruction`, as long as `multiply_adds` of f32
+/// for each channel.
+pub(crate) const fn integers_of<S: Set, const P: usize, const R: usize>(
+    multiply_adds: f64,
+    instruction: Option<&'static str>,
+    is_there: fn() -> bool,
+) -> Winograd {
+    Winograd {
+        products: Products::Integers,
+        multiply_adds,
+        instruction,
+        is_there,
+        input: [None, None, Some(S::enter::<input::Input<F43Integer, u8, AsI16>>)],
+        product: S::enter::<product::Words<OfI16, P, R>>,
+        output: outputs::<S, F43Integer, InI32>(),
+        ..algorithm::<S, F43Integer, P, R>("i16 F(4,3)")
     }
 }
 
@@ -268,20 +316,22 @@ impl Winograd {
 
     /// Whether its filters are bf16.
     pub fn is_bf16(&self) -> bool {
-        self.products != Products::F32
+        matches!(self.products, Products::Widened | Products::Words)
     }
 
-    /// The instruction that it multiplies bf16 with, if it does and the machine has one.
+    /// Whether it computes in integers.
+    pub fn is_integer(&self) -> bool {
+        self.products == Products::Integers
+    }
+
+    /// The instruction that it multiplies what is narrow with, if it does and the machine has one.
     pub const fn instruction(&self) -> Option<&'static str> {
         self.instruction
     }
 
     /// How many multiply-adds of vectors of f32 take as long as those of one channel.
     pub const fn multiply_adds(&self) -> f64 {
-        match self.products {
-            Products::F32 | Products::Widened => 1.0,
-            Products::Words => 0.5,
-        }
+        self.multiply_adds
     }
 
     /// Whether it reads `input` and stores `output`.
@@ -300,11 +350,12 @@ impl Winograd {
     }
 
     /// Whether it computes `shape`: a square filter of `r` taps a side, at stride 1 or, in the polyphase form, at
-    /// strides up to 4.
+    /// strides up to 4. In integers no sum of such a shape leaves 32 bits, whatever bytes it sees.
     pub fn fits(&self, shape: &ConvShape) -> bool {
         let stride = shape.stride_h;
         let strided = stride == shape.stride_w && (1..=MAX_STRIDE).contains(&stride);
-        shape.kh == shape.kw && strided && shape.kh.div_ceil(stride) == self.r
+        let sums = self.products != Products::Integers || self.channels(shape) <= filter::MOST_CHANNELS;
+        shape.kh == shape.kw && strided && shape.kh.div_ceil(stride) == self.r && sums
     }
 
     /// The tiles of `shape`'s output.
@@ -329,7 +380,7 @@ impl Winograd {
 
     /// Bytes of the packed weights and biases of `shape`.
     pub fn packed_bytes(&self, shape: &ConvShape) -> usize {
-        bytes_of(elements(&[self.padded(shape.oc), self.points() * self.steps(shape) + 1]))
+        bytes_of(elements(&[self.padded(shape.oc), self.column(shape) + 1]))
     }
 
     /// Rows of tiles to transform at a time: as many as keep inputs, products and strips in `group_bytes`, but enough
@@ -348,12 +399,19 @@ impl Winograd {
 
     /// Words that a vector of channels takes when it is transformed.
     fn v_lanes(&self) -> usize {
-        if self.products == Products::Words { self.lanes / 2 } else { self.lanes }
+        if self.products.are_words() { self.lanes / 2 } else { self.lanes }
     }
 
-    /// Blocks of output channels, each with its offset in the packed weights: `[point][step][width]`, then biases.
+    /// Numbers that an output channel has in the packed weights before its bias: filters, and in integers their scales.
+    fn column(&self, shape: &ConvShape) -> usize {
+        let scales = usize::from(self.products == Products::Integers);
+        self.points() * (self.steps(shape) + scales)
+    }
+
+    /// Blocks of output channels, each with its offset in the packed weights: `[point][step][width]`, in integers
+    /// `[point][width]` scales, then biases.
     fn blocks(&self, shape: &ConvShape) -> impl Iterator<Item = Block> {
-        blocks_of(self.oc, self.lanes, shape.oc, self.points() * self.steps(shape))
+        blocks_of(self.oc, self.lanes, shape.oc, self.column(shape))
     }
 
     /// Elements of the transformed inputs of `tile_rows` rows of tiles.
@@ -394,6 +452,16 @@ pub fn algorithms(isa: Isa) -> &'static [Winograd] {
 /// Every algorithm on `isa` whose filters are bf16, and whose inputs are, too, where this machine multiplies them.
 pub fn bf16_algorithms(isa: Isa) -> &'static [Winograd] {
     bf16_variants(isa).last().expect("every set has those that widen")
+}
+
+/// The algorithm on `isa` that computes in integers, from bytes, in the best way that this machine has.
+pub fn integer_algorithm(isa: Isa) -> &'static Winograd {
+    integer_variants(isa).last().expect("every set has one that needs nothing more")
+}
+
+/// The algorithm of [`integer_algorithm`] in every way that this machine has; the best comes last.
+fn integer_variants(isa: Isa) -> impl Iterator<Item = &'static Winograd> {
+    tiles::of(isa).winograd_i16.iter().filter(|algorithm| (algorithm.is_there)())
 }
 
 /// The algorithms of [`bf16_algorithms`] in every way that this machine has; the best comes last.

@@ -1,8 +1,9 @@
-//! The battery of algorithms whose filters are bf16, between activations of every element that they take.
+//! The battery of algorithms whose filters are of 16 bits, and of those of f32 between activations that are narrower: between
+//! activations of every element that they take.
 
 use proptest::prelude::*;
 
-use super::tests::{How, WHOLE, magnitudes_of, numbers, pack, run_bytes, shape};
+use super::tests::{How, WHOLE, magnitudes_by, magnitudes_of, numbers, pack, run_bytes, shape};
 use super::*;
 use crate::conv::conv2d_ref;
 use crate::isa;
@@ -13,7 +14,8 @@ const ELEMENTS: [Element; 3] = [Element::F32, Element::Bf16, Element::U8];
 
 /// Every algorithm in every way that this machine has, with each pair of elements that it takes, for `shape`.
 fn cases(shape: &ConvShape) -> Vec<(&'static Winograd, [Element; 2])> {
-    let algorithms = isa::detected().flat_map(bf16_variants).flatten().filter(|algorithm| algorithm.fits(shape));
+    let of = |isa| algorithms(isa).iter().chain(bf16_variants(isa).flatten()).chain(integer_variants(isa));
+    let algorithms = isa::detected().flat_map(of).filter(|algorithm| algorithm.fits(shape));
     let pairs = || ELEMENTS.into_iter().flat_map(|input| ELEMENTS.map(|output| [input, output]));
     algorithms
         .flat_map(|algorithm| pairs().map(move |ends| (algorithm, ends)))
@@ -61,16 +63,32 @@ fn check(shape: ConvShape, relu: bool, how: How, seed: u64) {
         let (sums, _) = conv2d_ref(&shape, &x, &w, &bias);
         let magnitudes = magnitudes_of(algorithm, &shape, &x, &w);
         let conv = Transformed::new(*algorithm, shape, [input, output], 0);
-        let got = run_bytes(&conv, bytes, &pack(&conv, &w, &bias), relu, how);
+        let packed = pack(&conv, &w, &bias);
+        let got = run_bytes(&conv, bytes, &packed, relu, how);
+        // In integers a filter is rounded by at most half of its point's scale.
+        let quantised = if algorithm.is_integer() {
+            magnitudes_by::<F43Integer>(&shape, &x, |o, _| {
+                let half = |point: usize| 0.5 * f64::from(scale(&conv, &packed, o, point));
+                (0..6).map(|i| (0..6).map(|j| half(i * 6 + j)).collect()).collect()
+            })
+        } else {
+            vec![0.0; sums.len()]
+        };
         for (i, &got) in values(&got, output).iter().enumerate() {
             let expected = if relu { sums[i].max(0.0) } else { sums[i] };
-            // Filters and, in words, inputs are rounded by at most 2^-8 of what their absolute values make, and by a
-            // 2^-16th both; the rest is as in f32, where a product may be rounded before it is added.
+            // Filters of bf16 and, in words of it, inputs are rounded by at most 2^-8 of what their absolute values make, and
+            // by a 2^-16th both; the rest is as in f32, where a product may be rounded before it is added. Sums in integers
+            // are rounded twice, when they become f32 and by their scales, which takes the place of two channels or more.
             let n = algorithm.m + algorithm.r - 1;
             let roundings = (2 * algorithm.channels(&shape) + 6 * n + 2) as f64 * f64::from(f32::EPSILON);
-            let narrow = if algorithm.products == Products::Words { 2.0 / 256.0 + 1.0 / 65536.0 } else { 1.0 / 256.0 };
-            let bound =
-                (narrow + roundings * 1.02) * magnitudes[i] + roundings * f64::from(bias[i / shape.pixels()]).abs();
+            let narrow = match algorithm.products {
+                Products::F32 | Products::Integers => 0.0,
+                Products::Widened => 1.0 / 256.0,
+                Products::Words => 2.0 / 256.0 + 1.0 / 65536.0,
+            };
+            let bound = (narrow + roundings * 1.02) * magnitudes[i]
+                + (1.0 + roundings) * quantised[i]
+                + roundings * f64::from(bias[i / shape.pixels()]).abs();
             let (expected, bound) = match output {
                 Element::F32 => (expected, bound),
                 Element::Bf16 => (expected, bound + (expected.abs() + bound) / 256.0),
@@ -80,6 +98,71 @@ fn check(shape: ConvShape, relu: bool, how: How, seed: u64) {
             assert!(err <= bound, "{} {shape:?} {input:?} {output:?} at {i}: {got} for {expected}", algorithm.name);
         }
     }
+}
+
+/// The real value of 1 of output channel `o` at a point, from packed weights.
+fn scale(conv: &Transformed, packed: &[f32], o: usize, point: usize) -> f32 {
+    let (algorithm, shape) = (conv.algorithm(), conv.shape());
+    let block = algorithm.blocks(shape).find(|block| o < block.first + block.live).expect("a block");
+    let filters = block.width * algorithm.points() * algorithm.steps(shape);
+    packed[block.offset + filters + point * block.width + o - block.first]
+}
+
+/// Bytes give the same bits in integers on every set, however it multiplies.
+#[test]
+fn integers_are_the_same_on_every_set() {
+    for (ic, ih, iw, oc) in [(1, 5, 4, 1), (7, 9, 13, 9), (16, 14, 14, 33), (65, 28, 6, 17)] {
+        let shape = shape(ic, ih, iw, oc, 3, 1, 1);
+        let bytes = stored(&numbers(3, ic * ih * iw, false), Element::U8).0;
+        let bytes = &bytemuck::cast_slice::<u32, u8>(&bytes)[..ic * ih * iw];
+        let (w, bias) = (numbers(4, oc * shape.steps(), false), numbers(5, oc, false));
+        for output in ELEMENTS {
+            let mut all = isa::detected().flat_map(integer_variants).map(|algorithm| {
+                let conv = Transformed::new(*algorithm, shape, [Element::U8, output], 0);
+                (algorithm, run_bytes(&conv, bytes, &pack(&conv, &w, &bias), false, WHOLE))
+            });
+            let (_, expected) = all.next().expect("the portable set's");
+            for (algorithm, got) in all {
+                assert!(got == expected, "{:?} {shape:?} {output:?}", algorithm.instruction());
+            }
+        }
+    }
+}
+
+/// The largest transformed inputs are found by inputs of 0 and 255 at each sign of the coefficients, and are 16 bits.
+#[test]
+fn transformed_bytes_reach_what_is_said() {
+    let mut reach = vec![0.0; 36];
+    filter::reach::<F43Integer>(&mut reach);
+    let b = points::input_matrix::<F43Integer>();
+    for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
+        let products = || (0..36).map(|at| b[i][at / 6] * b[j][at % 6]);
+        let sum = |sign: f64| products().map(|p| 255.0 * (sign * p).max(0.0)).sum::<f64>();
+        assert_eq!(reach[i * 6 + j], sum(1.0).max(sum(-1.0)), "point {i}, {j}");
+    }
+    assert_eq!(reach.iter().copied().fold(0.0, f64::max), 17_340.0);
+}
+
+/// Filters that add up to as much as they may, all of one sign, under inputs at their limits leave the sum within 32 bits,
+/// and each is rounded to the nearest.
+#[test]
+fn no_sum_of_integers_overflows() {
+    for channels in [1, 2, 3, 64, 832, filter::MOST_CHANNELS] {
+        let alike = vec![1.0; channels];
+        let one_large: Vec<f64> = (0..channels).map(|c| if c == 0 { -1e6 } else { 1e-6 }).collect();
+        let rising: Vec<f64> = (0..channels).map(|c| 0.3 + c as f64).collect();
+        for (u, reach) in [alike, one_large, rising].into_iter().flat_map(|u| [255.0, 17_340.0].map(|r| (u.clone(), r)))
+        {
+            let mut q = vec![0; channels];
+            let scale = f64::from(filter::quantise(&u, reach, &mut q));
+            let sum: f64 = q.iter().map(|&q| f64::from(q).abs()).sum();
+            assert!(sum * reach <= f64::from(i32::MAX), "{channels} channels sum up to {sum}");
+            for (&u, &q) in u.iter().zip(&q) {
+                assert!((f64::from(q) * scale - u).abs() <= 0.501 * scale, "{u} became {q} times {scale}");
+            }
+        }
+    }
+    assert_eq!(filter::quantise(&[0.0, 0.0], 17_340.0, &mut [1, 1]), 1.0);
 }
 
 #[test]
@@ -117,7 +200,11 @@ fn a_layer_of_64_channels_is_as_accurate_as_bf16_allows() {
             let errors: f64 = errors.iter().zip(&expected).map(|(&g, &e)| (f64::from(g) - e).powi(2)).sum();
             let rms = (errors / square).sqrt();
             println!("{} {kernel}x{kernel}/{stride}: rms {rms:.1e}", algorithm.name);
-            let bound = if algorithm.m + algorithm.r > 7 { 5e-2 } else { 1.5e-2 };
+            let bound = match algorithm.products {
+                Products::F32 => 1e-5,
+                _ if algorithm.m + algorithm.r > 7 => 5e-2,
+                _ => 1.5e-2,
+            };
             assert!(rms <= bound, "{}: rms {rms:.1e}", algorithm.name);
         }
     }

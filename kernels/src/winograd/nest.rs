@@ -12,7 +12,7 @@
 
 use core::ops::Range;
 
-use super::{Grid, LINE, Operands, Winograd, index, input, output, product};
+use super::{Grid, LINE, Operands, Products, Winograd, filter, index, input, output, product};
 use crate::buffer::{bytes_of, cast, cast_mut, elements};
 use crate::conv::{Block, ConvShape};
 use crate::element::{Bf16, Element};
@@ -192,7 +192,8 @@ impl Transformed {
     }
 
     /// Transforms weights `[oc, ic, kh, kw]` in f64 and packs them, each rounded once, with biases `[oc]`: for each
-    /// block `[point][channel][width]` weights, in bf16 words of two channels, then `[width]` biases.
+    /// block `[point][channel][width]` weights, in 16 bits words of two channels, in integers `[point][width]` scales, then
+    /// `[width]` biases.
     ///
     /// # Panics
     /// If a length does not fit, or `packed` is not aligned as f32 are.
@@ -205,20 +206,30 @@ impl Transformed {
         let (channels, points) = (self.algorithm.channels(&self.shape), self.algorithm.points());
         let (steps, values) = (self.algorithm.steps(&self.shape), self.algorithm.products.values());
         let mut u = vec![0.0; points * channels];
+        let (mut reach, mut q) = (vec![0.0; points], vec![0; channels]);
+        (self.algorithm.reach)(&mut reach);
         for block in &self.blocks {
-            let (weights, packed_bias) =
-                packed[block.offset..][..block.width * (points * steps + 1)].split_at_mut(block.width * points * steps);
+            let column = self.algorithm.column(&self.shape);
+            let packed = &mut packed[block.offset..][..block.width * (column + 1)];
+            let (weights, behind) = packed.split_at_mut(block.width * points * steps);
+            let (scales, packed_bias) = behind.split_at_mut(block.width * (column - points * steps));
             for lane in 0..block.live {
                 (self.algorithm.filter)(&self.shape, w, block.first + lane, &mut u);
-                let rows = weights.chunks_exact_mut(block.width);
-                let filters = u.chunks_exact(channels).flat_map(|point| point.chunks(values));
-                for (row, u) in rows.zip(filters) {
-                    row[lane] = match *u {
-                        [u] if values == 1 => (u as f32).to_bits(),
-                        [u] => of_bf16(u, 0.0),
-                        [first, second] => of_bf16(first, second),
-                        _ => unreachable!("a step has one channel or two"),
-                    };
+                let mut rows = weights.chunks_exact_mut(block.width);
+                for (point, u) in u.chunks_exact(channels).enumerate() {
+                    if self.algorithm.products == Products::Integers {
+                        scales[point * block.width + lane] = filter::quantise(u, reach[point], &mut q).to_bits();
+                        q.chunks(values).zip(&mut rows).for_each(|(q, row)| row[lane] = of_i16(q));
+                    } else {
+                        u.chunks(values).zip(&mut rows).for_each(|(u, row)| {
+                            row[lane] = match *u {
+                                [u] if values == 1 => (u as f32).to_bits(),
+                                [u] => of_bf16(u, 0.0),
+                                [first, second] => of_bf16(first, second),
+                                _ => unreachable!("a step has one channel or two"),
+                            };
+                        });
+                    }
                 }
                 packed_bias[lane] = bias[block.first + lane].to_bits();
             }
@@ -329,8 +340,10 @@ impl Transformed {
         let (points, channels, width) = (algorithm.points(), algorithm.channels(shape), block.width);
         let tiles = tile_rows.len() * grid.columns;
         assert_eq!(v.len(), algorithm.v_len(shape, tile_rows.len()), "transformed inputs");
-        let sums = points * algorithm.steps(shape);
-        let (u, bias) = packed[block.offset..][..width * (sums + 1)].split_at(width * sums);
+        let column = algorithm.column(shape);
+        let (u, behind) =
+            packed[block.offset..][..width * (column + 1)].split_at(width * points * algorithm.steps(shape));
+        let (scales, bias) = behind.split_at(behind.len() - width);
         let (strip, m) = scratch.split_at_mut(algorithm.strip_len(shape).next_multiple_of(LINE));
         let m = &mut m[..points * tiles * width];
         // SAFETY: algorithms are handed out for a set that the CPU has.
@@ -341,7 +354,9 @@ impl Transformed {
             assert_eq!(y.row_len(), rows.len() * shape.ow * self.output.bytes(), "pixels of the output rows {rows:?}");
         }
         // SAFETY: algorithms are handed out for a set that the CPU has.
-        unsafe { self.enter_output()(output::Operands { shape, grid, tile_rows, m, bias, relu, y, strip, pool }) };
+        unsafe {
+            self.enter_output()(output::Operands { shape, grid, tile_rows, m, scales, bias, relu, y, strip, pool })
+        };
     }
 
     fn enter_input(&self) -> unsafe fn(input::Operands<'_>) {
@@ -357,6 +372,11 @@ impl Transformed {
 fn scratch_of(scratch: &mut [u8], bytes: usize) -> &mut [f32] {
     assert!(scratch.len() >= bytes, "{} bytes of scratch, of {bytes}", scratch.len());
     cast_mut(&mut scratch[..bytes])
+}
+
+/// One or two filters of 16 bits as a word, the first in its lower half.
+fn of_i16(filters: &[i16]) -> u32 {
+    filters.iter().rev().fold(0, |word, &q| word << 16 | u32::from(q.cast_unsigned()))
 }
 
 /// Two filters of bf16 as a word, the first in its lower half.

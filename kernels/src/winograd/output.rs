@@ -27,6 +27,8 @@ pub(super) struct Operands<'a> {
     pub grid: Grid,
     pub tile_rows: Range<usize>,
     pub m: &'a [f32],
+    /// Of sums in integers the real values of 1, `[point][width]`; else nothing.
+    pub scales: &'a [f32],
     pub bias: &'a [f32],
     pub relu: bool,
     pub y: RowsMut<'a, u8>,
@@ -45,10 +47,41 @@ pub(super) struct Pool<'a> {
     pub pending: &'a mut [f32],
 }
 
-/// The output transform over the points `F` to outputs of `E`, and what follows it.
-pub(super) struct Output<F, E>(PhantomData<(F, E)>);
+/// The output transform over the points `F` of sums of `T` to outputs of `E`, and what follows it.
+pub(super) struct Output<F, E, T>(PhantomData<(F, E, T)>);
 
-impl<F: Points, E: Values> Op for Output<F, E> {
+/// What products are summed in.
+pub(super) trait Sums {
+    /// A vector of sums, as real values.
+    ///
+    /// # Safety
+    /// `m` is valid for reads of `LANES` sums and, if they are integers, `scales` of as many f32.
+    unsafe fn load<S: Simd>(s: S, m: *const f32, scales: *const f32) -> S::V;
+}
+
+/// f32.
+pub(super) struct InF32;
+
+/// i32, which have scales.
+pub(super) struct InI32;
+
+impl Sums for InF32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, m: *const f32, _: *const f32) -> S::V {
+        // SAFETY: the caller vouches for LANES sums.
+        unsafe { s.load(m) }
+    }
+}
+
+impl Sums for InI32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, m: *const f32, scales: *const f32) -> S::V {
+        // SAFETY: the caller vouches for LANES sums and scales.
+        unsafe { s.mul(s.to_f32(s.load_words(m.cast())), s.load(scales)) }
+    }
+}
+
+impl<F: Points, E: Values, T: Sums> Op for Output<F, E, T> {
     type Args<'a> = Operands<'a>;
     type Output = ();
 
@@ -67,6 +100,7 @@ impl<F: Points, E: Values> Op for Output<F, E> {
             let live = if rows - first < S::LANES { rows - first } else { S::LANES };
             // SAFETY: `bias` has `width` elements, whole vectors, and first < rows <= width.
             let bias = unsafe { s.load(operands.bias.as_ptr().add(first)) };
+            let scales = operands.scales.as_ptr().wrapping_add(first);
             for (row, tile_row) in operands.tile_rows.clone().enumerate() {
                 for column in 0..columns {
                     let m = operands.m.as_ptr().wrapping_add((row * columns + column) * width + first);
@@ -74,8 +108,12 @@ impl<F: Points, E: Values> Op for Output<F, E> {
                     for j in 0..F::N {
                         let mut points = [zero; MAX_N];
                         for (i, point) in points.iter_mut().enumerate().take(F::N) {
-                            // SAFETY: point i * n + j of this tile of `m`, `[n * n][tiles][width]`.
-                            *point = unsafe { s.load(m.wrapping_add((i * F::N + j) * tiles * width)) };
+                            let at = i * F::N + j;
+                            // SAFETY: that point of this tile of `m`, `[n * n][tiles][width]`, and of the scales,
+                            // `[n * n][width]`, where there are any.
+                            *point = unsafe {
+                                T::load(s, m.wrapping_add(at * tiles * width), scales.wrapping_add(at * width))
+                            };
                         }
                         for (row, &v) in half.iter_mut().zip(&points::output::<S, F>(s, &points)).take(F::M) {
                             row[j] = v;

@@ -117,6 +117,23 @@ pub(super) fn filter_matrix<F: Points>() -> [[f64; MAX_N]; MAX_N] {
     g
 }
 
+/// The input transform's matrix, rows in point order; only the first N rows and columns mean anything.
+pub(super) fn input_matrix<F: Points>() -> [[f64; MAX_N]; MAX_N] {
+    let mut b = [[0.0; MAX_N]; MAX_N];
+    let first = F::ZERO as usize;
+    if F::ZERO {
+        b[0] = F::TABLE.zero;
+    }
+    for i in 0..F::PAIRS.len() {
+        for k in 0..F::N {
+            let (even, odd) = (F::TABLE.even[i][k], F::TABLE.odd[i][k]);
+            (b[first + 2 * i][k], b[first + 2 * i + 1][k]) = (even + odd, even - odd);
+        }
+    }
+    b[F::N - 1] = F::TABLE.infinity;
+    b
+}
+
 /// `sum of coefficients[k] * d[k]`, highest power first. Written out, because a loop over coefficients would still be
 /// one in the machine's code; inlined with constants, a zero costs nothing and a one no multiplication.
 #[inline(always)]

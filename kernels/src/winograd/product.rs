@@ -8,9 +8,12 @@
 //! ```
 //!
 //! Filters of bf16 come in words of two channels, and so do inputs where the set multiplies bf16; else filters are widened.
+//! Filters and inputs of 16 bits come in words, too, and sums are i32 then.
 //!
 //! A block's P * LANES inputs are contiguous, so every broadcast has a constant offset. Tiles are dealt evenly: 16 by
 //! at most 14 are 8 and 8, not 14 and 2.
+
+use core::marker::PhantomData;
 
 use super::input::v_lanes;
 use crate::element::of_bf16;
@@ -48,8 +51,72 @@ pub(super) struct Product<const P: usize, const R: usize>;
 /// The products of f32 by filters of bf16, in words of two channels.
 pub(super) struct Widened<const P: usize, const R: usize>;
 
-/// The products of words of two bf16.
-pub(super) struct Words<const P: usize, const R: usize>;
+/// The products of words of two values, summed as `A` says.
+pub(super) struct Words<A, const P: usize, const R: usize>(PhantomData<A>);
+
+/// How words are multiplied and summed.
+pub(super) trait Arithmetic {
+    /// A vector of sums.
+    type Sum<S: Simd>: Copy;
+
+    /// Sums of nothing.
+    fn zero<S: Simd>(s: S) -> Self::Sum<S>;
+
+    /// `sum` plus the products of the words' two values.
+    fn dot<S: Simd>(s: S, sum: Self::Sum<S>, v: S::W, u: S::W) -> Self::Sum<S>;
+
+    /// Stores sums, 32 bits each.
+    ///
+    /// # Safety
+    /// `m` is valid for writes of `LANES` values of 32 bits.
+    unsafe fn store<S: Simd>(s: S, m: *mut f32, sum: Self::Sum<S>);
+}
+
+/// bf16, summed in f32.
+pub(super) struct OfBf16;
+
+/// i16, summed in i32.
+pub(super) struct OfI16;
+
+impl Arithmetic for OfBf16 {
+    type Sum<S: Simd> = S::V;
+
+    #[inline(always)]
+    fn zero<S: Simd>(s: S) -> S::V {
+        s.splat(0.0)
+    }
+
+    #[inline(always)]
+    fn dot<S: Simd>(s: S, sum: S::V, v: S::W, u: S::W) -> S::V {
+        s.dot_bf16(sum, v, u)
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, m: *mut f32, sum: S::V) {
+        // SAFETY: the caller vouches for LANES f32.
+        unsafe { s.store(m, sum) }
+    }
+}
+
+impl Arithmetic for OfI16 {
+    type Sum<S: Simd> = S::W;
+
+    #[inline(always)]
+    fn zero<S: Simd>(s: S) -> S::W {
+        s.splat_word(0)
+    }
+
+    #[inline(always)]
+    fn dot<S: Simd>(s: S, sum: S::W, v: S::W, u: S::W) -> S::W {
+        s.dot_i16(sum, v, u)
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, m: *mut f32, sum: S::W) {
+        // SAFETY: the caller vouches for LANES words.
+        unsafe { s.store_words(m.cast(), sum) }
+    }
+}
 
 /// How a group is computed.
 trait Multiply {
@@ -85,13 +152,13 @@ impl<const P: usize, const R: usize> Op for Widened<P, R> {
     }
 }
 
-impl<const P: usize, const R: usize> Op for Words<P, R> {
+impl<A: Arithmetic, const P: usize, const R: usize> Op for Words<A, P, R> {
     type Args<'a> = Operands<'a>;
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(s: S, operands: Operands<'_>) {
-        walk::<S, Pairs, P, R>(s, operands);
+        walk::<S, Pairs<A>, P, R>(s, operands);
     }
 }
 
@@ -248,16 +315,16 @@ impl Multiply for WidenedPairs {
     }
 }
 
-/// Steps of two channels of bf16.
-struct Pairs;
+/// Steps of two channels, both of 16 bits.
+struct Pairs<A>(PhantomData<A>);
 
-impl Multiply for Pairs {
+impl<A: Arithmetic> Multiply for Pairs<A> {
     const VALUES: usize = 2;
     const WORDS: bool = true;
 
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: Group) {
-        let mut acc = [[s.splat(0.0); R]; P];
+        let mut acc = [[A::zero(s); R]; P];
         let (mut v, mut u, mut ahead) = (group.v.cast::<u32>(), group.u.cast::<u32>(), group.ahead);
         let mut left = group.channels;
         while left > 0 {
@@ -275,7 +342,7 @@ impl Multiply for Pairs {
                     // SAFETY: this word of tile p of the block.
                     let vv = s.splat_word(unsafe { *step.add(p * (S::LANES / 2)) });
                     for r in 0..R {
-                        acc[r] = s.dot_bf16(acc[r], vv, vu[r]);
+                        acc[r] = A::dot(s, acc[r], vv, vu[r]);
                     }
                 }
                 // Past the last step these point outside and are not read.
@@ -284,8 +351,13 @@ impl Multiply for Pairs {
             v = v.wrapping_add(group.v_step);
             left -= channels;
         }
-        // SAFETY: the caller vouches for P * R vectors.
-        unsafe { store(s, &acc, group.m) };
+        // Two loops, as in `store`: of one the compiler keeps the sums in memory all along.
+        for (p, acc) in acc.iter().enumerate() {
+            for (r, &sum) in acc.iter().enumerate() {
+                // SAFETY: the caller vouches for P * R vectors.
+                unsafe { A::store(s, group.m.add((p * R + r) * S::LANES), sum) };
+            }
+        }
     }
 }
 

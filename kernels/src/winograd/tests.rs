@@ -15,7 +15,7 @@ use crate::view::RowsMut;
 
 const GUARD: f32 = 7777.0;
 
-type Matrix = Vec<Vec<f64>>;
+pub(super) type Matrix = Vec<Vec<f64>>;
 
 /// B', G and A' as the head of `points.rs` defines them, from nothing but the points.
 fn definition<F: Points>() -> [Matrix; 3] {
@@ -200,25 +200,26 @@ fn convolve(
     run(&conv, x, &pack(&conv, w, bias), relu, how)
 }
 
+fn absolute(m: &Matrix) -> Matrix {
+    m.iter().map(|row| row.iter().map(|v| v.abs()).collect()).collect()
+}
+
+/// `left * square * left'`.
+fn both(left: &Matrix, square: &Matrix) -> Matrix {
+    let half: Matrix = left
+        .iter()
+        .map(|row| (0..square[0].len()).map(|j| row.iter().zip(square).map(|(l, s)| l * s[j]).sum()).collect())
+        .collect();
+    half.iter().map(|half| left.iter().map(|row| row.iter().zip(half).map(|(l, h)| l * h).sum()).collect()).collect()
+}
+
+/// A channel of the polyphase form: of the input, and its phase.
+pub(super) type Phase = (usize, usize, usize);
+
 /// What the roundings of a tile may amount to, by output: `|A'| (|U| . |V|) |A|` with every sum over absolute values.
 fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
-    let [b, g, a] = definition::<F>();
-    let absolute = |m: &Matrix| -> Matrix { m.iter().map(|row| row.iter().map(|v| v.abs()).collect()).collect() };
-    let (b, g, a) = (absolute(&b), absolute(&g), absolute(&a));
-    // left * square * left'
-    let both = |left: &Matrix, square: &Matrix| -> Matrix {
-        let half: Matrix = left
-            .iter()
-            .map(|row| (0..square[0].len()).map(|j| row.iter().zip(square).map(|(l, s)| l * s[j]).sum()).collect())
-            .collect();
-        half.iter()
-            .map(|half| left.iter().map(|row| row.iter().zip(half).map(|(l, h)| l * h).sum()).collect())
-            .collect()
-    };
-    let (stride, k) = (shape.stride_h, shape.kh);
-    let phases: Vec<(usize, usize, usize)> =
-        (0..shape.ic).flat_map(|c| (0..stride).flat_map(move |py| (0..stride).map(move |px| (c, py, px)))).collect();
-    let u = |o: usize, &(c, py, px): &(usize, usize, usize)| {
+    let (g, stride, k) = (absolute(&definition::<F>()[1]), shape.stride_h, shape.kh);
+    let u = |o: usize, &(c, py, px): &Phase| {
         let tap = |qy: usize, qx: usize| {
             let (ky, kx) = (qy * stride + py, qx * stride + px);
             if ky < k && kx < k { f64::from(w[((o * shape.ic + c) * k + ky) * k + kx]).abs() } else { 0.0 }
@@ -226,6 +227,15 @@ fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
         let square: Matrix = (0..F::R).map(|qy| (0..F::R).map(|qx| tap(qy, qx)).collect()).collect();
         both(&g, &square)
     };
+    magnitudes_by::<F>(shape, x, u)
+}
+
+/// The same where `u` says by output channel and channel how large transformed filters are.
+pub(super) fn magnitudes_by<F: Points>(shape: &ConvShape, x: &[f32], u: impl Fn(usize, &Phase) -> Matrix) -> Vec<f64> {
+    let [b, _, a] = definition::<F>();
+    let (b, a, stride) = (absolute(&b), absolute(&a), shape.stride_h);
+    let phases: Vec<Phase> =
+        (0..shape.ic).flat_map(|c| (0..stride).flat_map(move |py| (0..stride).map(move |px| (c, py, px)))).collect();
     let mut sums = vec![0.0; shape.oc * shape.pixels()];
     for (ty, tx) in (0..shape.oh.div_ceil(F::M)).flat_map(|ty| (0..shape.ow.div_ceil(F::M)).map(move |tx| (ty, tx))) {
         let v: Vec<Matrix> = phases
@@ -266,6 +276,7 @@ fn magnitudes<F: Points>(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
 pub(super) fn magnitudes_of(algorithm: &Winograd, shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
     match (algorithm.m, algorithm.r) {
         (2, 3) => magnitudes::<F23>(shape, x, w),
+        (4, 3) if algorithm.is_integer() => magnitudes::<F43Integer>(shape, x, w),
         (4, 3) => magnitudes::<F43>(shape, x, w),
         (2, 5) => magnitudes::<F25>(shape, x, w),
         (4, 5) => magnitudes::<F45>(shape, x, w),

@@ -37,11 +37,19 @@ enum Half {
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Conv(shape) = *site.op() else { return Vec::new() };
     let [input, output] = site.elements();
-    let algorithms = match site.formats.precision {
-        Precision::F32 => winograd::algorithms(site.machine.isa),
-        Precision::Bf16 | Precision::Int8 => winograd::bf16_algorithms(site.machine.isa),
+    let isa = site.machine.isa;
+    let none = &[][..];
+    let [singles, bf16, integers] = match site.formats.precision {
+        Precision::F32 => [winograd::algorithms(isa), none, none],
+        Precision::Bf16 => [none, winograd::bf16_algorithms(isa), none],
+        Precision::Int8 => {
+            let integer = std::slice::from_ref(winograd::integer_algorithm(isa));
+            let integers = if site.formats.is_integer(site.index) { integer } else { none };
+            [winograd::algorithms(isa), winograd::bf16_algorithms(isa), integers]
+        }
     };
-    let fitting = algorithms.iter().filter(|algorithm| algorithm.fits(&shape) && algorithm.takes(input, output));
+    let algorithms = singles.iter().chain(bf16).chain(integers);
+    let fitting = algorithms.filter(|algorithm| algorithm.fits(&shape) && algorithm.takes(input, output));
     fitting.map(|algorithm| offer(site, algorithm, shape)).collect()
 }
 
@@ -123,7 +131,11 @@ impl Step for WinogradStep {
     }
 
     fn precision(&self) -> Precision {
-        if self.conv.algorithm().is_bf16() { Precision::Bf16 } else { Precision::F32 }
+        match self.conv.algorithm() {
+            algorithm if algorithm.is_integer() => Precision::Int8,
+            algorithm if algorithm.is_bf16() => Precision::Bf16,
+            _ => Precision::F32,
+        }
     }
 
     fn instruction(&self) -> Option<&'static str> {
