@@ -101,9 +101,9 @@ fn convolutions(c: &mut Criterion) {
             let algorithms = winograd::algorithms(isa).iter().chain(winograd::bf16_algorithms(isa));
             for algorithm in algorithms.filter(|algorithm| algorithm.fits(&shape)) {
                 let conv = Transformed::new(*algorithm, shape, [Element::F32; 2], GROUP_BYTES);
-                let mut packed = vec![0.0; conv.packed_bytes() / 4];
+                let mut packed = vec![0_u32; conv.packed_bytes() / 4];
                 conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
-                let mut scratch = vec![0.0; conv.scratch_bytes() / 4];
+                let mut scratch = vec![0_u32; conv.scratch_bytes() / 4];
                 group.bench_function(format!("{isa} {}", algorithm.name()), |b| {
                     b.iter(|| {
                         let row = 4 * shape.pixels();
@@ -153,6 +153,42 @@ fn narrow(c: &mut Criterion) {
                     conv.run(operands, 0..conv.tiles(), 0..conv.blocks(), &mut [Some(y)]);
                 });
             });
+        }
+    }
+}
+
+/// Transformed convolutions from bytes to bytes, of which the integer one reads nothing else.
+fn transformed_bytes(c: &mut Criterion) {
+    let mut seen = HashSet::new();
+    let networks = networks();
+    for (prefix, node) in networks.iter().flat_map(|(prefix, graph)| graph.nodes.iter().map(move |node| (prefix, node)))
+    {
+        let Op::Conv(shape) = node.op else { continue };
+        if !seen.insert(shape) {
+            continue;
+        }
+        let mut group = c.benchmark_group(format!("transformed/{prefix}{}", node.name.replace('/', "_")));
+        group.throughput(Throughput::Elements(shape.multiply_adds()));
+        let x: Vec<u8> = (0..shape.ic * shape.ih * shape.iw).map(|i| (i * 37 % 251) as u8).collect();
+        let (w, bias) = (values(shape.oc * shape.steps()), values(shape.oc));
+        let mut y = vec![0; shape.oc * shape.pixels()];
+        for isa in isa::detected() {
+            let integer = std::iter::once(winograd::integer_algorithm(isa));
+            let algorithms = winograd::algorithms(isa).iter().chain(winograd::bf16_algorithms(isa)).chain(integer);
+            for algorithm in algorithms.filter(|algorithm| algorithm.fits(&shape)) {
+                let conv = Transformed::new(*algorithm, shape, [Element::U8; 2], GROUP_BYTES);
+                let mut packed = vec![0_u32; conv.packed_bytes() / 4];
+                conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
+                let mut scratch = vec![0_u32; conv.scratch_bytes() / 4];
+                group.bench_function(format!("{isa} {}", algorithm.name()), |b| {
+                    b.iter(|| {
+                        let mut y = RowsMut::new(&mut y, shape.oc, shape.pixels(), shape.pixels());
+                        let (packed, scratch) = (bytemuck::cast_slice(&packed), bytemuck::cast_slice_mut(&mut scratch));
+                        let operands = winograd::Operands { x: black_box(&x), packed, relu: true, scratch };
+                        conv.run(operands, 0..conv.tile_rows(), &mut y);
+                    });
+                });
+            }
         }
     }
 }
@@ -312,5 +348,5 @@ fn read(bytes: &[u8]) -> u64 {
     sums.into_iter().fold(0, |sum, word| sum ^ word)
 }
 
-criterion_group!(benches, convolutions, narrow, others, large);
+criterion_group!(benches, convolutions, narrow, transformed_bytes, others, large);
 criterion_main!(benches);
