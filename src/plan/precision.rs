@@ -20,8 +20,9 @@ pub enum Precision {
     /// preparation of the weights. Where the machine has no instruction for it, weights alone are stored so, and the
     /// arithmetic is f32.
     Bf16,
-    /// Activations of 8 bits without a sign, weights of 8 bits with one, sums in integers. The weight file must have been
-    /// made for it by `googlenet quantize`; what that kept out of it is computed as for [`Precision::Bf16`].
+    /// Activations of 8 bits without a sign, weights of 8 bits with one or, transformed, of 16, sums in integers. The weight
+    /// file must have been made for it by `googlenet quantize`; what that kept out of it, and what is faster so, is computed
+    /// with weights of bf16 or f32.
     Int8,
 }
 

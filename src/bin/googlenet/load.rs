@@ -1,5 +1,6 @@
 //! Where weights come from, and the arguments that several subcommands share.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -66,11 +67,12 @@ pub fn precisions(session: &Session) -> String {
     let of = |precision: Precision| {
         let steps = || steps.iter().filter(|step| step.precision == precision && step.multiply_adds > 0);
         let layers: usize = steps().map(|step| step.layers.split(" + ").count()).sum();
-        let how = match (precision, steps().find_map(|step| step.instruction)) {
-            (Precision::F32, _) => String::new(),
-            (_, Some(instruction)) => format!(" ({instruction})"),
-            (Precision::Bf16, None) => " (weights; this machine computes them in f32)".into(),
-            (_, None) => " (this machine has no instruction for it)".into(),
+        let instructions: BTreeSet<&str> = steps().filter_map(|step| step.instruction).collect();
+        let how = match precision {
+            Precision::F32 => String::new(),
+            Precision::Bf16 if instructions.is_empty() => " (weights; this machine computes them in f32)".into(),
+            _ if instructions.is_empty() => " (this machine has no instruction for it)".into(),
+            _ => format!(" ({})", instructions.into_iter().collect::<Vec<_>>().join(", ")),
         };
         (layers > 0).then(|| format!("{layers} layers in {precision}{how}"))
     };
