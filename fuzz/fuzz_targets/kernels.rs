@@ -5,16 +5,16 @@
 //! in f32, a normalisation, whose bytes must be the same on every set, and a max pool of every element.
 #![no_main]
 
-use std::ops::Range;
+mod convolution;
 
-use googlenet_kernels::conv::{self, ConvShape, Direct, Operands, conv2d_ref};
+use convolution::{Buffer, How, Layer, assert_near, pieces, random, shape, transformed};
+use googlenet_kernels::conv::{self, Direct, Operands, conv2d_ref};
 use googlenet_kernels::dense::{self, Dense, Matrix};
 use googlenet_kernels::element::{Bf16, Element};
 use googlenet_kernels::lrn::{self, Lrn, LrnShape};
 use googlenet_kernels::pool::{self, MaxPool, PoolShape};
 use googlenet_kernels::reference::{dense_ref, f16_ref, lrn_ref, max_pool_ref};
 use googlenet_kernels::view::RowsMut;
-use googlenet_kernels::winograd::Transformed;
 use googlenet_kernels::{isa, winograd};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -24,10 +24,7 @@ struct Case {
     sizes: [u8; 10],
     relu: bool,
     in_place: bool,
-    rows: u8,
-    blocks: u8,
-    widths: u8,
-    group: u16,
+    how: How,
     seed: u64,
     /// The weights of the fully connected layer, which decide its number of inputs.
     halves: Vec<u16>,
@@ -36,47 +33,17 @@ struct Case {
 }
 
 fuzz_target!(|case: Case| {
-    let at = |i: usize, most: u8| usize::from(case.sizes[i] % most) + 1;
-    // Most shapes are such that some algorithm computes them: any square filter of up to 8 taps a side at stride 2 and up
-    // to 12 at strides of 3 and 4, of 3 or 5 taps at stride 1.
-    let (kh, kw, stride_h, stride_w) = match case.sizes[0] % 5 {
-        0 => (at(1, 8), at(1, 8), 2, 2),
-        1 => ([3, 5][at(1, 2) - 1], [3, 5][at(1, 2) - 1], 1, 1),
-        2 => (at(1, 12), at(1, 12), 2 + at(2, 2), 2 + at(2, 2)),
-        _ => (at(1, 8), at(2, 8), at(3, 4), at(4, 4)),
-    };
-    let (pad_t, pad_l) = ((at(4, 6) - 1).min(kh - 1), (at(5, 6) - 1).min(kw - 1));
-    let (ih, iw) = (at(6, 20).max(kh), at(7, 40).max(kw));
-    // Below and to the right there is as much padding as the output asks for, up to the filter less one.
-    let outputs = |len: usize, pad: usize, k: usize, stride: usize, more: usize| {
-        (len + pad + more.min(k - 1)).saturating_sub(k) / stride + 1
-    };
-    let more = usize::from(case.rows / 16);
-    let (oh, ow) = (outputs(ih, pad_t, kh, stride_h, more), outputs(iw, pad_l, kw, stride_w, more));
-    let shape = ConvShape { ic: at(8, 6), ih, iw, oc: at(9, 70), oh, ow, kh, kw, stride_h, stride_w, pad_t, pad_l };
-    let mut state = case.seed | 1;
-    let mut integers = |n: usize| -> Vec<f32> {
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % 9) as f32 - 4.0
-        };
-        (0..n).map(|_| next()).collect()
-    };
-    let (x, w) = (integers(shape.ic * ih * iw), integers(shape.oc * shape.steps()));
+    let how = case.how;
+    let shape = shape(&case.sizes, how, [20, 40, 6, 70]);
+    let mut next = random(case.seed);
+    let mut integers = |n: usize| -> Vec<f32> { (0..n).map(|_| (next() % 9) as f32 - 4.0).collect() };
+    let (x, w) = (integers(shape.ic * shape.ih * shape.iw), integers(shape.oc * shape.steps()));
     let bias = integers(shape.oc);
     let (expected, magnitudes) = conv2d_ref(&shape, &x, &w, &bias);
-    // What changes no bit: how much is worked on at a time, how tasks are split, how many outputs a stack has.
-    let group_bytes = usize::from(case.group) * 64;
-    let pieces = |n: usize, byte: u8| {
-        let middle = usize::from(byte) % (n + 1);
-        [0..middle, middle..n]
-    };
     for kernel in isa::detected().flat_map(conv::kernels) {
-        let widths = pieces(shape.oc, case.widths).map(|width| width.len());
+        let widths = pieces(shape.oc, how.widths).map(|width| width.len());
         let in_place = shape.is_pointwise() && case.in_place;
-        let conv = Direct::new(*kernel, shape, &widths, in_place, group_bytes);
+        let conv = Direct::new(*kernel, shape, &widths, in_place, how.group_bytes());
         let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
         let mut first = 0;
         for (part, oc) in widths.into_iter().enumerate() {
@@ -89,8 +56,8 @@ fuzz_target!(|case: Case| {
         let others = usize::from(case.sizes[0] / 5 % 3) * shape.pixels();
         let (pixels, mut layer) = (shape.pixels(), vec![GUARD; others + expected.len() + others]);
         let y = &mut layer[others..others + expected.len()];
-        for tiles in pieces(conv.tiles(), case.rows) {
-            for blocks in pieces(conv.blocks(), case.blocks) {
+        for tiles in pieces(conv.tiles(), how.rows) {
+            for blocks in pieces(conv.blocks(), how.blocks) {
                 let (low, high) = y.split_at_mut(widths[0] * pixels);
                 let mut outputs =
                     [RowsMut::new(low, widths[0], pixels, pixels), RowsMut::new(high, widths[1], pixels, pixels)];
@@ -113,52 +80,12 @@ fuzz_target!(|case: Case| {
     // Transformed, the sums are not exact. What an algorithm may lose the crate's tests derive; here it is enough to
     // tell rounding from a value that was read at a wrong place, which is off by a share of the magnitudes.
     let largest = magnitudes.iter().fold(1.0_f64, |most, &m| most.max(m));
+    let bytes = Buffer::of(&x, Element::F32);
     for algorithm in isa::detected().flat_map(winograd::algorithms).filter(|algorithm| algorithm.fits(&shape)) {
-        let name = algorithm.name();
-        let conv = Transformed::new(*algorithm, shape, [Element::F32; 2], group_bytes);
-        let mut packed = vec![f32::NAN; conv.packed_bytes() / 4];
-        conv.pack(&w, &bias, bytemuck::cast_slice_mut(&mut packed));
-        let run = |conv: &Transformed, parts: [Range<usize>; 2]| {
-            let pixels = conv.pixels(&(0..conv.parts())).end;
-            let mut y = vec![f32::NAN; shape.oc * pixels];
-            let mut out = RowsMut::new(bytemuck::cast_slice_mut(&mut y), shape.oc, 4 * pixels, 4 * pixels);
-            for part in parts {
-                let mut scratch = vec![f32::NAN; conv.scratch_bytes() / 4];
-                let pixels = conv.pixels(&part);
-                let y = &mut out.window(0..shape.oc, 4 * pixels.start..4 * pixels.end);
-                conv.run(transformed_operands(&x, &packed, case.relu, &mut scratch), part, y);
-            }
-            y
-        };
-        let whole = run(&conv, [0..conv.tile_rows(), 0..0]);
-        for (&got, &expected) in whole.iter().zip(&expected) {
-            let expected = if case.relu { expected.max(0.0) } else { expected };
-            let err = (f64::from(got) - expected).abs();
-            assert!(err <= 1e-3 * largest, "{name} {shape:?}: {got} for {expected}");
-        }
-        assert_eq!(run(&conv, pieces(conv.tile_rows(), case.rows)), whole, "{name} in parts {shape:?}");
-
-        let (points, row) = (algorithm.points(), conv.v_row_bytes() / 4);
-        let (mut v, mut shared) = (vec![f32::NAN; points * row], vec![f32::NAN; whole.len()]);
-        let mut scratch = vec![f32::NAN; conv.shared_scratch_bytes() / 4];
-        for blocks in pieces(conv.channel_blocks(), case.widths) {
-            let block = conv.v_block_bytes() / 4;
-            let mut rows = RowsMut::new(&mut v, points, row, row);
-            let window = rows.window(0..points, blocks.start * block..blocks.end * block);
-            conv.transform(bytemuck::cast_slice(&x), blocks, window, bytemuck::cast_slice_mut(&mut scratch));
-        }
-        for blocks in pieces(conv.blocks(), case.blocks) {
-            let row = 4 * shape.pixels();
-            let mut out = RowsMut::new(bytemuck::cast_slice_mut(&mut shared), shape.oc, row, row);
-            let y = &mut out.window(conv.channels(blocks.clone()), 0..row);
-            conv.multiply(transformed_operands(&v, &packed, case.relu, &mut scratch), blocks, y);
-        }
-        assert_eq!(shared, whole, "{name} shared {shape:?}");
-
-        let (windows, columns) = (oh.div_ceil(2), ow.div_ceil(2));
-        let pool = PoolShape { ih: oh, iw: ow, oh: windows, ow: columns, kernel: 3, stride: 2, pad_t: 0, pad_l: 0 };
-        let pooled = run(&conv.with_pool([windows, columns]), pieces(windows, case.rows));
-        assert_eq!(pooled, max_pool_ref(&pool, &whole), "{name} and a pool {shape:?}");
+        let layer = Layer { shape, x: bytes.bytes(), w: &w, bias: &bias, relu: case.relu };
+        let whole = transformed(algorithm, [Element::F32; 2], layer, how);
+        let name = format!("{} {shape:?}", algorithm.name());
+        assert_near(&name, (whole.bytes(), Element::F32), case.relu, &expected, |_| 1e-3 * largest);
     }
     fully_connected(&case);
     normalisation(&case);
@@ -169,8 +96,8 @@ const GUARD: f32 = 7777.0;
 
 /// A layer of the given f16, cut into rows, and of the same numbers in f32.
 fn fully_connected(case: &Case) {
-    let outputs = usize::from(case.rows) % 10 + 1;
-    let (inputs, split) = (case.halves.len() / outputs, usize::from(case.blocks) % (outputs + 1));
+    let outputs = usize::from(case.how.rows) % 10 + 1;
+    let (inputs, split) = (case.halves.len() / outputs, usize::from(case.how.blocks) % (outputs + 1));
     let halves = &case.halves[..inputs * outputs];
     let wide: Vec<f32> = halves.iter().map(|&half| f16_ref(half) as f32).collect();
     let x: Vec<f32> = (0..inputs).map(|i| ((i as u64 ^ case.seed) % 9) as f32 - 4.0).collect();
@@ -238,16 +165,6 @@ fn normalisation(case: &Case) {
             assert!((f64::from(y) - expected).abs() <= bound, "{isa} {shape:?}: {y} for {expected}");
         }
     }
-}
-
-fn transformed_operands<'a>(
-    x: &'a [f32],
-    packed: &'a [f32],
-    relu: bool,
-    scratch: &'a mut [f32],
-) -> winograd::Operands<'a> {
-    let (packed, scratch) = (bytemuck::cast_slice(packed), bytemuck::cast_slice_mut(scratch));
-    winograd::Operands { x: bytemuck::cast_slice(x), packed, relu, scratch }
 }
 
 /// A max pool of a few channels of every element, by the windows that have kernels of their own and by others.
