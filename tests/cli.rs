@@ -558,6 +558,28 @@ fn convert_says_which_network_it_found_and_what_is_not_finite() {
     assert!(succeed(&["cost", "--dialect", "torchvision"]).contains("6.62 M parameters"));
 }
 
+/// Only a file is replaced by a file.
+#[test]
+#[cfg(unix)]
+fn force_replaces_no_pipe_device_or_link() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    let (pipe, device, nowhere) = (folder.path("pipe"), folder.path("device"), folder.path("nowhere"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    symlink("/dev/null", &device).expect("made");
+    symlink("missing", &nowhere).expect("made");
+    for output in [&pipe, &device, &nowhere] {
+        fail(&["convert", DEMONSTRATION, output, "--force"], 2, "not replaced");
+    }
+    fail(&["run", "--weights", DEMONSTRATION, "--input", &pipe, "--output", &folder.path("out")], 4, "is a pipe");
+    let (target, link) = (folder.file("target", b"old"), folder.path("link"));
+    symlink("target", &link).expect("made");
+    fail(&["convert", DEMONSTRATION, &link], 5, "exists");
+    succeed(&["convert", DEMONSTRATION, &link, "--force"]);
+    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+    succeed(&["inspect", &target]);
+}
+
 #[test]
 fn inspect_counts_nan_in_any_valid_file() {
     use googlenet::weights::{Dtype, NewTensor, write};

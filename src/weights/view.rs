@@ -4,9 +4,9 @@
 //! file has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
 use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, parse};
-use crate::Result;
 use crate::aligned::{AlignedBytes, is_aligned};
 use crate::error::{FileError, WeightsError};
+use crate::{Result, file};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,8 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`FileError::Io`] where the file cannot be read, or an error that says what is wrong with it.
+    /// [`FileError::Io`] where the file cannot be read, [`FileError::NotRegular`] where it is a directory, pipe or device,
+    /// or an error that says what is wrong with it.
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
@@ -55,7 +56,9 @@ impl Weights {
     /// ```
     pub fn open_as(path: impl AsRef<Path>, strictness: Strictness) -> Result<Weights> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
+        let (file, metadata) = file::open_as(path, "read")?;
+        let bytes = read(file, metadata.len());
+        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
         Weights::new(Storage::Owned(bytes), strictness)
     }
 
@@ -340,10 +343,8 @@ impl Storage {
     }
 }
 
-/// Reads the whole file at `path`.
-fn read(path: &Path) -> io::Result<AlignedBytes> {
-    let mut file = File::open(path)?;
-    let len = file.metadata()?.len();
+/// Reads the whole of `file`, which is `len` bytes long.
+fn read(mut file: File, len: u64) -> io::Result<AlignedBytes> {
     let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
     let mut bytes = AlignedBytes::try_zeroed(len)?;
     file.read_exact(&mut bytes)?;
