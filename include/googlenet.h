@@ -222,9 +222,10 @@ const char *googlenet_version(void);
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_MODEL`.
 googlenet_status googlenet_model_open(const char *path, googlenet_model **model);
 
-// Maps a weight file instead of reading it: its pages are shared by all processes that map it, and the system may drop
-// them. Until the model and its sessions are freed, nobody may write to the file or cut it off, or the program may end
-// (SIGBUS) or compute anything; replacing it by a rename is harmless.
+// Maps a weight file instead of reading it, and checks it as `googlenet_model_open` does; but of a packed file only the
+// header, until a session cannot use its packed weights: see `googlenet_model_verify`. The file's pages are shared by
+// all processes that map it, and the system may drop them. Until the model and its sessions are freed, nobody may write
+// to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a rename is harmless.
 //
 // Answers as `googlenet_model_open`.
 googlenet_status googlenet_model_map(const char *path, googlenet_model **model);
@@ -239,6 +240,12 @@ googlenet_status googlenet_model_copy(const void *data, size_t length, googlenet
 //
 // Answers as `googlenet_model_copy`.
 googlenet_status googlenet_model_borrow(const void *data, size_t length, googlenet_model **model);
+
+// Checks a model's weights against the file's hash. Whoever opens, copies or borrows a file has that done already; of a
+// packed file that is mapped only the header was checked. This reads the whole file.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, or `GOOGLENET_ERR_MODEL` where the weights are damaged.
+googlenet_status googlenet_model_verify(const googlenet_model *model);
 
 // Frees `*model` and sets it to null; `model` and `*model` may be null. Sessions of the model live on: they keep what
 // they need. No other thread may be using the handle.

@@ -629,6 +629,12 @@ fn packed_weights_are_used_in_place_and_said_to_be() {
     assert!(said(&packed).contains("used where they lie"));
     assert!(said(demo).contains("packed in memory"));
     assert!(succeed(&["inspect", &packed]).contains("packed for this machine"));
+    for file in [&packed, &portable] {
+        assert!(succeed(&["inspect", "--repack", file]).ends_with("equal, bit for bit\n"));
+        assert_eq!(json(&succeed(&["inspect", "--repack", "--json", file]))["repacked"], "equal");
+    }
+    fail(&["inspect", "--repack", demo], 3, "not packed");
+    fail(&["inspect", "--repack", "--side", "224", &packed], 3, "cannot pack");
     assert_eq!(json(&succeed(&["inspect", "--json", demo]))["packing_fits"], Value::Null);
     // If the machine has the portable set alone, that is its best one.
     let best = json(&succeed(&["bench", "--json", "--runs", "1", "--weights", &portable]));

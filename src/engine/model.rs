@@ -55,7 +55,8 @@ impl Model {
     ///
     /// The file's pages are shared by all processes that map it, and the system may drop them. If [`Model::pack`] wrote
     /// the file for plans such as a session's, the session uses the packed weights where they lie; otherwise it packs
-    /// the weights into memory of its own. Only the header of a packed file is checked: see [`Weights::verify`].
+    /// the weights into memory of its own. Only the header of a packed file is checked, until a session cannot use its
+    /// packed weights: see [`Weights::verify`].
     ///
     /// This function needs the feature `mmap`.
     ///
@@ -177,7 +178,8 @@ impl Model {
     /// Packed weights are shared by all sessions of the model that use the same kernels, as long as one of them lives.
     ///
     /// # Errors
-    /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
+    /// If an option is out of range or names an unknown layer or instruction set, if threads cannot be started, or if a
+    /// mapped packed file, whose hash was not checked, is damaged and its packed weights do not fit this session.
     ///
     /// ```
     /// use googlenet::{Error, Model, Options, error::SessionError};

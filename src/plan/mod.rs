@@ -169,6 +169,11 @@ pub(crate) fn is_packed(graph: Graph, isa: Isa, precision: Precision, weights: &
     packing::in_file(&schedule, &packing::packing(&schedule), weights).is_some()
 }
 
+/// The packing of plans for `graph` in `precision` on `isa`, whatever their threads, batch and endpoints.
+pub(crate) fn packing_of(graph: Graph, isa: Isa, precision: Precision, weights: &Weights) -> String {
+    packing::packing(&alone(graph, isa, precision, weights, 1))
+}
+
 /// Bytes of the arena of a plan for `graph` in `precision` on `isa`, of `threads` threads that share each image; for int8
 /// with weights of which all layers were quantised.
 pub(crate) fn arena_bytes(graph: Graph, isa: Isa, precision: Precision, threads: usize) -> usize {

@@ -14,7 +14,7 @@ use std::path::Path;
 impl Weights {
     /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included. Of a packed file
     /// only the header is checked, as reading all its data would cost more than mapping saves; [`Weights::verify`]
-    /// checks the hash.
+    /// checks the hash, and so does a session that cannot use the packed tensors.
     ///
     /// A page begins at a multiple of 64 bytes in memory, so every tensor does.
     ///

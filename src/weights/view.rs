@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// A checked weight file: immutable, `Send` and `Sync`.
@@ -22,6 +23,8 @@ pub struct Weights {
     header: Header,
     /// The index in `header.tensors` of each tensor, by its name.
     index: BTreeMap<String, usize>,
+    /// Whether the hash is to be checked before the tensors are read that are not packed.
+    unverified: AtomicBool,
 }
 
 impl Weights {
@@ -132,17 +135,30 @@ impl Weights {
     pub(super) fn new(storage: Storage, strictness: Strictness) -> Result<Weights> {
         let header = parse(storage.bytes(), strictness)?;
         let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        let weights = Weights { storage, header, index };
-        // Reading a mapped packed file for its hash would cost more than mapping it saves.
-        let unread = weights.storage.is_mapped() && weights.metadata().contains_key(PACKING);
-        if strictness == Strictness::Strict && !unread {
+        let strict = strictness == Strictness::Strict;
+        // Reading a mapped packed file for its hash would cost more than mapping it saves, as long as the packed tensors
+        // are used.
+        let unread = storage.is_mapped() && header.metadata.contains_key(PACKING);
+        let weights = Weights { storage, header, index, unverified: AtomicBool::new(strict && unread) };
+        if strict && !unread {
             weights.verify()?;
         }
         Ok(weights)
     }
 
+    /// Checks the hash unless that was done: before anything is made of a mapped packed file's other tensors, of which
+    /// the whole is then read anyway.
+    pub(crate) fn verify_once(&self) -> Result<()> {
+        // Threads that come here at once may each check the hash, which does no harm.
+        if self.unverified.load(Ordering::Relaxed) {
+            self.verify()?;
+            self.unverified.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Checks the data against the file's hash. Opening a file does this already, except for a packed file that is
-    /// mapped.
+    /// mapped; of that it is done when a session packs the weights in memory, as the packed ones do not fit it.
     ///
     /// # Errors
     ///
