@@ -33,8 +33,9 @@ pub(super) fn check_amounts(message: &[u8], layout: &Layout) -> Result<()> {
     let mut amounts = Amounts::default();
     amounts.add(message, layout, &mut Vec::new())?;
     let Amounts { tensors, bytes, fields, integers, integer_bytes } = amounts;
-    let left = LEAST_BYTES + 3 * integer_bytes;
-    let max_integers = left.saturating_sub(24 * bytes + FIELD_BYTES * fields) / 12;
+    // These may overflow where addresses have 32 bits; the limits on bytes and fields then refuse the file below.
+    let others = bytes.saturating_mul(24).saturating_add(fields.saturating_mul(FIELD_BYTES));
+    let max_integers = (LEAST_BYTES + 3 * integer_bytes).saturating_sub(others) / 12;
     for (what, limit, found) in [
         ("tensors", MAX_TENSORS, tensors),
         ("bytes beside the tensors", MAX_STRUCTURE_BYTES, bytes),
