@@ -94,8 +94,9 @@ typedef enum {
     GOOGLENET_PRECISION_INT8 = 2,
 } googlenet_precision;
 
-// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
-// a `const googlenet_model *` may be called from several threads at once.
+// Weights, for any number of sessions and threads; nothing changes them. Their form was checked, and, but for packed files
+// that are mapped, their hash; what their numbers are worth was not. Every function that takes a
+// `const googlenet_model *` may be called from several threads at once.
 typedef struct googlenet_model googlenet_model;
 
 // A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
@@ -199,7 +200,7 @@ typedef struct {
 typedef struct {
     // The class, counted from 0.
     size_t class_index;
-    // 0 to 1.
+    // 0 to 1; NaN where the weights or the picture let sums overflow, or the weights have NaN.
     float probability;
     // Its name, UTF-8, or ""; it lives as long as the session, or its model.
     const char *label;
@@ -269,7 +270,8 @@ googlenet_status googlenet_model_label(const googlenet_model *model, size_t clas
 // fails; the model may be freed before it.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`; `GOOGLENET_ERR_MODEL` where
+// the weights turn out to be damaged: see `googlenet_model_verify`.
 googlenet_status googlenet_session_new(const googlenet_model *model,
                                        const googlenet_options *options,
                                        googlenet_session **session);
@@ -314,8 +316,8 @@ googlenet_status googlenet_session_set_image(googlenet_session *session,
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_run(googlenet_session *session);
 
-// The last run's logits, `[batch, classes]`; zeros before the first. `*values` stays where it is as long as the session
-// lives; its values change with the next run. `length`, unless null, receives how many there are.
+// The last run's logits, `[batch, classes]`; zeros before the first. `*values` may be read until the session's next run
+// or its end: after a run they are to be asked for again. `length`, unless null, receives how many there are.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_logits(const googlenet_session *session, const float **values, size_t *length);

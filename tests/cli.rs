@@ -107,7 +107,7 @@ fn write_weights(path: &str, changes: &[(&str, &str)], first: f32) {
 #[test]
 fn help_teaches_and_documents_the_exit_codes() {
     let help = succeed(&["--help"]);
-    for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
+    for word in ["classify", "convert", "Exit codes:", "  101  ", "  134  ", "  135  ", "  137  ", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
     for command in
@@ -578,6 +578,15 @@ fn force_replaces_no_pipe_device_or_link() {
     succeed(&["convert", DEMONSTRATION, &link, "--force"]);
     assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
     succeed(&["inspect", &target]);
+}
+
+#[test]
+fn what_is_no_probability_is_not_printed_as_one() {
+    let folder = Folder::new();
+    let weights = folder.path("nan");
+    write_weights(&weights, &[], f32::NAN);
+    fail(&["classify", "--weights", &weights, PHOTOGRAPH], 3, "no probabilities");
+    fail(&["classify", "--json", "--weights", &weights, PHOTOGRAPH], 3, "no probabilities");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use googlenet::{Model, Result};
 use super::pointers;
 use super::status::{Failure, Outcome, Status, border};
 
-/// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
-/// a `const googlenet_model *` may be called from several threads at once.
+/// Weights, for any number of sessions and threads; nothing changes them. Their form was checked, and, but for packed files
+/// that are mapped, their hash; what their numbers are worth was not. Every function that takes a
+/// `const googlenet_model *` may be called from several threads at once.
 pub struct ModelHandle {
     pub(super) model: Model,
     /// The names of the classes as texts of C. Sessions share them, so that they live as long as any session.

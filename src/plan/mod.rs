@@ -100,6 +100,11 @@ impl Plan {
         &mut self.team.job_mut().input
     }
 
+    /// A pointer to the input, which is that of the allocation itself: no later borrow ends it.
+    pub(crate) fn input_pointer(&mut self) -> *mut f32 {
+        self.team.job_mut().input.as_mut_ptr()
+    }
+
     /// Runs every image of the batch.
     pub(crate) fn run(&mut self) {
         for round in 0..self.team.job().rounds() {
