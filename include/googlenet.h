@@ -94,8 +94,9 @@ typedef enum {
     GOOGLENET_PRECISION_INT8 = 2,
 } googlenet_precision;
 
-// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
-// a `const googlenet_model *` may be called from several threads at once.
+// Weights, for any number of sessions and threads; nothing changes them. Their form was checked, and, but for packed files
+// that are mapped, their hash; what their numbers are worth was not. Every function that takes a
+// `const googlenet_model *` may be called from several threads at once.
 typedef struct googlenet_model googlenet_model;
 
 // A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
@@ -199,7 +200,7 @@ typedef struct {
 typedef struct {
     // The class, counted from 0.
     size_t class_index;
-    // 0 to 1.
+    // 0 to 1; NaN where the weights or the picture let sums overflow, or the weights have NaN.
     float probability;
     // Its name, UTF-8, or ""; it lives as long as the session, or its model.
     const char *label;
@@ -222,9 +223,10 @@ const char *googlenet_version(void);
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_MODEL`.
 googlenet_status googlenet_model_open(const char *path, googlenet_model **model);
 
-// Maps a weight file instead of reading it: its pages are shared by all processes that map it, and the system may drop
-// them. Until the model and its sessions are freed, nobody may write to the file or cut it off, or the program may end
-// (SIGBUS) or compute anything; replacing it by a rename is harmless.
+// Maps a weight file instead of reading it, and checks it as `googlenet_model_open` does; but of a packed file only the
+// header, until a session cannot use its packed weights: see `googlenet_model_verify`. The file's pages are shared by
+// all processes that map it, and the system may drop them. Until the model and its sessions are freed, nobody may write
+// to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a rename is harmless.
 //
 // Answers as `googlenet_model_open`.
 googlenet_status googlenet_model_map(const char *path, googlenet_model **model);
@@ -239,6 +241,12 @@ googlenet_status googlenet_model_copy(const void *data, size_t length, googlenet
 //
 // Answers as `googlenet_model_copy`.
 googlenet_status googlenet_model_borrow(const void *data, size_t length, googlenet_model **model);
+
+// Checks a model's weights against the file's hash. Whoever opens, copies or borrows a file has that done already; of a
+// packed file that is mapped only the header was checked. This reads the whole file.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, or `GOOGLENET_ERR_MODEL` where the weights are damaged.
+googlenet_status googlenet_model_verify(const googlenet_model *model);
 
 // Frees `*model` and sets it to null; `model` and `*model` may be null. Sessions of the model live on: they keep what
 // they need. No other thread may be using the handle.
@@ -262,7 +270,8 @@ googlenet_status googlenet_model_label(const googlenet_model *model, size_t clas
 // fails; the model may be freed before it.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`; `GOOGLENET_ERR_MODEL` where
+// the weights turn out to be damaged: see `googlenet_model_verify`.
 googlenet_status googlenet_session_new(const googlenet_model *model,
                                        const googlenet_options *options,
                                        googlenet_session **session);
@@ -307,8 +316,8 @@ googlenet_status googlenet_session_set_image(googlenet_session *session,
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_run(googlenet_session *session);
 
-// The last run's logits, `[batch, classes]`; zeros before the first. `*values` stays where it is as long as the session
-// lives; its values change with the next run. `length`, unless null, receives how many there are.
+// The last run's logits, `[batch, classes]`; zeros before the first. `*values` may be read until the session's next run
+// or its end: after a run they are to be asked for again. `length`, unless null, receives how many there are.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_logits(const googlenet_session *session, const float **values, size_t *length);

@@ -5,21 +5,88 @@
 //! write    the content, then fsync
 //! publish  with force: rename it over the target; else: make a hard link, which fails where the target exists
 //! ```
+//!
+//! Only regular files are read and replaced. A pipe that is named like a file would be waited for without end, and a
+//! device or a socket in the place of a target is not what anybody wants to lose. Symbolic links are followed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::FileError;
 use crate::{Error, Result};
 
-/// Reads the file at `path`, of at most `limit` bytes; a device or pipe without an end is refused, too.
+/// Opens the regular file at `path` for reading.
 ///
 /// # Errors
 ///
-/// [`FileError::Io`] or [`FileError::TooLarge`].
+/// [`FileError::Io`], or [`FileError::NotRegular`] for a directory, pipe, socket or device: opening a pipe would wait until
+/// somebody writes to it.
+///
+/// ```
+/// use googlenet::{Error, error::FileError, file};
+///
+/// assert!(file::open("weights/demo.safetensors").is_ok());
+/// assert!(matches!(file::open("weights"), Err(Error::File(FileError::NotRegular { kind: "a directory", .. }))));
+/// # Ok::<(), Error>(())
+/// ```
+pub fn open(path: impl AsRef<Path>) -> Result<File> {
+    open_as(path.as_ref(), "open").map(|(file, _)| file)
+}
+
+/// Opens the regular file at `path`; an error of the system says that it was met while doing `action`.
+pub(crate) fn open_as(path: &Path, action: &'static str) -> Result<(File, Metadata)> {
+    let io = |source| FileError::Io { action, path: path.to_owned(), source };
+    // Asked before the file is opened, as opening a pipe would wait, and again, as it may have been exchanged meanwhile.
+    check_regular(path, fs::metadata(path).map_err(io)?.file_type())?;
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    check_regular(path, metadata.file_type())?;
+    Ok((file, metadata))
+}
+
+/// Fails unless `found`, which is at `path`, is a regular file.
+fn check_regular(path: &Path, found: FileType) -> Result<()> {
+    match kind(found) {
+        None => Ok(()),
+        Some(kind) => Err(FileError::NotRegular { path: path.to_owned(), kind }.into()),
+    }
+}
+
+/// Whether `path` names what somebody has opened for this process: a shell's pipe or redirection, whose other end is there.
+fn is_open_already(path: &Path) -> bool {
+    cfg!(unix) && (path == Path::new("/dev/stdin") || path.parent() == Some(Path::new("/dev/fd")))
+}
+
+/// What a file is, if it is no regular one.
+fn kind(of: FileType) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if of.is_fifo() {
+            return Some("a pipe");
+        } else if of.is_socket() {
+            return Some("a socket");
+        } else if of.is_block_device() || of.is_char_device() {
+            return Some("a device");
+        }
+    }
+    match () {
+        () if of.is_file() => None,
+        () if of.is_dir() => Some("a directory"),
+        () if of.is_symlink() => Some("a symbolic link that leads nowhere"),
+        () => Some("of an unknown kind"),
+    }
+}
+
+/// Reads the regular file at `path`, of at most `limit` bytes; or what this process has open already, by its name in
+/// `/dev` (`/dev/stdin`, `/dev/fd/63`), whatever it is.
+///
+/// # Errors
+///
+/// [`FileError::Io`], [`FileError::NotRegular`] or [`FileError::TooLarge`].
 ///
 /// ```
 /// use googlenet::{Error, error::FileError, file};
@@ -33,10 +100,16 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let io = |source| FileError::Io { action: "read", path: path.to_owned(), source };
     let too_large = || FileError::TooLarge { path: path.to_owned(), limit };
-    let file = File::open(path).map_err(io)?;
-    // A device or pipe without an end states a length of 0, so the limit is held again while reading; here the length
-    // only saves growing the vector.
-    let len = file.metadata().map_err(io)?.len();
+    let (file, metadata) = if is_open_already(path) {
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        (file, metadata)
+    } else {
+        open_as(path, "read")?
+    };
+    // Pipes, and files of some file systems (`/proc`), state a length of 0, and others may grow, so the limit is held
+    // again while reading; here the length only saves growing the vector.
+    let len = metadata.len();
     if len > limit {
         return Err(too_large().into());
     }
@@ -69,6 +142,7 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
 /// ```
 #[derive(Debug)]
 pub struct NewFile {
+    /// The file's name, all symbolic links followed.
     target: PathBuf,
     // Fields are dropped in this order: the file is closed before `temporary` removes it.
     out: BufWriter<File>,
@@ -76,28 +150,41 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins a file that will have the name `target`.
+    /// Begins a file that will have the name `target`, or, if that is a symbolic link to a file, of that file. It has the
+    /// permissions of the file that it may come to replace, from the start.
     ///
     /// # Errors
     ///
     /// [`FileError::Io`] if nothing can be made beside `target`.
     pub fn create(target: impl AsRef<Path>) -> Result<Self> {
-        let target = target.as_ref().to_owned();
-        match Temporary::create(&target) {
-            Ok((temporary, file)) => Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, file), temporary }),
-            Err(source) => Err(FileError::Io { action: "create a temporary file for", path: target, source }.into()),
+        let target = target.as_ref();
+        let io = |source| FileError::Io { action: "create a temporary file for", path: target.to_owned(), source };
+        // A link that leads nowhere stays the target, and is refused in the end.
+        let is_link = fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink());
+        let real = if is_link { fs::canonicalize(target).ok() } else { None };
+        let target = real.unwrap_or_else(|| target.to_owned());
+        let (temporary, file) = Temporary::create(&target).map_err(io)?;
+        if let Ok(old) = fs::symlink_metadata(&target)
+            && old.is_file()
+        {
+            file.set_permissions(old.permissions()).map_err(io)?;
         }
+        Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, file), temporary })
     }
 
     /// Completes the file and gives it its name. Without `force` an existing target is an error, even one that another
-    /// process made meanwhile; this needs a file system with hard links.
+    /// process made meanwhile; this needs a file system with hard links. With `force` an existing file is replaced, but
+    /// nothing else: no directory, device, pipe or socket.
     ///
     /// # Errors
     ///
-    /// [`FileError::TargetExists`] or [`FileError::Io`]; the target is then as it was.
+    /// [`FileError::TargetExists`], [`FileError::NotRegular`] or [`FileError::Io`]; the target is then as it was.
     pub fn commit(self, force: bool) -> Result<()> {
         let Self { target, out, temporary } = self;
         let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        if force && let Ok(found) = fs::symlink_metadata(&target) {
+            check_regular(&target, found.file_type())?;
+        }
         let named = match written {
             Ok(()) => temporary.publish(&target, force),
             Err(source) => return Err(FileError::Io { action: "write", path: target, source }.into()),
@@ -130,16 +217,16 @@ struct Temporary(PathBuf);
 
 impl Temporary {
     fn create(target: &Path) -> io::Result<(Temporary, File)> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
         for _ in 0..1000 {
-            let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+            // Drawn at random, as containers that share a folder may have processes of the same number.
+            let unique = RandomState::new().hash_one(name);
             let mut temporary = OsString::from(".");
             temporary.push(name);
-            temporary.push(format!(".{}-{unique}.tmp", process()));
+            temporary.push(format!(".{unique:016x}.tmp"));
             let path = target.with_file_name(temporary);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // a process that was killed left it
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another has drawn the same
                 created => return created.map(|file| (Temporary(path), file)),
             }
         }
@@ -149,6 +236,8 @@ impl Temporary {
     fn publish(self, target: &Path, force: bool) -> io::Result<()> {
         if force {
             fs::rename(&self.0, target)?;
+            // The name is free now, and whoever takes it next keeps it.
+            std::mem::forget(self);
         } else {
             fs::hard_link(&self.0, target)?;
         }
@@ -159,15 +248,9 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // A failure is ignored: after a rename there is nothing to remove, and `drop` has nobody to report to.
+        // A failure is ignored: `drop` has nobody to report to.
         let _ = fs::remove_file(&self.0);
     }
-}
-
-/// A number that no other process has at the same time. WebAssembly in a browser knows no processes, and the standard
-/// library panics where it is asked there; files cannot be created either.
-fn process() -> u32 {
-    if cfg!(all(target_family = "wasm", target_os = "unknown")) { 0 } else { std::process::id() }
 }
 
 /// Makes the name of `target` last through a power cut, where the system can sync folders; elsewhere the name may be
@@ -193,13 +276,91 @@ mod tests {
         fs::write(&path, b"12345678").expect("written");
         assert_eq!(read(&path, 8).expect("as long as the limit"), b"12345678");
         assert!(matches!(read(&path, 7), Err(Error::File(FileError::TooLarge { limit: 7, .. }))));
-        assert!(matches!(
-            read(folder.path(), 7),
-            Err(Error::File(FileError::Io { action: "read", .. } | FileError::TooLarge { .. }))
-        ));
-        if cfg!(unix) {
-            assert!(matches!(read("/dev/zero", 1000), Err(Error::File(FileError::TooLarge { limit: 1000, .. }))));
+        assert!(matches!(read(folder.path(), 7), Err(Error::File(FileError::NotRegular { kind: "a directory", .. }))));
+        if cfg!(target_os = "linux") {
+            // These state a length of 0.
+            assert!(matches!(read("/proc/self/maps", 100), Err(Error::File(FileError::TooLarge { limit: 100, .. }))));
         }
+    }
+
+    /// Makes a pipe of that name, with the system's own command, as the standard library cannot.
+    #[cfg(unix)]
+    fn pipe(path: &Path) {
+        let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo is there");
+        assert!(made.success());
+    }
+
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn only_regular_files_are_read_and_replaced() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        pipe(&at("pipe"));
+        symlink("pipe", at("link")).expect("made");
+        symlink("nowhere", at("dangling")).expect("made");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("made");
+        fs::create_dir(at("folder")).expect("made");
+        let kinds = [
+            ("pipe", "a pipe"),
+            ("link", "a pipe"),
+            ("socket", "a socket"),
+            ("folder", "a directory"),
+            ("dangling", "a symbolic link that leads nowhere"),
+        ];
+        for (name, kind) in kinds {
+            if name != "dangling" {
+                let refused = read(at(name), 100).expect_err(kind);
+                assert!(matches!(refused, Error::File(FileError::NotRegular { kind: found, .. }) if found == kind));
+            }
+            let before = fs::symlink_metadata(at(name)).expect("there").file_type();
+            let refused = NewFile::create(at(name)).expect("begun").commit(true).expect_err(kind);
+            assert!(matches!(refused, Error::File(FileError::NotRegular { kind: found, .. }) if found == kind));
+            assert_eq!(fs::symlink_metadata(at(name)).expect("there").file_type(), before, "{name}");
+        }
+        assert!(matches!(read("/dev/zero", 100), Err(Error::File(FileError::NotRegular { kind: "a device", .. }))));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), kinds.len(), "no temporary is left");
+    }
+
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn what_is_replaced_keeps_its_mode_and_links_to_it_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("else")).expect("made");
+        fs::write(at("else/f"), b"old").expect("written");
+        fs::set_permissions(at("else/f"), fs::Permissions::from_mode(0o600)).expect("set");
+        symlink("else/f", at("link")).expect("made");
+        let put = |force: bool| {
+            let mut file = NewFile::create(at("link")).expect("begun");
+            file.write_all(b"new").expect("written");
+            let mode = fs::metadata(&file.temporary.0).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "nobody else may read it, from the start");
+            file.commit(force)
+        };
+        assert!(matches!(put(false), Err(Error::File(FileError::TargetExists { .. }))));
+        assert_eq!(fs::read(at("else/f")).expect("read"), b"old");
+        put(true).expect("replaced");
+        assert!(fs::symlink_metadata(at("link")).expect("there").is_symlink());
+        assert_eq!(fs::read(at("else/f")).expect("read"), b"new");
+        assert_eq!(fs::metadata(at("else/f")).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(at("else")).expect("a folder").count(), 1);
+    }
+
+    /// What a process counts, another process with the same number, in another container, counts, too.
+    #[test]
+    fn temporary_names_do_not_follow_from_the_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names: Vec<_> = (0..100)
+            .map(|_| Temporary::create(&folder.path().join("f")).expect("created").0)
+            .map(|temporary| temporary.0.file_name().expect("a name").to_string_lossy().into_owned())
+            .collect();
+        let own = std::process::id().to_string();
+        assert!(names.iter().all(|name| name.len() == ".f..tmp".len() + 16), "{names:?}");
+        assert!(!names.iter().all(|name| name.contains(&own)));
+        // The first digit of numbers that count on would be the same.
+        assert!(names.iter().any(|name| name.as_bytes()[3] != names[0].as_bytes()[3]), "{names:?}");
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn write_weights(path: &str, changes: &[(&str, &str)], first: f32) {
 #[test]
 fn help_teaches_and_documents_the_exit_codes() {
     let help = succeed(&["--help"]);
-    for word in ["classify", "convert", "Exit codes:", "GOOGLENET_ISA"] {
+    for word in ["classify", "convert", "Exit codes:", "  101  ", "  134  ", "  135  ", "  137  ", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
     for command in
@@ -558,6 +558,37 @@ fn convert_says_which_network_it_found_and_what_is_not_finite() {
     assert!(succeed(&["cost", "--dialect", "torchvision"]).contains("6.62 M parameters"));
 }
 
+/// Only a file is replaced by a file.
+#[test]
+#[cfg(unix)]
+fn force_replaces_no_pipe_device_or_link() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    let (pipe, device, nowhere) = (folder.path("pipe"), folder.path("device"), folder.path("nowhere"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    symlink("/dev/null", &device).expect("made");
+    symlink("missing", &nowhere).expect("made");
+    for output in [&pipe, &device, &nowhere] {
+        fail(&["convert", DEMONSTRATION, output, "--force"], 2, "not replaced");
+    }
+    fail(&["run", "--weights", DEMONSTRATION, "--input", &pipe, "--output", &folder.path("out")], 4, "is a pipe");
+    let (target, link) = (folder.file("target", b"old"), folder.path("link"));
+    symlink("target", &link).expect("made");
+    fail(&["convert", DEMONSTRATION, &link], 5, "exists");
+    succeed(&["convert", DEMONSTRATION, &link, "--force"]);
+    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+    succeed(&["inspect", &target]);
+}
+
+#[test]
+fn what_is_no_probability_is_not_printed_as_one() {
+    let folder = Folder::new();
+    let weights = folder.path("nan");
+    write_weights(&weights, &[], f32::NAN);
+    fail(&["classify", "--weights", &weights, PHOTOGRAPH], 3, "no probabilities");
+    fail(&["classify", "--json", "--weights", &weights, PHOTOGRAPH], 3, "no probabilities");
+}
+
 #[test]
 fn inspect_counts_nan_in_any_valid_file() {
     use googlenet::weights::{Dtype, NewTensor, write};
@@ -607,6 +638,12 @@ fn packed_weights_are_used_in_place_and_said_to_be() {
     assert!(said(&packed).contains("used where they lie"));
     assert!(said(demo).contains("packed in memory"));
     assert!(succeed(&["inspect", &packed]).contains("packed for this machine"));
+    for file in [&packed, &portable] {
+        assert!(succeed(&["inspect", "--repack", file]).ends_with("equal, bit for bit\n"));
+        assert_eq!(json(&succeed(&["inspect", "--repack", "--json", file]))["repacked"], "equal");
+    }
+    fail(&["inspect", "--repack", demo], 3, "not packed");
+    fail(&["inspect", "--repack", "--side", "224", &packed], 3, "cannot pack");
     assert_eq!(json(&succeed(&["inspect", "--json", demo]))["packing_fits"], Value::Null);
     // If the machine has the portable set alone, that is its best one.
     let best = json(&succeed(&["bench", "--json", "--runs", "1", "--weights", &portable]));

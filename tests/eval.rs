@@ -120,6 +120,23 @@ fn counts_are_those_of_classify() {
     assert_eq!((&two["models"], &two["calibration_error"]), (&2.into(), &one["calibration_error"]));
 }
 
+/// A pipe would be waited for without end, were it opened.
+#[test]
+#[cfg(unix)]
+fn a_pipe_that_is_named_like_a_picture_is_named_and_passed_over() {
+    let folder = folder(&["cat"]);
+    let pipe = path(folder.path(), "cat/pipe.jpg");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let at = folder.path().to_str().expect("UTF-8");
+    let output = eval(&[at, "--json"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.lines().any(|line| line.ends_with("pipe.jpg is a pipe, expected a file")), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["pictures"], report["unreadable"].as_array().map(Vec::len)), (&5.into(), Some(2)));
+    fail(&[at, "--weights", &pipe], 3, "is a pipe");
+    fail(&[at, "--journal", &pipe], 2, "not a journal");
+}
+
 #[test]
 fn text_and_csv_say_it_too_and_unreadable_pictures_are_named() {
     let folder = folder(&["cat"]);

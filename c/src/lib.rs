@@ -10,6 +10,7 @@ mod image;
 mod model;
 mod options;
 mod pointers;
+mod process;
 mod session;
 mod status;
 

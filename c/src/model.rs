@@ -10,8 +10,9 @@ use googlenet::{Model, Result};
 use super::pointers;
 use super::status::{Failure, Outcome, Status, border};
 
-/// Weights that were checked, for any number of sessions and threads; nothing changes them. Every function that takes
-/// a `const googlenet_model *` may be called from several threads at once.
+/// Weights, for any number of sessions and threads; nothing changes them. Their form was checked, and, but for packed files
+/// that are mapped, their hash; what their numbers are worth was not. Every function that takes a
+/// `const googlenet_model *` may be called from several threads at once.
 pub struct ModelHandle {
     pub(super) model: Model,
     /// The names of the classes as texts of C. Sessions share them, so that they live as long as any session.
@@ -85,9 +86,10 @@ pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *
     })
 }
 
-/// Maps a weight file instead of reading it: its pages are shared by all processes that map it, and the system may drop
-/// them. Until the model and its sessions are freed, nobody may write to the file or cut it off, or the program may end
-/// (SIGBUS) or compute anything; replacing it by a rename is harmless.
+/// Maps a weight file instead of reading it, and checks it as `googlenet_model_open` does; but of a packed file only the
+/// header, until a session cannot use its packed weights: see `googlenet_model_verify`. The file's pages are shared by
+/// all processes that map it, and the system may drop them. Until the model and its sessions are freed, nobody may write
+/// to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a rename is harmless.
 ///
 /// Answers as `googlenet_model_open`.
 ///
@@ -142,6 +144,22 @@ pub unsafe extern "C" fn googlenet_model_borrow(
         // of this model lives.
         let bytes: &'static [u8] = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
         hand_out(Model::from_static(bytes), pointers::out(model, "model")?)
+    })
+}
+
+/// Checks a model's weights against the file's hash. Whoever opens, copies or borrows a file has that done already; of a
+/// packed file that is mapped only the header was checked. This reads the whole file.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, or `GOOGLENET_ERR_MODEL` where the weights are damaged.
+///
+/// # Safety
+/// `model` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_model_verify(model: *const ModelHandle) -> Status {
+    border(|| {
+        // SAFETY: the caller promises that `model` is null or valid.
+        let model = unsafe { pointers::get(model, "model") }?;
+        Ok(model.model.weights().verify()?)
     })
 }
 

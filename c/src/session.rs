@@ -13,6 +13,7 @@ use super::image::{Image, view};
 use super::model::{ModelHandle, label_of};
 use super::options::{SessionOptions, number, precision_number};
 use super::pointers;
+use super::process::Process;
 use super::status::{self, Failure, Status, border};
 
 /// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
@@ -24,7 +25,7 @@ pub struct SessionHandle {
     /// Whether a call on the session panicked.
     broken: AtomicBool,
     /// The process in which the session's threads are; `None` if it has no threads of its own.
-    process: Option<u32>,
+    process: Option<Process>,
     labels: Arc<[CString]>,
     /// The session itself, which belongs to the caller who set `busy`.
     session: UnsafeCell<Session>,
@@ -67,7 +68,7 @@ impl<'a> Claim<'a> {
 
 impl SessionHandle {
     fn is_forked(&self) -> bool {
-        self.process.is_some_and(|process| process != std::process::id())
+        self.process.is_some_and(|process| process != Process::now())
     }
 }
 
@@ -127,7 +128,7 @@ pub struct SessionInfo {
 pub struct Prediction {
     /// The class, counted from 0.
     pub class_index: usize,
-    /// 0 to 1.
+    /// 0 to 1; NaN where the weights or the picture let sums overflow, or the weights have NaN.
     pub probability: f32,
     /// Its name, UTF-8, or ""; it lives as long as the session, or its model.
     pub label: *const c_char,
@@ -138,7 +139,8 @@ pub struct Prediction {
 /// fails; the model may be freed before it.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`.
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`; `GOOGLENET_ERR_MODEL` where
+/// the weights turn out to be damaged: see `googlenet_model_verify`.
 ///
 /// # Safety
 /// Pointers are null or valid.
@@ -160,7 +162,7 @@ pub unsafe extern "C" fn googlenet_session_new(
         let handle = SessionHandle {
             busy: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            process: starts_threads.then(std::process::id),
+            process: starts_threads.then(Process::counted),
             labels: model.labels.clone(),
             session: UnsafeCell::new(made),
         };
@@ -253,12 +255,13 @@ pub unsafe extern "C" fn googlenet_session_input(
         // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
         let values = pointers::out(values, "values")?;
-        let input = session.input_mut();
+        let input_len = session.input_mut().len();
         // SAFETY: `values` is not null, `length` may be, and the caller promises that both may be written where they
         // are not.
         unsafe {
-            values.write(input.as_mut_ptr());
-            pointers::put(length, input.len());
+            // A pointer of the slice's own would end with the next borrow of the input, and the caller keeps this one.
+            values.write(session.input_pointer());
+            pointers::put(length, input_len);
         }
         Ok(())
     })
@@ -350,8 +353,8 @@ pub unsafe extern "C" fn googlenet_session_run(session: *mut SessionHandle) -> S
     })
 }
 
-/// The last run's logits, `[batch, classes]`; zeros before the first. `*values` stays where it is as long as the session
-/// lives; its values change with the next run. `length`, unless null, receives how many there are.
+/// The last run's logits, `[batch, classes]`; zeros before the first. `*values` may be read until the session's next run
+/// or its end: after a run they are to be asked for again. `length`, unless null, receives how many there are.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 ///

@@ -88,7 +88,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::File(FileError::Io { .. }) => GOOGLENET_ERR_IO,
+            Error::File(FileError::Io { .. } | FileError::NotRegular { .. }) => GOOGLENET_ERR_IO,
             Error::File(_) | Error::Weights(_) | Error::Tensor(_) | Error::Model(_) | Error::Import(_) => {
                 GOOGLENET_ERR_MODEL
             }

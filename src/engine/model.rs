@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Description, Options, Session, quantisation};
 use crate::Result;
-use crate::error::{SessionError, TensorError};
+use crate::error::{ModelError, SessionError, TensorError};
 use crate::image::Rule;
 use crate::model::{Head, Network};
 use crate::plan::{Cache, Precision};
@@ -55,7 +55,8 @@ impl Model {
     ///
     /// The file's pages are shared by all processes that map it, and the system may drop them. If [`Model::pack`] wrote
     /// the file for plans such as a session's, the session uses the packed weights where they lie; otherwise it packs
-    /// the weights into memory of its own. Only the header of a packed file is checked: see [`Weights::verify`].
+    /// the weights into memory of its own. Only the header of a packed file is checked, until a session cannot use its
+    /// packed weights: see [`Weights::verify`].
     ///
     /// This function needs the feature `mmap`.
     ///
@@ -112,7 +113,8 @@ impl Model {
     /// If the table makes no sense, as [`Network::graph`] says.
     ///
     /// # Errors
-    /// The errors of [`Model::open`]; the tensors must be exactly those of [`Network::parameters`].
+    /// The errors of [`Model::open`]; the tensors must be exactly those of [`Network::parameters`], and there must be a
+    /// class, or it is [`ModelError::NoClasses`].
     ///
     /// ```
     /// use googlenet::{Model, model::googlenet, weights::Weights};
@@ -122,6 +124,9 @@ impl Model {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn with_network(weights: Weights, network: Network) -> Result<Self> {
+        if network.classes == 0 {
+            return Err(ModelError::NoClasses.into());
+        }
         let description = Description::read(weights.metadata())?;
         description.fits(&network)?;
         check_tensors(&weights, &network)?;
@@ -177,7 +182,8 @@ impl Model {
     /// Packed weights are shared by all sessions of the model that use the same kernels, as long as one of them lives.
     ///
     /// # Errors
-    /// If an option is out of range or names an unknown layer or instruction set, or threads cannot be started.
+    /// If an option is out of range or names an unknown layer or instruction set, if threads cannot be started, or if a
+    /// mapped packed file, whose hash was not checked, is damaged and its packed weights do not fit this session.
     ///
     /// ```
     /// use googlenet::{Error, Model, Options, error::SessionError};
@@ -285,6 +291,33 @@ mod tests {
     /// Sets the shape of the last tensor, which is the classifier's bias, to `shape`.
     fn bias(parameters: &mut [(String, Vec<usize>)], shape: &[usize]) {
         parameters.last_mut().expect("tensors").1 = shape.to_vec();
+    }
+
+    #[test]
+    fn a_network_without_classes_is_no_model() {
+        let bytes = include_bytes!("../../weights/demo.safetensors");
+        let weights = || Weights::from_vec(bytes.to_vec()).expect("valid");
+        let refused = Model::with_network(weights(), googlenet(0)).err().expect("no classes");
+        assert!(matches!(refused, crate::Error::Model(ModelError::NoClasses)), "{refused}");
+        // Importers are not as strict as the format is: a tensor may be empty there.
+        let (mut offset, mut header) = (0, String::from("{\"__metadata__\":{"));
+        for (key, value) in weights().metadata().iter().filter(|(key, _)| *key != "labels") {
+            header += &format!("{key:?}:{value:?},");
+        }
+        header.pop();
+        header.push('}');
+        for (name, shape) in googlenet(0).parameters() {
+            let end = offset + 2 * shape.iter().product::<usize>();
+            header += &format!(r#","{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{offset},{end}]}}"#);
+            offset = end;
+        }
+        header.push('}');
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.into_bytes());
+        bytes.resize(bytes.len() + offset, 0);
+        let weights = || Weights::from_vec_as(bytes.clone(), crate::weights::Strictness::Plain).expect("valid");
+        assert!(Model::new(weights()).is_err());
+        assert!(Model::with_network(weights(), googlenet(0)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::model::{check_precision, check_side};
 use super::{Model, Options};
 use crate::Result;
-use crate::error::SessionError;
+use crate::error::{SessionError, TensorError, WeightsError};
 use crate::plan;
 use crate::weights::{Dtype, NewTensor, PACKED, PACKING, write};
 
@@ -65,6 +65,70 @@ impl Model {
     /// What the weight file is packed for; `None` if it is not packed.
     pub fn packing(&self) -> Option<&str> {
         self.weights().metadata().get(PACKING).map(String::as_str)
+    }
+
+    /// Whether the file says that it is packed for sessions of `options`. Unlike [`Model::is_packed_for`] this looks at no
+    /// packed tensor: one may be missing.
+    ///
+    /// # Errors
+    /// If an option is out of range.
+    pub fn is_named_for(&self, options: &Options) -> Result<bool> {
+        let side = options.side.unwrap_or(self.side());
+        check_side(self.network(), side)?;
+        check_precision(self.weights(), options.precision)?;
+        let packing =
+            plan::packing_of(self.network().graph(side), options.resolve_isa()?, options.precision, self.weights());
+        Ok(self.packing() == Some(&packing))
+    }
+
+    /// Checks a packed file: packs its weights for sessions of `options` once more, and compares what comes of it with the
+    /// packed tensors, bit for bit. The file's hash says that nothing changed since the file was written; this says that
+    /// whoever wrote it packed those weights, as this crate does it.
+    ///
+    /// # Errors
+    /// [`WeightsError::HashMismatch`]; [`WeightsError::MetadataMissing`] if the file is not packed;
+    /// [`WeightsError::MetadataValue`] if it is packed for other sessions than those of `options`;
+    /// [`TensorError::Missing`], [`TensorError::Unexpected`] or [`TensorError::NotRepacked`] for the first packed tensor
+    /// that differs; or an option is out of range.
+    ///
+    /// ```
+    /// use googlenet::{Model, Options};
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("packed.safetensors");
+    /// Model::open("weights/demo.safetensors")?.pack(&path, Options::new(), false)?;
+    /// Model::open(&path)?.check_packed(&Options::new())?;
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn check_packed(&self, options: &Options) -> Result<()> {
+        let weights = self.weights();
+        let own = self.packing().ok_or(WeightsError::MetadataMissing { key: PACKING })?;
+        let side = options.side.unwrap_or(self.side());
+        check_side(self.network(), side)?;
+        check_precision(weights, options.precision)?;
+        weights.verify()?;
+        let (graph, isa) = (self.network().graph(side), options.resolve_isa()?);
+        let (packing, packed) = plan::pack(graph, isa, options.precision, weights, options.threads)?;
+        if own != packing {
+            let expected = "what the file is to be used for";
+            return Err(WeightsError::MetadataValue { key: PACKING, value: own.to_owned(), expected }.into());
+        }
+        for (name, bytes) in &packed {
+            let tensor = weights.tensor(name).ok_or_else(|| TensorError::Missing { tensor: name.clone() })?;
+            let differs = |index| Err(TensorError::NotRepacked { tensor: name.clone(), index }.into());
+            if tensor.dtype() != Dtype::F32 || tensor.bytes().len() != bytes.len() {
+                return differs(None);
+            }
+            let mut words = tensor.bytes().chunks_exact(4).zip(bytes.chunks_exact(4));
+            if let Some(index) = words.position(|(found, made)| found != made) {
+                return differs(Some(index));
+            }
+        }
+        let is_made = |name: &str| packed.iter().any(|(made, _)| made == name);
+        match weights.tensors().find(|tensor| tensor.name().starts_with(PACKED) && !is_made(tensor.name())) {
+            Some(tensor) => Err(TensorError::Unexpected { tensor: tensor.name().to_owned() }.into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether sessions of `options` use the file's packed weights where they lie; to find that out packs nothing.

@@ -63,7 +63,8 @@ pub struct Prediction {
     pub index: usize,
     /// The class's name; empty if the weights have no labels.
     pub label: String,
-    /// The class's probability, 0 to 1; the probabilities of all classes add up to 1.
+    /// The class's probability, 0 to 1; the probabilities of all classes add up to 1. NaN, like all others, where the
+    /// weights or the input have NaN or numbers so large that sums overflow.
     pub probability: f32,
 }
 
@@ -152,6 +153,13 @@ impl Session {
     /// ```
     pub fn input_mut(&mut self) -> &mut [f32] {
         self.plan.input_mut()
+    }
+
+    /// A pointer to the values of [`Session::input_mut`], for callers that keep it: it may be read and written as long as
+    /// the session lives and while nothing else is called on the session, which may have been moved meanwhile. A pointer
+    /// that is made of the slice must not be used any more once the slice is asked for again.
+    pub fn input_pointer(&mut self) -> *mut f32 {
+        self.plan.input_pointer()
     }
 
     /// Runs the network on every image of the batch.

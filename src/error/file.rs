@@ -17,12 +17,19 @@ pub enum FileError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The file is longer than anything of its kind, or has no end.
+    /// The file is longer than anything of its kind.
     TooLarge {
         /// The file.
         path: PathBuf,
         /// The most bytes that are read.
         limit: u64,
+    },
+    /// What is to be read or replaced is no regular file.
+    NotRegular {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is, as in "a pipe".
+        kind: &'static str,
     },
     /// The target exists and may not be replaced.
     TargetExists {
@@ -38,6 +45,7 @@ impl fmt::Display for FileError {
             Self::TooLarge { path, limit } => {
                 write!(f, "{} is longer than {limit} bytes, the limit for its kind", path.display())
             }
+            Self::NotRegular { path, kind } => write!(f, "{} is {kind}, expected a file", path.display()),
             Self::TargetExists { path } => write!(f, "{} exists already", path.display()),
         }
     }

@@ -24,6 +24,8 @@ pub enum ModelError {
         /// The input side that the weights name.
         side: usize,
     },
+    /// The network tells no classes apart.
+    NoClasses,
     /// There are not as many labels as classes.
     LabelCount {
         /// How many labels there are.
@@ -52,6 +54,7 @@ impl fmt::Display for ModelError {
             Self::ClassCounts { least, other } => {
                 write!(f, "models of {least} and of {other} classes cannot be averaged")
             }
+            Self::NoClasses => write!(f, "a network of 0 classes"),
             Self::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
         }
     }

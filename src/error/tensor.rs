@@ -99,6 +99,13 @@ pub enum TensorError {
         /// The scale.
         scale: f32,
     },
+    /// A packed tensor is not what packing the network's own tensors gives.
+    NotRepacked {
+        /// The packed tensor's name.
+        tensor: String,
+        /// The index of the first word of 32 bits that differs; `None` where the lengths or the types do.
+        index: Option<usize>,
+    },
     /// A tensor that the network needs is not in the file.
     Missing {
         /// The tensor's name.
@@ -170,6 +177,10 @@ impl fmt::Display for TensorError {
             Self::UnsafePair { tensor, channel, scale } => {
                 write!(f, "tensor {}: element {channel} is {scale:e}, too small", Quoted(tensor))?;
                 write!(f, " for neighbouring weights to add up to at most 128 as bytes")
+            }
+            Self::NotRepacked { tensor, index } => {
+                write!(f, "tensor {} is not what packing the weights gives", Quoted(tensor))?;
+                index.map_or(Ok(()), |index| write!(f, ": element {index} differs"))
             }
             Self::Missing { tensor } => write!(f, "tensor {} is missing", Quoted(tensor)),
             Self::Unexpected { tensor } => {

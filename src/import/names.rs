@@ -49,40 +49,41 @@ pub(super) fn import(tensors: Vec<Tensor<'_>>, dialect: Option<Dialect>, own: Op
         (found, asked) => found.or(asked).unwrap_or(Dialect::Bvlc),
     };
     let mut found = Found { tensors: HashMap::with_capacity(tensors.len()) };
-    let order: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    let order: Vec<&str> = tensors.iter().map(|tensor| tensor.name).collect();
     for tensor in tensors {
-        found.tensors.insert(tensor.name.clone(), tensor);
+        found.tensors.insert(tensor.name, tensor);
     }
     let mut network = dialect.network_with_heads(1);
-    network.heads.retain(|head| found.tensors.contains_key(&style.names(head.logits())[0].bias()));
+    network.heads.retain(|head| found.tensors.contains_key(style.names(head.logits())[0].bias().as_str()));
     let mut table = Table::new(&network);
     let mut parts = Vec::new();
     for layer in table.layers() {
         let names = style.names(&layer);
         // A layer of slim may have one of two names; the first one is reported if neither is there.
-        let names = names.iter().find(|names| found.tensors.contains_key(&names.weight())).unwrap_or(&names[0]);
+        let names = names.iter().find(|names| found.tensors.contains_key(names.weight().as_str())).unwrap_or(&names[0]);
         let weight = found.take(&names.weight())?;
         let order = match style {
             Style::Slim if table.is_matrix(&layer) => Order::Transposed,
             Style::Slim => Order::Hwio,
             _ => Order::Table,
         };
-        let norm = names.norm().filter(|norm| found.tensors.contains_key(&norm[1]));
+        let norm = names.norm().filter(|norm| found.tensors.contains_key(norm[1].as_str()));
         let norm = match norm {
             None => None,
             Some([gamma, beta, mean, variance]) => Some(Norm {
-                gamma: found.tensors.remove(&gamma),
+                gamma: found.tensors.remove(gamma.as_str()),
                 beta: found.take(&beta)?,
                 mean: found.take(&mean)?,
                 variance: found.take(&variance)?,
                 epsilon: EPSILON,
             }),
         };
-        let bias = if norm.is_some() { found.tensors.remove(&names.bias()) } else { Some(found.take(&names.bias())?) };
+        let bias =
+            if norm.is_some() { found.tensors.remove(names.bias().as_str()) } else { Some(found.take(&names.bias())?) };
         parts.push(table.take(&layer, weight, order, bias, norm)?);
     }
     if let Some(extra) = order.into_iter().find(|name| found.tensors.contains_key(name) && !is_counter(name)) {
-        return Err(TensorError::Unexpected { tensor: extra }.into());
+        return Err(TensorError::Unexpected { tensor: extra.to_owned() }.into());
     }
     Imported::new(dialect, table.classes(), &network.head_names(), parts, InputHint::Unknown)
 }
@@ -93,7 +94,7 @@ fn is_counter(name: &str) -> bool {
 }
 
 struct Found<'a> {
-    tensors: HashMap<String, Tensor<'a>>,
+    tensors: HashMap<&'a str, Tensor<'a>>,
 }
 
 impl<'a> Found<'a> {

@@ -4,11 +4,12 @@
 //! | local header, data | ... | central directory: name, sizes, offset of each | end: offset of the directory |
 //! ```
 //!
-//! Only the directory's sizes are used, and only if the data are there; decompressed, all members together may not be
-//! longer than any file to import. Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3.
+//! Only the directory's sizes are used, and only if the data are there. Members may not share data, which the archive has
+//! once but which would be unpacked for each; and what is unpacked and made of them has a limit in bytes, which follows
+//! from the archive's length. Source: PKWARE, "APPNOTE.TXT - .ZIP File Format Specification", 4.3.
 
 use super::tensor::{Data, Tensor};
-use super::{Imported, MAX_BYTES, names};
+use super::{Imported, names};
 use crate::error::{ImportError, WeightsError};
 use crate::model::Dialect;
 use crate::npy::Header;
@@ -21,8 +22,8 @@ use std::io::Read;
 /// Reads an archive and checks its arrays against the model table.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let members = members(bytes)?;
-    let tensors = members.iter().map(|(name, data)| array(name, data)).collect::<Result<Vec<_>>>()?;
-    let mut sorted: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let tensors = members.iter().map(|member| array(member.name, &member.data)).collect::<Result<Vec<_>>>()?;
+    let mut sorted: Vec<&str> = tensors.iter().map(|tensor| tensor.name).collect();
     sorted.sort_unstable();
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(WeightsError::DuplicateKey { key: pair[0].to_owned() }.into());
@@ -34,12 +35,25 @@ fn damaged(name: &str, what: &'static str) -> Error {
     ImportError::Archive { member: name.to_owned(), what }.into()
 }
 
-/// The name, without `.npy`, and the data of every member.
-fn members(bytes: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>> {
+/// A file of the archive.
+struct Member<'a> {
+    /// The file's name, without `.npy`.
+    name: &'a str,
+    /// What the file holds, unpacked.
+    data: Cow<'a, [u8]>,
+}
+
+fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>> {
     let end = end_of_directory(bytes).ok_or_else(|| damaged("", "no end of a ZIP archive"))?;
     let (count, offset) = (u16_at(end, 10), u32_at(end, 16));
     let mut directory = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
-    let (mut members, mut total) = (Vec::new(), 0_u64);
+    if usize::from(count) > MAX_MEMBERS {
+        return Err(WeightsError::TooMany { what: "tensors", found: count.into(), limit: MAX_MEMBERS }.into());
+    }
+    let (mut members, mut stored, mut unpacked) = (Vec::new(), 0, 0_u64);
+    // Beside the archive, three times its length and 64 MiB. Elements of 16 bits, the shortest, become twice as long as
+    // values of 32 bits; so what was unpacked takes itself and, at most, twice itself.
+    let max_unpacked = bytes.len() as u64 + ((64 << 20) / 3);
     for _ in 0..count {
         let Some((header, rest)) =
             directory.split_at_checked(46).filter(|(header, _)| header.starts_with(b"PK\x01\x02"))
@@ -51,14 +65,20 @@ fn members(bytes: &[u8]) -> Result<Vec<(String, Cow<'_, [u8]>)>> {
             return Err(damaged("", "its directory ends early"));
         };
         directory = rest.get(extra_len + comment_len..).unwrap_or_default();
-        let name = String::from_utf8_lossy(name);
-        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-        total += u64::from(u32_at(header, 24));
-        if total > MAX_BYTES {
-            return Err(damaged(&name, "longer, unpacked, than any weights"));
+        let name = str::from_utf8(name).map_err(|_| damaged("", "the name of an array is no UTF-8"))?;
+        let name = name.strip_suffix(".npy").unwrap_or(name);
+        stored += u64::from(u32_at(header, 20));
+        if stored > bytes.len() as u64 {
+            return Err(damaged(name, "shares its data with another"));
         }
-        let data = member_data(bytes, header, &name)?;
-        members.push((name, data));
+        if u16_at(header, 10) != STORED {
+            unpacked += u64::from(u32_at(header, 24));
+        }
+        if unpacked > max_unpacked {
+            return Err(damaged(name, "is longer, unpacked, than weights would be"));
+        }
+        let data = member_data(bytes, header, name)?;
+        members.push(Member { name, data });
     }
     Ok(members)
 }
@@ -74,9 +94,14 @@ fn member_data<'a>(bytes: &'a [u8], header: &[u8], name: &str) -> Result<Cow<'a,
     let stored = rest.get(skip..).and_then(|rest| rest.get(..usize::try_from(stored_len).ok()?));
     let stored = stored.ok_or_else(|| damaged(name, "is cut off"))?;
     let data = match u16_at(header, 10) {
-        0 => Cow::Borrowed(stored),
-        8 => {
+        STORED => Cow::Borrowed(stored),
+        DEFLATED => {
+            // With room for a byte that should not be there, the vector need not grow.
             let mut data = Vec::new();
+            let reserved = usize::try_from(len).is_ok_and(|len| data.try_reserve_exact(len.saturating_add(1)).is_ok());
+            if !reserved {
+                return Err(damaged(name, "is longer, unpacked, than there is memory"));
+            }
             let inflated = DeflateDecoder::new(stored).take(u64::from(len) + 1).read_to_end(&mut data);
             inflated.map_err(|_| damaged(name, "cannot be unpacked"))?;
             Cow::Owned(data)
@@ -98,6 +123,12 @@ fn end_of_directory(bytes: &[u8]) -> Option<&[u8]> {
     (first..=last).rev().map(|at| &bytes[at..]).find(|end| end.starts_with(b"PK\x05\x06"))
 }
 
+/// The ways in which a member may be packed.
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+/// The most members; GoogLeNet's variables are some 400 with those that training adds.
+const MAX_MEMBERS: usize = 4096;
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
@@ -107,7 +138,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// A member as a tensor. Counters are arrays of integers, which get a type that is refused if they are used as weights.
-fn array<'a>(name: &str, mut data: &'a [u8]) -> Result<Tensor<'a>> {
+fn array<'a>(name: &'a str, mut data: &'a [u8]) -> Result<Tensor<'a>> {
     let header = Header::read(&mut data).map_err(|_| damaged(name, "is no .npy array"))?;
     if header.fortran_order && header.shape.len() > 1 {
         return Err(damaged(name, "has its first dimension fastest, expected the last"));
@@ -119,5 +150,5 @@ fn array<'a>(name: &str, mut data: &'a [u8]) -> Result<Tensor<'a>> {
         "<f8" => Data::F64(data),
         _ => Data::Type(0),
     };
-    Ok(Tensor { name: name.to_owned(), dims, data })
+    Ok(Tensor { name, dims, data })
 }

@@ -19,7 +19,7 @@ pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     let tensors = own_tensors.map(|entry| {
         let data = &bytes[entry.range.clone()];
         Tensor {
-            name: entry.name.clone(),
+            name: &entry.name,
             dims: entry.shape.iter().map(|&dim| i64::try_from(dim).unwrap_or(i64::MAX)).collect(),
             data: match entry.dtype {
                 Dtype::F32 => Data::F32(data),

@@ -9,7 +9,7 @@ use half::f16;
 /// A tensor of a file. Its numbers are read only after the whole file is known to be a network of this crate.
 #[derive(Clone, Debug)]
 pub(super) struct Tensor<'a> {
-    pub name: String,
+    pub name: &'a str,
     pub dims: Vec<i64>,
     pub data: Data<'a>,
 }
@@ -87,7 +87,7 @@ impl<'a> Tensor<'a> {
         let found = self.dims.iter().copied().take(8).collect();
         TensorError::WrongShape {
             tensor: tensor.into(),
-            source_name: self.name.clone(),
+            source_name: self.name.to_owned(),
             expected: expected.to_vec(),
             found,
         }
@@ -96,21 +96,28 @@ impl<'a> Tensor<'a> {
 
     /// The `n` elements; their number is checked before any of them is copied.
     fn values(&self, tensor: &str, n: usize) -> Result<Vec<f32>> {
-        let names = || (tensor.to_owned(), self.name.clone());
+        self.values_at(tensor, n, |i| i)
+    }
+
+    /// The `n` elements, of which the one at `at(i)` in the file becomes element `i`: put in order while they are read, so
+    /// that a large weight is never there twice.
+    fn values_at(&self, tensor: &str, n: usize, at: impl Fn(usize) -> usize) -> Result<Vec<f32>> {
+        let names = || (tensor.to_owned(), self.name.to_owned());
         let n_bytes = match self.data {
-            Data::F16(bytes) if bytes.len() == 2 * n => return Ok(bytes.as_chunks().0.iter().map(half).collect()),
+            Data::F16(bytes) if bytes.len() == 2 * n => return Ok(ordered(bytes.as_chunks().0, at, half)),
             Data::F32(bytes) if bytes.len() == 4 * n => {
-                return Ok(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect());
+                return Ok(ordered(bytes.as_chunks().0, at, |&bytes| f32::from_le_bytes(bytes)));
             }
             Data::F64(bytes) if bytes.len() == 8 * n => {
-                return Ok(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect());
+                return Ok(ordered(bytes.as_chunks().0, at, |&bytes| f64::from_le_bytes(bytes) as f32));
             }
-            Data::Floats(values) if values.len() == n => return Ok(values.to_vec()),
-            Data::Doubles(values) if values.len() == n => return Ok(values.iter().map(|&x| x as f32).collect()),
+            Data::Floats(values) if values.len() == n => return Ok(ordered(values, at, |&x| x)),
+            Data::Doubles(values) if values.len() == n => return Ok(ordered(values, at, |&x| x as f32)),
             Data::HalfBits(bits) if bits.len() == n => {
-                return Ok(bits.iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect());
+                return Ok(ordered(bits, at, |&bits| f16::from_bits(bits as u16).to_f32()));
             }
-            Data::Fill(value) => return Ok(vec![value; n]),
+            Data::Fill(value) if n <= MAX_FILLED => return Ok(vec![value; n]),
+            Data::Fill(_) => size_of::<f32>(),
             Data::F16(bytes) | Data::F32(bytes) | Data::F64(bytes) => bytes.len(),
             Data::Floats(values) => 4 * values.len(),
             Data::HalfBits(bits) => 2 * bits.len(),
@@ -138,6 +145,11 @@ impl<'a> Tensor<'a> {
     }
 }
 
+/// As many values as `elements`, the one at `at(i)` as value `i`.
+fn ordered<T>(elements: &[T], at: impl Fn(usize) -> usize, value: impl Fn(&T) -> f32) -> Vec<f32> {
+    (0..elements.len()).map(|i| value(&elements[at(i)])).collect()
+}
+
 fn half(bytes: &[u8; 2]) -> f32 {
     f16::from_le_bytes(*bytes).to_f32()
 }
@@ -147,7 +159,7 @@ impl Parts<'_> {
     pub(super) fn finish(self) -> Result<[ImportedTensor; 2]> {
         let names = ["weight", "bias"].map(|part| format!("{}.{part}", self.layer));
         let (oc, n) = (self.shape[0], self.shape.iter().product::<usize>());
-        let mut weight = reorder(self.weight.values(&names[0], n)?, &self.shape, self.order);
+        let mut weight = in_order(&self.weight, &names[0], &self.shape, self.order)?;
         let mut bias = match &self.bias {
             Some(bias) => bias.values(&names[1], oc)?,
             None => vec![0.0; oc],
@@ -171,30 +183,33 @@ impl Parts<'_> {
     }
 }
 
-/// The `values` of a weight, which the file has in `order`, in the order of the model table; `shape` is the table's.
-fn reorder(values: Vec<f32>, shape: &[usize], order: Order) -> Vec<f32> {
+/// The elements of a weight, which the file has in `order`, in the order of the model table, to become the table's `tensor`
+/// of `shape`.
+fn in_order(weight: &Tensor<'_>, tensor: &str, shape: &[usize], order: Order) -> Result<Vec<f32>> {
     let (oc, per_output) = (shape[0], shape[1..].iter().product::<usize>());
     let ic = shape[1];
     let taps = per_output / ic;
+    let n = oc * per_output;
     match order {
-        Order::Table => values,
-        Order::Transposed => (0..oc * per_output).map(|i| values[i % per_output * oc + i / per_output]).collect(),
-        Order::Hwio => {
-            let at = |i: usize| {
-                let (o, c, tap) = (i / per_output, i % per_output / taps, i % taps);
-                (tap * ic + c) * oc + o
-            };
-            (0..oc * per_output).map(|i| values[at(i)]).collect()
-        }
+        Order::Table => weight.values(tensor, n),
+        Order::Transposed => weight.values_at(tensor, n, |i| i % per_output * oc + i / per_output),
+        Order::Hwio => weight.values_at(tensor, n, |i| {
+            let (o, c, tap) = (i / per_output, i % per_output / taps, i % taps);
+            (tap * ic + c) * oc + o
+        }),
     }
 }
+
+/// The most elements that one number may stand for: more than a vector of the table has with as many classes as there may
+/// be. A matrix of one number is no weight, and would be large, however short the file.
+const MAX_FILLED: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tensor<'a>(dims: &[i64], values: &'a [f32]) -> Tensor<'a> {
-        Tensor { name: "t".into(), dims: dims.to_vec(), data: Data::Floats(values) }
+        Tensor { name: "t", dims: dims.to_vec(), data: Data::Floats(values) }
     }
 
     #[test]
@@ -207,8 +222,10 @@ mod tests {
             })
             .collect();
         let expected: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        assert_eq!(reorder(hwio, &[2, 3, 1, 2], Order::Hwio), expected);
-        assert_eq!(reorder(vec![0.0, 2.0, 1.0, 3.0], &[2, 2], Order::Transposed), [0.0, 1.0, 2.0, 3.0]);
+        let read = |values: &[f32], shape: &[usize], order| in_order(&tensor(&[], values), "t", shape, order);
+        assert_eq!(read(&hwio, &[2, 3, 1, 2], Order::Hwio).expect("it fits"), expected);
+        let transposed = read(&[0.0, 2.0, 1.0, 3.0], &[2, 2], Order::Transposed);
+        assert_eq!(transposed.expect("it fits"), [0.0, 1.0, 2.0, 3.0]);
     }
 
     #[test]

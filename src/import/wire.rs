@@ -1,23 +1,46 @@
 //! The wire format of protocol buffers, read just far enough to bound what decoding a file may allocate.
 //!
-//! Small messages grow about a hundredfold when they are decoded. So everything in a file but the numbers of its
-//! tensors has a limit in bytes, which is checked before anything is decoded. Source: Google, "Protocol Buffers:
-//! Encoding".
+//! Small messages grow about a hundredfold when they are decoded, and bytes that are integers twelvefold. So before
+//! anything is decoded, the file is walked along the messages that the decoder will make, and what these take is bounded
+//! by the file's length: see [`check_amounts`]. Source: Google, "Protocol Buffers: Encoding".
 
 use crate::Result;
-use crate::error::WeightsError;
+use crate::error::{ImportError, WeightsError};
 
-/// Fails unless all of `message` but the fields at `numbers` and `integers` is short. Both are paths of tags from the
-/// message to fields that hold the numbers of tensors. Those at `numbers` are as long in memory as in the file; those
-/// at `integers` grow fourfold, and have a limit of their own.
-pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], integers: &[&[u64]]) -> Result<()> {
-    let mut n_messages = 0;
-    let structure_bytes = beside(message, &[numbers, integers].concat(), &mut n_messages);
-    let integer_bytes = beside(message, numbers, &mut 0) - structure_bytes;
+/// What the decoder keeps of a kind of file, as paths of tags from the outermost message.
+pub(super) struct Layout {
+    /// The fields that are messages.
+    pub messages: &'static [&'static [u64]],
+    /// The fields that hold the numbers of tensors, each as long in memory as in the file.
+    pub numbers: &'static [&'static [u64]],
+    /// The fields of tensors that hold numbers as integers of 32 bits, which grow.
+    pub integers: &'static [&'static [u64]],
+}
+
+/// Fails unless `message`, which has `layout`, decodes into at most three times its length and 64 MiB, and unless each of
+/// its messages ends where its length says: a decoder that reads on there would decode what was not counted here.
+///
+/// A vector that grows holds its elements three times while it moves: once in the old place, twice in the new. So it
+/// takes three times the bytes of
+///
+/// ```text
+/// numbers of tensors     as long as in the file                                3 bytes a byte
+/// integers of tensors    4 bytes each, and 4 more, once, as f32: 3 * 4         12 bytes each
+/// other bytes            each may be a number of 64 bits of a list: 3 * 8      24 bytes a byte
+/// other fields           messages and texts, see `FIELD_BYTES`
+/// ```
+pub(super) fn check_amounts(message: &[u8], layout: &Layout) -> Result<()> {
+    let mut amounts = Amounts::default();
+    amounts.add(message, layout, &mut Vec::new())?;
+    let Amounts { tensors, bytes, fields, integers, integer_bytes } = amounts;
+    // These may overflow where addresses have 32 bits; the limits on bytes and fields then refuse the file below.
+    let others = bytes.saturating_mul(24).saturating_add(fields.saturating_mul(FIELD_BYTES));
+    let max_integers = (LEAST_BYTES + 3 * integer_bytes).saturating_sub(others) / 12;
     for (what, limit, found) in [
-        ("tensors", MAX_TENSORS, n_messages),
-        ("bytes beside the tensors", MAX_STRUCTURE_BYTES, structure_bytes),
-        ("bytes of integers", MAX_INTEGER_BYTES, integer_bytes),
+        ("tensors", MAX_TENSORS, tensors),
+        ("bytes beside the tensors", MAX_STRUCTURE_BYTES, bytes),
+        ("texts and messages beside the tensors", MAX_FIELDS, fields),
+        ("integers", max_integers, integers),
     ] {
         if found > limit {
             return Err(WeightsError::TooMany { what, limit, found }.into());
@@ -26,45 +49,79 @@ pub(super) fn check_amounts(message: &[u8], numbers: &[&[u64]], integers: &[&[u6
     Ok(())
 }
 
-/// How many bytes of `message` lie outside of the fields at `data`. The messages that hold such fields directly, which
-/// are the tensors, are added to `n_messages`.
-fn beside(message: &[u8], data: &[&[u64]], n_messages: &mut usize) -> usize {
-    let mut bytes = 0;
-    for field in Fields(message) {
-        let inner: Vec<&[u64]> =
-            data.iter().filter(|path| path[0] == field.tag && path.len() > 1).map(|path| &path[1..]).collect();
-        if !inner.is_empty() {
-            *n_messages += usize::from(inner.iter().any(|path| path.len() == 1));
-            bytes += field.whole_len - field.content.len() + beside(field.content, &inner, n_messages);
-        } else if !data.contains(&&[field.tag][..]) {
-            bytes += field.whole_len;
+/// How much there is of what grows when it is decoded.
+#[derive(Default)]
+struct Amounts {
+    /// The messages that hold the numbers of tensors.
+    tensors: usize,
+    /// The bytes outside of numbers and integers.
+    bytes: usize,
+    /// The fields outside of numbers and integers that state their length: messages, texts and lists.
+    fields: usize,
+    integers: usize,
+    integer_bytes: usize,
+}
+
+impl Amounts {
+    /// Adds `message`, to which `path` leads.
+    fn add(&mut self, message: &[u8], layout: &Layout, path: &mut Vec<u64>) -> Result<()> {
+        let mut fields = Fields(message);
+        while let Some(field) = fields.next()? {
+            path.push(field.tag);
+            let is_in = |paths: &[&[u64]]| paths.contains(&path.as_slice());
+            if is_in(layout.integers) {
+                self.integer_bytes += field.whole_len;
+                // The last byte of an integer is below 128; a field of one integer has no content and counts once.
+                self.integers += field.content.iter().filter(|&&byte| byte < 128).count().max(1);
+            } else if !is_in(layout.numbers) {
+                self.fields += usize::from(field.states_length);
+                self.bytes += field.whole_len - field.content.len();
+                if field.states_length && is_in(layout.messages) {
+                    let holds = |paths: &[&[u64]]| {
+                        paths.iter().any(|of| of.len() == path.len() + 1 && of.starts_with(path.as_slice()))
+                    };
+                    self.tensors += usize::from(holds(layout.numbers));
+                    self.add(field.content, layout, path)?;
+                } else {
+                    self.bytes += field.content.len();
+                }
+            }
+            path.pop();
         }
+        Ok(())
     }
-    bytes
 }
 
 /// The tags of a message's fields, in order, up to the first byte that is no field.
 pub(super) fn tags(message: &[u8]) -> impl Iterator<Item = u64> {
-    Fields(message).map(|field| field.tag)
+    let mut fields = Fields(message);
+    std::iter::from_fn(move || fields.next().ok().flatten().map(|field| field.tag))
 }
 
-/// An iterator over the fields of a message.
-///
-/// It ends early where the message is damaged; the decoder reports that later.
+/// The fields of a message that are still to be read.
 struct Fields<'a>(&'a [u8]);
 
 struct Field<'a> {
     tag: u64,
     /// The bytes of a field that states its length; empty for a number.
     content: &'a [u8],
+    states_length: bool,
     /// How many bytes the field takes in the message, its key included.
     whole_len: usize,
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
+impl<'a> Fields<'a> {
+    /// The next field, or `None` at the end of the message. Bytes that are no field, and a field that is longer than the
+    /// message, are an error.
+    fn next(&mut self) -> Result<Option<Field<'a>>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let damaged = || ImportError::NotAModel { source: Some("a message ends within a field".into()) };
+        Ok(Some(self.field().ok_or_else(damaged)?))
+    }
 
-    fn next(&mut self) -> Option<Field<'a>> {
+    fn field(&mut self) -> Option<Field<'a>> {
         let n = self.0.len();
         let key = self.varint()?;
         let len = match key & 7 {
@@ -78,11 +135,11 @@ impl<'a> Iterator for Fields<'a> {
         };
         let (content, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
-        Some(Field { tag: key >> 3, content: if key & 7 == 2 { content } else { &[] }, whole_len: n - rest.len() })
+        let states_length = key & 7 == 2;
+        let content = if states_length { content } else { &[] };
+        Some(Field { tag: key >> 3, content, states_length, whole_len: n - rest.len() })
     }
-}
 
-impl Fields<'_> {
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..70).step_by(7) {
@@ -97,10 +154,16 @@ impl Fields<'_> {
     }
 }
 
-/// The most bytes beside the numbers of tensors. The published graphs take some 40 KiB, but some exporters add a stack
-/// trace to every node.
+/// The bytes that any file may take, however short: 64 MiB, of which 4 MiB are left to what is made of the messages.
+const LEAST_BYTES: usize = 60 << 20;
+/// The most bytes beside the numbers of tensors, which take up to 24 MiB. The published graphs take some 40 KiB, but some
+/// exporters add a stack trace to every node.
 const MAX_STRUCTURE_BYTES: usize = 1 << 20;
+/// The most texts and messages beside the numbers of tensors, which take up to 24 MiB; graphs of GoogLeNet have some
+/// 3,000.
+const MAX_FIELDS: usize = 1 << 14;
+/// What a text or a message takes at most: three times the largest message, to which `proto.rs` of each format holds its
+/// own.
+pub(super) const FIELD_BYTES: usize = 1536;
 /// The most tensors; GoogLeNet has 128 with its heads.
 const MAX_TENSORS: usize = 4096;
-/// The most bytes of integers; GoogLeNet's weights take 20 MB as varints of f16 bits.
-const MAX_INTEGER_BYTES: usize = 64 << 20;

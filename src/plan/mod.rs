@@ -100,6 +100,11 @@ impl Plan {
         &mut self.team.job_mut().input
     }
 
+    /// A pointer to the input, which is that of the allocation itself: no later borrow ends it.
+    pub(crate) fn input_pointer(&mut self) -> *mut f32 {
+        self.team.job_mut().input.as_mut_ptr()
+    }
+
     /// Runs every image of the batch.
     pub(crate) fn run(&mut self) {
         for round in 0..self.team.job().rounds() {
@@ -167,6 +172,11 @@ pub(crate) fn pack(
 pub(crate) fn is_packed(graph: Graph, isa: Isa, precision: Precision, weights: &Weights) -> bool {
     let schedule = alone(graph, isa, precision, weights, 1);
     packing::in_file(&schedule, &packing::packing(&schedule), weights).is_some()
+}
+
+/// The packing of plans for `graph` in `precision` on `isa`, whatever their threads, batch and endpoints.
+pub(crate) fn packing_of(graph: Graph, isa: Isa, precision: Precision, weights: &Weights) -> String {
+    packing::packing(&alone(graph, isa, precision, weights, 1))
 }
 
 /// Bytes of the arena of a plan for `graph` in `precision` on `isa`, of `threads` threads that share each image; for int8

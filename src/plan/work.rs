@@ -78,6 +78,10 @@ impl Work {
 
     /// Prepares the next of these calls.
     pub(super) fn begin(&mut self, round: usize) {
+        if round == 0 {
+            // A run that unwound did not end, and what it did must not count in this one, where an image may be lost.
+            *self.done.get_mut() = 0;
+        }
         *self.next.get_mut() = round;
         self.shared.iter_mut().for_each(Arena::rewind);
     }

@@ -129,12 +129,12 @@ fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Head
         }
         metadata.insert(key, value);
     }
-    let (mut raw_tensors, mut left_out) = (raw.tensors, Vec::new());
+    let (mut raw_tensors, mut left_out) = (raw.tensors, BTreeSet::new());
     for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| integers && entry.dtype == "I64") {
         // An I64 is as long as two f32, so the checks that follow see a tensor of twice as many f32.
         entry.dtype = Dtype::F32.name().to_owned();
         entry.shape.push(2);
-        left_out.push(name.clone());
+        left_out.insert(name.clone());
     }
     let mut tensors = raw_tensors
         .into_iter()

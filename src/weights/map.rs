@@ -6,16 +6,15 @@
 
 use super::Strictness;
 use super::view::{Storage, Weights};
-use crate::Result;
 use crate::error::FileError;
-use std::fs::File;
+use crate::{Result, file};
 use std::ops::Range;
 use std::path::Path;
 
 impl Weights {
     /// Maps the file at `path`, read-only, and checks it like [`Weights::open`], its hash included. Of a packed file
     /// only the header is checked, as reading all its data would cost more than mapping saves; [`Weights::verify`]
-    /// checks the hash.
+    /// checks the hash, and so does a session that cannot use the packed tensors.
     ///
     /// A page begins at a multiple of 64 bytes in memory, so every tensor does.
     ///
@@ -42,7 +41,7 @@ impl Weights {
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {
         let path = path.as_ref();
         let io = |action| move |source| FileError::Io { action, path: path.to_owned(), source };
-        let file = File::open(path).map_err(io("open"))?;
+        let file = file::open(path)?;
         // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
         // `Storage`, which hands out shared references only.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?;

@@ -4,9 +4,9 @@
 //! file has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
 use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, parse};
-use crate::Result;
 use crate::aligned::{AlignedBytes, is_aligned};
 use crate::error::{FileError, WeightsError};
+use crate::{Result, file};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
 /// A checked weight file: immutable, `Send` and `Sync`.
@@ -22,6 +23,8 @@ pub struct Weights {
     header: Header,
     /// The index in `header.tensors` of each tensor, by its name.
     index: BTreeMap<String, usize>,
+    /// Whether the hash is to be checked before the tensors are read that are not packed.
+    unverified: AtomicBool,
 }
 
 impl Weights {
@@ -29,7 +32,8 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// [`FileError::Io`] where the file cannot be read, or an error that says what is wrong with it.
+    /// [`FileError::Io`] where the file cannot be read, [`FileError::NotRegular`] where it is a directory, pipe or device,
+    /// or an error that says what is wrong with it.
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
@@ -55,7 +59,9 @@ impl Weights {
     /// ```
     pub fn open_as(path: impl AsRef<Path>, strictness: Strictness) -> Result<Weights> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
+        let (file, metadata) = file::open_as(path, "read")?;
+        let bytes = read(file, metadata.len());
+        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
         Weights::new(Storage::Owned(bytes), strictness)
     }
 
@@ -129,17 +135,30 @@ impl Weights {
     pub(super) fn new(storage: Storage, strictness: Strictness) -> Result<Weights> {
         let header = parse(storage.bytes(), strictness)?;
         let index = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        let weights = Weights { storage, header, index };
-        // Reading a mapped packed file for its hash would cost more than mapping it saves.
-        let unread = weights.storage.is_mapped() && weights.metadata().contains_key(PACKING);
-        if strictness == Strictness::Strict && !unread {
+        let strict = strictness == Strictness::Strict;
+        // Reading a mapped packed file for its hash would cost more than mapping it saves, as long as the packed tensors
+        // are used.
+        let unread = storage.is_mapped() && header.metadata.contains_key(PACKING);
+        let weights = Weights { storage, header, index, unverified: AtomicBool::new(strict && unread) };
+        if strict && !unread {
             weights.verify()?;
         }
         Ok(weights)
     }
 
+    /// Checks the hash unless that was done: before anything is made of a mapped packed file's other tensors, of which
+    /// the whole is then read anyway.
+    pub(crate) fn verify_once(&self) -> Result<()> {
+        // Threads that come here at once may each check the hash, which does no harm.
+        if self.unverified.load(Ordering::Relaxed) {
+            self.verify()?;
+            self.unverified.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Checks the data against the file's hash. Opening a file does this already, except for a packed file that is
-    /// mapped.
+    /// mapped; of that it is done when a session packs the weights in memory, as the packed ones do not fit it.
     ///
     /// # Errors
     ///
@@ -340,10 +359,8 @@ impl Storage {
     }
 }
 
-/// Reads the whole file at `path`.
-fn read(path: &Path) -> io::Result<AlignedBytes> {
-    let mut file = File::open(path)?;
-    let len = file.metadata()?.len();
+/// Reads the whole of `file`, which is `len` bytes long.
+fn read(mut file: File, len: u64) -> io::Result<AlignedBytes> {
     let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
     let mut bytes = AlignedBytes::try_zeroed(len)?;
     file.read_exact(&mut bytes)?;

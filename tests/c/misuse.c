@@ -96,6 +96,8 @@ static void models(const char *path) {
     info.struct_size = sizeof info;
     OK(googlenet_model_describe(model, &info));
     TRUE(info.classes == 10 && info.labels == 10 && info.side == 64);
+    EXPECT(NULLED, "model is null", googlenet_model_verify(NULL));
+    OK(googlenet_model_verify(model));
     EXPECT(NULLED, "model is null", googlenet_model_label(NULL, 0, &label));
     EXPECT(NULLED, "label is null", googlenet_model_label(model, 0, NULL));
     EXPECT(ARGUMENT, "class_index 10", googlenet_model_label(model, info.classes, &label));

@@ -160,6 +160,33 @@ fn lent_threads_give_the_same_bits() {
     }
 }
 
+/// What an unfinished run did must not be taken for what the next one did, in which an image may be lost.
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
+fn a_lender_that_panics_ends_its_own_run_only() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    /// Whether the lender is to panic; it also lends its threads while weights are packed.
+    static PANIC: AtomicBool = AtomicBool::new(false);
+    let model = crate::random::random_model(&model::googlenet(10), SIDE);
+    for batch in [1, 2] {
+        let lender = |count: usize, body: &(dyn Fn(usize) + Sync)| {
+            body(count - 1);
+            assert!(!PANIC.swap(false, Ordering::Relaxed), "a test's panic");
+        };
+        let mut session = model.session(Options::new().batch(batch).parallel_for(2, lender)).expect("a session");
+        for (slot, input) in session.input_mut().chunks_exact_mut(3 * SIDE * SIDE).enumerate() {
+            input.iter_mut().zip(picture(slot)).for_each(|(x, value)| *x = value);
+        }
+        session.run();
+        let expected = session.logits().to_vec();
+        PANIC.store(true, Ordering::Relaxed);
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| session.run()));
+        assert!(run.is_err(), "batch {batch}");
+        session.run();
+        assert_eq!(session.logits(), expected, "batch {batch}");
+    }
+}
+
 /// Several runs at once share a pool that has fewer threads than each is planned for: a barrier would wait for ever.
 #[cfg(feature = "rayon")]
 #[test]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use googlenet::error::WeightsError;
+use googlenet::error::{TensorError, WeightsError};
 use googlenet::weights::{Dtype, NewTensor, Strictness, Weights, write};
-use googlenet::{Model, Options, image};
+use googlenet::{Error, Model, Options, image};
 
 /// Bytes that begin at a cache line, so that they are used where they lie.
 #[repr(C, align(64))]
@@ -78,7 +78,7 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
     // SAFETY: nobody else knows the folder, and this test writes to the file no more.
     let model = unsafe { Model::map(&damaged) }.expect("its header is right");
     let refused = model.pack(folder.path().join("refused"), Options::new(), false);
-    assert!(matches!(refused, Err(googlenet::Error::Weights(WeightsError::HashMismatch { .. }))));
+    assert!(matches!(refused, Err(Error::Weights(WeightsError::HashMismatch { .. }))));
     // At this side other kernels are chosen, which want the weights packed otherwise.
     let other = read.session(Options::new().side(224)).expect("a session");
     assert!(!other.uses_packed_file() && other.packing() != packing);
@@ -91,6 +91,76 @@ fn packed_weights_are_used_where_they_lie_and_give_the_same_bits() {
     mapped.pack(&again, Options::new(), false).expect("packed");
     let bytes = |path| std::fs::read(path).expect("read");
     assert!(bytes(&again) == bytes(&path));
+}
+
+/// What a session packs itself is held to the hash that mapping a packed file leaves unchecked.
+#[test]
+fn damage_in_a_mapped_packed_file_is_found_before_its_weights_are_packed_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("packed");
+    Model::open(DEMONSTRATION).expect("read").pack(&path, Options::new(), false).expect("packed");
+    let offset = Weights::open(&path).expect("read").tensor("conv1/7x7_s2.weight").expect("the first layer's").offset();
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[offset] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    // SAFETY: nobody else knows the folder, and this test writes to the file no more.
+    let mapped = unsafe { Model::map(&path) }.expect("its header is right");
+    assert!(mapped.session(Options::new()).expect("the packed weights fit").uses_packed_file());
+    for _ in 0..2 {
+        let refused = mapped.session(Options::new().side(224)).err().expect("the packed weights do not fit");
+        assert!(matches!(refused, Error::Weights(WeightsError::HashMismatch { .. })), "{refused}");
+    }
+}
+
+#[test]
+fn packed_tensors_are_compared_with_what_packing_gives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, changed) = (folder.path().join("packed"), folder.path().join("changed"));
+    let plain = Model::open(DEMONSTRATION).expect("read");
+    let refused = plain.check_packed(&Options::new()).expect_err("not packed");
+    assert!(matches!(refused, Error::Weights(WeightsError::MetadataMissing { key: "packing" })), "{refused}");
+    plain.pack(&path, Options::new(), false).expect("packed");
+    let packed = Model::open(&path).expect("read");
+    packed.check_packed(&Options::new().threads(2)).expect("as it was packed");
+    let refused = packed.check_packed(&Options::new().side(224)).expect_err("packed for another side");
+    assert!(matches!(refused, Error::Weights(WeightsError::MetadataValue { key: "packing", .. })), "{refused}");
+
+    let tensors = || {
+        let as_new = packed.weights().tensors().map(|t| NewTensor {
+            name: t.name(),
+            shape: t.shape(),
+            dtype: t.dtype(),
+            values: t.to_f32(),
+        });
+        as_new.collect::<Vec<_>>()
+    };
+    let refused = |tensors: &[NewTensor<'_>]| {
+        write(&changed, packed.weights().metadata(), tensors, true).expect("written");
+        let model = Model::open(&changed).expect("with a hash that fits");
+        match model.check_packed(&Options::new()) {
+            Err(Error::Tensor(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    };
+    // One bit of one value, in a packed tensor and in the weights that it was made of, which the file has as f16.
+    let flip = |name: &str, bit: u32| {
+        let mut tensors = tensors();
+        let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).expect("there");
+        let value = &mut tensor.values.to_mut()[7];
+        *value = f32::from_bits(value.to_bits() ^ bit);
+        refused(&tensors)
+    };
+    let first = "packed/conv2/3x3_reduce";
+    let found = flip(first, 1);
+    assert!(matches!(&found, TensorError::NotRepacked { tensor, index: Some(7) } if tensor == first), "{found}");
+    let found = flip("conv2/3x3_reduce.bias", 1 << 22);
+    assert!(matches!(&found, TensorError::NotRepacked { tensor, index: Some(_) } if tensor == first), "{found}");
+    let mut fewer = tensors();
+    fewer.retain(|tensor| tensor.name != first);
+    assert!(matches!(refused(&fewer), TensorError::Missing { tensor } if tensor == first));
+    let mut more = tensors();
+    more.push(NewTensor { name: "packed/more", shape: &[1], dtype: Dtype::F32, values: vec![1.0].into() });
+    assert!(matches!(refused(&more), TensorError::Unexpected { tensor } if tensor == "packed/more"));
 }
 
 /// Files of the demonstration weights, rounded to f16: one that stores them so, and one of the same numbers in f32.

@@ -102,6 +102,9 @@ impl Classify {
         let begin = Instant::now();
         let top = ensemble.classify(picture.view(), self.top).or_fail(Code::Input, name)?;
         let ms = begin.elapsed().as_secs_f64() * 1e3;
+        if top.iter().any(|prediction| !prediction.probability.is_finite()) {
+            return Err(Failure::new(Code::Model, format!("{name}: the weights give no probabilities for it")));
+        }
         if self.json {
             let top: Vec<_> = top
                 .iter()

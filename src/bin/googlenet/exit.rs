@@ -53,7 +53,9 @@ impl Failure {
         let text = match error {
             Error::File(FileError::TargetExists { path }) => format!("{} exists, --force replaces it", path.display()),
             // These errors name their file themselves.
-            Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => chain(error),
+            Error::File(FileError::Io { .. } | FileError::NotRegular { .. } | FileError::TooLarge { .. }) => {
+                chain(error)
+            }
             _ => named(what, &chain(error)),
         };
         Self::new(code(error, file), text)
@@ -107,7 +109,7 @@ impl<T> OrFail<T> for io::Result<T> {
 /// writing it.
 fn code(error: &Error, file: Code) -> Code {
     match error {
-        Error::File(FileError::Io { .. } | FileError::TooLarge { .. }) => file,
+        Error::File(FileError::Io { .. } | FileError::NotRegular { .. } | FileError::TooLarge { .. }) => file,
         Error::File(FileError::TargetExists { .. }) => Code::Exists,
         Error::Picture(_) => Code::Input,
         Error::Session(error) => match error {
@@ -189,6 +191,8 @@ mod tests {
             }
         }
         for file in [Code::System, Code::Model, Code::Input] {
+            let error = FileError::NotRegular { path: "x".into(), kind: "a pipe" }.into();
+            assert_eq!(Failure::of(file, "", &error).code(), file);
             let error = FileError::Io { action: "read", path: "x".into(), source: io() }.into();
             assert_eq!(Failure::of(file, "", &error).code(), file);
         }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use googlenet::weights::{Tensor, Weights};
-use googlenet::{Model, Options};
+use googlenet::{Model, Options, Precision, isa};
 use serde_json::{Value, json};
 
-use crate::exit::{Code, OrFail, Outcome};
+use crate::exit::{Code, Failure, OrFail, Outcome};
+use crate::load;
 use crate::printable::Printable;
 
 /// Print what a weight file says of itself, and each tensor's shape, type, alignment, hash and range of values.
@@ -23,6 +24,12 @@ pub struct Inspect {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Pack the weights again, and fail unless the packed tensors in FILE are what comes of it, bit for bit
+    #[arg(long)]
+    repack: bool,
+    /// The side that FILE was packed for, in pixels, where `pack` was given one [default: the weights']
+    #[arg(long, value_name = "PIXELS", value_parser = load::side, requires = "repack")]
+    side: Option<usize>,
 }
 
 /// The range of a tensor's values, and how many are NaN. NaN take no part in the range, which is NaN if all values are.
@@ -40,6 +47,9 @@ impl Inspect {
     /// Prints the file's contents.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let weights = Weights::open(&self.file).or_fail(Code::Model, self.file.display())?;
+        if self.repack {
+            self.check_packed()?;
+        }
         if self.json {
             let tensors: Vec<Value> = weights.tensors().map(|tensor| tensor_json(&tensor)).collect();
             let mut file = json!({
@@ -52,6 +62,9 @@ impl Inspect {
                 file["int8"] = json!({ "layers": int8, "higher": higher });
             }
             file["packing_fits"] = fits(weights).into();
+            if self.repack {
+                file["repacked"] = "equal".into();
+            }
             writeln!(out, "{file}")?;
             return Ok(());
         }
@@ -87,7 +100,32 @@ impl Inspect {
             Some(false) => writeln!(out, "not packed for this machine at the file's side: sessions pack in memory")?,
             None => {}
         }
+        if self.repack {
+            writeln!(out, "packed again: the packed tensors are equal, bit for bit")?;
+        }
         Ok(())
+    }
+
+    /// Fails unless packing the file's weights, for what the file says that it is packed for, gives its packed tensors.
+    fn check_packed(&self) -> Outcome {
+        let name = self.file.display();
+        let model = Model::open(&self.file).or_fail(Code::Model, &name)?;
+        let Some(packing) = model.packing() else {
+            return Err(Failure::new(Code::Model, format!("{name}: the file is not packed")));
+        };
+        // A packing names its set, and says the rest in a hash: the precision that fits it is found by trying.
+        let set = isa::detected().find(|set| packing.starts_with(&format!("{}-", set.name())));
+        let mut options = set.into_iter().flat_map(|set| {
+            let options = Precision::ALL.map(|precision| Options::new().isa(set).precision(precision));
+            options.map(|options| self.side.iter().fold(options, |options, &side| options.side(side)))
+        });
+        // For int8 only weights that were quantised can be packed, of which others are no error here.
+        let fits = |options: &Options| model.is_named_for(options).unwrap_or(false);
+        let Some(options) = options.find(fits) else {
+            let text = format!("{name}: packed for {}, which this machine cannot pack", Printable(packing));
+            return Err(Failure::new(Code::Model, text));
+        };
+        model.check_packed(&options.threads(load::all_threads())).or_fail(Code::Model, &name)
     }
 }
 

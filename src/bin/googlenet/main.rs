@@ -75,6 +75,12 @@ Exit codes:
   3  a weight or model file that is missing, damaged, or of another network
   4  a picture or .npy file that is missing, damaged, or of the wrong form
   5  the output exists (--force replaces it)
+Others come from the system, or from a fault of the command's own:
+  101  a fault of the command's own, which stderr describes
+  134  ended itself: no memory was left, or a fault while another was dealt with
+  135  a mapped weight file was cut off while it was in use
+  137  killed from outside: on Linux often because memory ran out
+Shells give the last three for a process that a signal ended: 128 and the signal's number.
 
 Environment:
   GOOGLENET_ISA  portable, neon, avx2 or avx512: the instruction set to use, if not the best one here";

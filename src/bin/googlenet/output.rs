@@ -17,5 +17,11 @@ pub fn check(path: &Path, force: bool) -> Outcome {
         let error = FileError::TargetExists { path: path.to_owned() }.into();
         return Err(Failure::of(Code::System, "", &error));
     }
+    // A link that leads nowhere has no metadata of its own.
+    let is_replaceable =
+        fs::metadata(path).map_or_else(|_| fs::symlink_metadata(path).is_err(), |found| found.is_file());
+    if !is_replaceable {
+        return Err(Failure::new(Code::Usage, format!("{} is no regular file, and is not replaced", path.display())));
+    }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use googlenet::file::NewFile;
+use googlenet::file::{self, NewFile};
 use googlenet::npy::{Header, write_header};
 use googlenet::{Options, Precision};
 
@@ -104,7 +104,7 @@ struct Input {
 impl Input {
     fn open(path: &Path, side: usize) -> Outcome<Self> {
         let bad = |problem: String| Failure::new(Code::Input, format!("{}: {problem}", path.display()));
-        let file = File::open(path).or_fail(Code::Input, path.display())?;
+        let file = file::open(path).or_fail(Code::Input, path.display())?;
         let file_len = file.metadata().or_fail(Code::Input, path.display())?.len();
         let mut reader = BufReader::new(file);
         let header = Header::read(&mut reader).or_fail(Code::Input, path.display())?;

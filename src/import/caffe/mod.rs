@@ -18,7 +18,7 @@ use crate::error::ImportError;
 use crate::model::Dialect;
 use prost::Message;
 use proto::{BlobProto, ConcatParameter, ConvolutionParameter, InnerProductParameter, LrnParameter};
-use proto::{NUMBERS, NetParameter, PoolingParameter, ReluParameter, V1_TYPES};
+use proto::{LAYOUT, NetParameter, PoolingParameter, ReluParameter, V1_TYPES};
 
 /// Whether a message whose fields have `tags` is a network of Caffe, and not an ONNX model.
 pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
@@ -32,7 +32,7 @@ pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
 
 /// Reads a network and checks it against the model table of `dialect`, or, without one, of every dialect.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
-    check_amounts(bytes, &NUMBERS, &[])?;
+    check_amounts(bytes, &LAYOUT)?;
     let net =
         NetParameter::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
     walk::import(&network(&net)?, dialect)
@@ -223,7 +223,7 @@ fn pair(both: &[u32], h: Option<u32>, w: Option<u32>, default: u32) -> std::resu
     }
 }
 
-fn tensor<'a>(layer: &str, blob: &'a BlobProto) -> Tensor<'a> {
+fn tensor<'a>(layer: &'a str, blob: &'a BlobProto) -> Tensor<'a> {
     let old = || [blob.num, blob.channels, blob.height, blob.width].map(|dim| dim.unwrap_or(0)).to_vec();
     let dims = blob.shape.as_ref().map_or_else(old, |shape| shape.dim.iter().copied().take(8).collect());
     let data = match (blob.data.as_slice(), blob.double_data.as_slice()) {
@@ -231,5 +231,5 @@ fn tensor<'a>(layer: &str, blob: &'a BlobProto) -> Tensor<'a> {
         ([], doubles) => Data::Doubles(doubles),
         (floats, doubles) => Data::Twice(4 * floats.len() + 8 * doubles.len()),
     };
-    Tensor { name: layer.to_owned(), dims, data }
+    Tensor { name: layer, dims, data }
 }

@@ -4,6 +4,8 @@
 //! wrote it, in field 2, where the types of layers are numbers. The parameters of a kind of layer are the same message
 //! in both.
 
+use crate::import::wire::{FIELD_BYTES, Layout};
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct NetParameter {
     #[prost(message, repeated, tag = "2")]
@@ -204,7 +206,33 @@ pub(in crate::import) const V1_TYPES: [(i32, &str); 16] = [
     (32, "DummyData"),
 ];
 
-/// The fields, as paths of tags from the network, that hold the numbers of blobs, and those of their gradients, which
-/// are not decoded.
-pub(in crate::import) const NUMBERS: [&[u64]; 8] =
-    [&[2, 6, 5], &[2, 6, 6], &[2, 6, 8], &[2, 6, 9], &[100, 7, 5], &[100, 7, 6], &[100, 7, 8], &[100, 7, 9]];
+/// What is decoded of a network.
+pub(in crate::import) const LAYOUT: Layout = Layout {
+    messages: &[
+        &[2],
+        &[2, 6],
+        &[2, 6, 7],
+        &[2, 9],
+        &[2, 10],
+        &[2, 17],
+        &[2, 18],
+        &[2, 19],
+        &[2, 30],
+        &[100],
+        &[100, 7],
+        &[100, 7, 7],
+        &[100, 104],
+        &[100, 106],
+        &[100, 117],
+        &[100, 118],
+        &[100, 121],
+        &[100, 123],
+    ],
+    // The numbers of blobs, and those of their gradients, which are not decoded.
+    numbers: &[&[2, 6, 5], &[2, 6, 6], &[2, 6, 8], &[2, 6, 9], &[100, 7, 5], &[100, 7, 6], &[100, 7, 8], &[100, 7, 9]],
+    integers: &[],
+};
+
+// A layer holds the messages of its parameters, and is no smaller than they are.
+const _: () = assert!(3 * size_of::<V1LayerParameter>() <= FIELD_BYTES);
+const _: () = assert!(3 * size_of::<LayerParameter>() <= FIELD_BYTES && 3 * size_of::<BlobProto>() <= FIELD_BYTES);

@@ -18,12 +18,12 @@ use crate::error::ImportError;
 use crate::model::{self, Dialect};
 use attributes::Attributes;
 use prost::Message;
-use proto::{GraphProto, INTEGERS, ModelProto, NUMBERS, NodeProto, TensorProto, ValueInfoProto, element};
+use proto::{GraphProto, LAYOUT, ModelProto, NodeProto, TensorProto, ValueInfoProto, element};
 use std::collections::{HashMap, HashSet};
 
 /// Reads a model and checks it against the model table of `dialect`, or, without one, of every dialect.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
-    check_amounts(bytes, &NUMBERS, &INTEGERS)?;
+    check_amounts(bytes, &LAYOUT)?;
     let model =
         ModelProto::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
     read_model(&model, dialect)
@@ -148,7 +148,7 @@ fn keeps_values(cast: &NodeProto) -> bool {
     to.is_some_and(|to| floats.iter().any(|&float| i64::from(float) == to))
 }
 
-fn store<'a>(proto: &'a TensorProto, name: &str) -> Stored<'a> {
+fn store<'a>(proto: &'a TensorProto, name: &'a str) -> Stored<'a> {
     let raw = proto.raw_data.as_slice();
     let typed = 4 * proto.float_data.len() + 2 * proto.int32_data.len() + 8 * proto.double_data.len();
     let data = match proto.data_type {
@@ -170,18 +170,18 @@ fn store<'a>(proto: &'a TensorProto, name: &str) -> Stored<'a> {
         proto.int64_data.iter().copied().chain(raw).take(MAX_INTEGERS).collect()
     });
     let dims = proto.dims.iter().copied().take(MAX_RANK).collect();
-    Stored { tensor: Tensor { name: name.to_owned(), dims, data }, integers }
+    Stored { tensor: Tensor { name, dims, data }, integers }
 }
 
 /// What a node that reads stored tensors only makes; `None` if that is no stored tensor.
-fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], output: &str) -> Option<Stored<'a>> {
+fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], output: &'a str) -> Option<Stored<'a>> {
     let attribute = |name: &'static str| node.attribute.iter().find(|attribute| attribute.name == name);
     let scalar = |name: &'static str| attribute(name).map(|attribute| (attribute.f, attribute.i));
     let stored = |i: usize| match inputs.get(i) {
         Some(Input::Stored(stored)) => Some(stored),
         _ => None,
     };
-    let fill = |dims, value| Tensor { name: output.to_owned(), dims, data: Data::Fill(value) };
+    let fill = |dims, value| Tensor { name: output, dims, data: Data::Fill(value) };
     match operator {
         "Constant" => {
             if let Some((value, _)) = scalar("value_float") {
@@ -193,7 +193,7 @@ fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], outpu
             if let Some(list) = attribute("value_ints") {
                 let integers: Vec<i64> = list.ints.iter().copied().take(MAX_INTEGERS).collect();
                 let dims = vec![integers.len() as i64];
-                let tensor = Tensor { name: output.to_owned(), dims, data: Data::Type(element::INT64) };
+                let tensor = Tensor { name: output, dims, data: Data::Type(element::INT64) };
                 return Some(Stored { tensor, integers: Some(integers) });
             }
             Some(store(attribute("value")?.t.as_ref()?, output))

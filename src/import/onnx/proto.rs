@@ -4,6 +4,8 @@
 //! named here keeps its number in all versions. Types are chosen for hostile input: a repeated field whose elements
 //! are not looked at (`external_data`) is one optional message, into which the decoder merges every element.
 
+use crate::import::wire::{FIELD_BYTES, Layout};
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::import) struct ModelProto {
     #[prost(message, optional, tag = "7")]
@@ -151,10 +153,34 @@ pub(in crate::import) mod element {
     pub const DOUBLE: i32 = 11;
 }
 
-/// The fields, as paths of tags from the model, that hold the numbers of tensors as raw bytes, f32 or f64: those of
-/// initializers, and of tensors in the attributes of nodes.
-pub(in crate::import) const NUMBERS: [&[u64]; 6] =
-    [&[7, 5, 9], &[7, 5, 4], &[7, 5, 10], &[7, 1, 5, 5, 9], &[7, 1, 5, 5, 4], &[7, 1, 5, 5, 10]];
+/// What is decoded of a model.
+pub(in crate::import) const LAYOUT: Layout = Layout {
+    messages: &[
+        &[7],
+        &[7, 1],
+        &[7, 1, 5],
+        &[7, 1, 5, 5],
+        &[7, 1, 5, 5, 13],
+        &[7, 5],
+        &[7, 5, 13],
+        &[7, 11],
+        &[7, 11, 2],
+        &[7, 11, 2, 1],
+        &[7, 11, 2, 1, 2],
+        &[7, 11, 2, 1, 2, 1],
+        &[7, 12],
+        &[7, 12, 2],
+        &[7, 12, 2, 1],
+        &[7, 12, 2, 1, 2],
+        &[7, 12, 2, 1, 2, 1],
+        &[8],
+    ],
+    // Raw bytes, f32 and f64, of initializers and of tensors in the attributes of nodes.
+    numbers: &[&[7, 5, 9], &[7, 5, 4], &[7, 5, 10], &[7, 1, 5, 5, 9], &[7, 1, 5, 5, 4], &[7, 1, 5, 5, 10]],
+    // Of these the bits of f16 are read.
+    integers: &[&[7, 5, 5], &[7, 1, 5, 5, 5]],
+};
 
-/// The fields of the same tensors that hold numbers as integers, of which this crate reads the bits of f16.
-pub(in crate::import) const INTEGERS: [&[u64]; 2] = [&[7, 5, 5], &[7, 1, 5, 5, 5]];
+// A message that holds others is no smaller than they are.
+const _: () = assert!(3 * size_of::<AttributeProto>() <= FIELD_BYTES && 3 * size_of::<NodeProto>() <= FIELD_BYTES);
+const _: () = assert!(3 * size_of::<ValueInfoProto>() <= FIELD_BYTES);

@@ -315,7 +315,9 @@ fn damaged_archives_are_errors() {
         let last = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").expect("a directory");
         let mut huge = bytes.clone();
         huge[last + 24..last + 28].fill(0xff);
-        assert!(error(&huge).contains("longer, unpacked"), "{}", error(&huge));
+        // What is stored as it is takes no more than it has, whatever the directory says.
+        let why = if deflate { "longer, unpacked" } else { "not as long as the directory says" };
+        assert!(error(&huge).contains(why), "{}", error(&huge));
     }
     let doubled = zip(&[("a.npy".into(), array(&[5])), ("a.npy".into(), array(&[5]))], false);
     assert!(import_bytes(&doubled, None).expect_err("doubled").to_string().contains("\"a\" occurs twice"));

@@ -124,8 +124,9 @@ pub(super) struct Origin<'a> {
 /// a step takes as it is stored lies in any file.
 pub(super) fn weights(schedule: &Schedule, packing: &str, origin: &Origin<'_>) -> Result<Vec<Held>> {
     let found = in_file(schedule, packing, origin.weights);
-    if found.is_some() {
-        origin.weights.populate_packed();
+    match &found {
+        Some(_) => origin.weights.populate_packed(),
+        None => origin.weights.verify_once()?,
     }
     threads::map(schedule.steps.len(), origin.threads, origin.lent, |index| {
         let step = &schedule.steps[index];

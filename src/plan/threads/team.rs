@@ -183,8 +183,14 @@ impl<J: Job> Drop for Team<J> {
 /// A worker's life.
 fn serve<J: Job>(board: &Board<J>) {
     let job = board.notice().job.clone().expect("the first notice carries the job");
-    let mut own = job.worker();
+    let made = catch_unwind(AssertUnwindSafe(|| job.worker()));
     drop(job);
+    let Ok(mut own) = made else {
+        // Whoever makes the team waits for this thread, and is to hear of it.
+        board.failed.store(true, Ordering::Relaxed);
+        board.leave();
+        return;
+    };
     let mut seen = 0;
     board.leave();
     loop {
@@ -237,6 +243,27 @@ mod tests {
         for run in 1..if cfg!(miri) { 4 } else { 100 } {
             team.run();
             assert_eq!(*team.job_mut().count.get_mut(), 4 * run);
+        }
+    }
+
+    /// The first thread gets its own things; those that help it panic.
+    struct Unmade(AtomicUsize);
+
+    impl Job for Unmade {
+        type Worker = ();
+
+        fn worker(&self) {
+            assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "a test's panic");
+        }
+
+        fn work(&self, (): &mut ()) {}
+    }
+
+    #[test]
+    fn a_thread_that_cannot_begin_is_not_waited_for() {
+        for threads in [2, 4] {
+            let made = catch_unwind(|| Team::new(Unmade(AtomicUsize::new(0)), threads, None).is_ok());
+            assert!(made.is_err());
         }
     }
 

@@ -4,12 +4,10 @@
 //! Lines are written as pictures are judged. If a run is killed, at most the last line is incomplete; the next run
 //! removes such a line.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use googlenet::error::FileError;
-use googlenet::{Error, file};
 use serde_json::{Map, Value, json};
 
 use crate::exit::{Code, Failure, OrFail, Outcome};
@@ -47,11 +45,18 @@ impl Journal {
     ) -> Outcome<(Self, Vec<Option<Verdict>>)> {
         let mut verdicts = vec![None; pictures];
         let Some(path) = path else { return Ok((Self { file: None }, verdicts)) };
-        let text = match file::read(path, MAX_BYTES) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| not_a_journal(path))?,
-            Err(Error::File(FileError::Io { source, .. })) if source.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Failure::of(Code::System, path.display(), &error)),
-        };
+        // To open a pipe would wait for its reader, without end.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(not_a_journal(path));
+        }
+        // Locked before it is read: what another run adds until it ends must not be cut off as incomplete.
+        let mut file = locked(path).or_fail(Code::System, path.display())?;
+        let mut bytes = Vec::new();
+        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).or_fail(Code::System, path.display())?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(not_a_journal(path));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| not_a_journal(path))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let begun = json!(about).to_string();
         if whole == 0 && !begun.starts_with(&text) {
@@ -68,19 +73,11 @@ impl Journal {
             })?;
             verdicts[picture] = Some(verdict);
         }
-        let open = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-            if let Err(TryLockError::WouldBlock) = file.try_lock() {
-                return Err(std::io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"));
-            }
-            file.set_len(whole as u64)?;
-            if whole == 0 {
-                writeln!(file, "{begun}")?;
-            }
-            Ok(file)
-        };
-        let file: std::io::Result<File> = open();
-        Ok((Self { file: Some((path.to_owned(), file.or_fail(Code::System, path.display())?)) }, verdicts))
+        file.set_len(whole as u64).or_fail(Code::System, path.display())?;
+        if whole == 0 {
+            file.write_all(format!("{begun}\n").as_bytes()).or_fail(Code::System, path.display())?;
+        }
+        Ok((Self { file: Some((path.to_owned(), file)) }, verdicts))
     }
 
     /// Notes what came of a picture, in a single write: if the run is killed, the line is whole or truncated.
@@ -94,6 +91,17 @@ impl Journal {
             Verdict::Unreadable(error) => json!({ "picture": picture, "error": error }),
         };
         file.write_all(format!("{line}\n").as_bytes()).or_fail(Code::System, path.display())
+    }
+}
+
+/// Opens the file at `path`, or makes it, for this run alone, where the file system has locks.
+fn locked(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"))
+        }
+        _ => Ok(file),
     }
 }
 
@@ -171,9 +179,9 @@ mod tests {
             journal.note(picture, verdict).expect("noted");
         }
         drop(journal);
-        let whole = std::fs::read(&path).expect("read");
+        let whole = fs::read(&path).expect("read");
         for length in 0..=whole.len() {
-            std::fs::write(&path, &whole[..length]).expect("truncated");
+            fs::write(&path, &whole[..length]).expect("truncated");
             let (mut journal, found) = Journal::open(Some(&path), &about(10), 3, 2).expect("goes on");
             let complete = whole[..length].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
             for (picture, (found, verdict)) in found.iter().zip(&verdicts).enumerate() {
@@ -183,8 +191,39 @@ mod tests {
                 }
             }
             drop(journal);
-            assert_eq!(std::fs::read(&path).expect("read"), whole, "{length} bytes");
+            assert_eq!(fs::read(&path).expect("read"), whole, "{length} bytes");
         }
+    }
+
+    #[test]
+    fn runs_that_follow_each_other_closely_lose_no_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let noted = &|own: usize| {
+            let verdict = Verdict::Classes(vec![opinion(&[own], 0.5)]);
+            let mut noted = 0;
+            while noted < 300 {
+                // While the other thread has the journal, this one is refused, and tries again.
+                if let Ok((mut journal, _)) = Journal::open(Some(&path), &about(10), 2, 1) {
+                    journal.note(own, &verdict).expect("noted");
+                    noted += 1;
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..2).for_each(|own| drop(scope.spawn(move || noted(own)))));
+        let lines = fs::read_to_string(&path).expect("read").lines().count();
+        assert_eq!(lines, 1 + 2 * 300);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_no_journal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
+        assert!(made.success());
+        let failure = Journal::open(Some(&path), &about(10), 1, 1).err().expect("a pipe");
+        assert!(failure.to_string().contains("not a journal"), "{failure}");
     }
 
     #[test]
@@ -192,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("j");
         drop(Journal::open(Some(&path), &about(10), 1, 2).expect("begun"));
-        let begun = std::fs::read_to_string(&path).expect("read");
+        let begun = fs::read_to_string(&path).expect("read");
         let one = |class: usize, confidence: f64| format!("{{\"top\":[{class}],\"confidence\":{confidence}}}");
         let line = |picture: usize, first: &str, second: &str| {
             format!("{begun}{{\"picture\":{picture},\"opinions\":[{first},{second}]}}\n")
@@ -208,10 +247,10 @@ mod tests {
             (line(0, &one(1, 0.5), &format!("{0},{0}", one(1, 0.5))), about(10), "j:2: a damaged"),
         ];
         for (text, about, why) in cases {
-            std::fs::write(&path, &text).expect("written");
+            fs::write(&path, &text).expect("written");
             let failure = Journal::open(Some(&path), &about, 1, 2).err().expect(why);
             assert!(failure.to_string().contains(why), "{failure}");
-            assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+            assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
     }
 }

@@ -241,9 +241,11 @@ impl Report {
     }
 }
 
-/// A field of CSV, which may hold any text.
+/// A field of CSV, which may hold any text. Control characters are escaped, and a text that a spreadsheet would take for a
+/// formula begins with an apostrophe, as OWASP, "CSV Injection", advises.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
+    let formula = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("\"{formula}{}\"", Printable(text).to_string().replace('"', "\"\""))
 }
 
 /// The usual number of bins of confidence.
@@ -287,6 +289,16 @@ mod tests {
         assert!((report.calibration_error() - (1.5 + 0.98) / 5.0).abs() < 1e-12);
         let worst: Vec<_> = report.worst().iter().map(|class| (class.class, class.taken_for.clone())).collect();
         assert_eq!(worst, [(1, vec![(2, 2)]), (0, vec![(2, 1)])]);
+    }
+
+    #[test]
+    fn fields_of_csv_are_no_formulas_and_have_no_control_characters() {
+        assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
+        for begin in ["=", "+", "-", "@"] {
+            assert_eq!(quoted(&format!("{begin}1+2")), format!("\"'{begin}1+2\""));
+        }
+        assert_eq!(quoted("a=b\n\u{1b}[2J\u{202e}"), "\"a=b\\n\\u{1b}[2J\\u{202e}\"");
+        assert_eq!(quoted("\t=1"), "\"'\\t=1\"");
     }
 
     #[test]
