@@ -113,8 +113,11 @@ mod tests {
     use crate::weights::{NewTensor, encode};
     use crate::{Model, Options, Precision};
 
+    /// Shapes and values, by name.
+    type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
     /// The tensors of a quantised file of the small network, all of zeros but for the scales, which are 0.5.
-    fn quantised() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    fn quantised() -> Tensors {
         let network = small();
         let mut tensors = BTreeMap::new();
         let mut insert = |name: String, shape: Vec<usize>, value: f32| {
@@ -133,7 +136,7 @@ mod tests {
         tensors
     }
 
-    fn file(int8: &str, dtype: Dtype, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Weights {
+    fn file(int8: &str, dtype: Dtype, tensors: &Tensors) -> Weights {
         let keys = [
             ("dialect", "bvlc"),
             ("input_side", "32"),
@@ -159,14 +162,14 @@ mod tests {
 
     #[test]
     fn every_wrong_tensor_is_refused_by_its_name_and_value() {
-        type Change = fn(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>);
+        type Change = fn(&mut Tensors);
         let set = |name: &str, index: usize, value: f32| {
             let name = name.to_owned();
-            move |tensors: &mut BTreeMap<String, (Vec<usize>, Vec<f32>)>| {
+            move |tensors: &mut Tensors| {
                 tensors.get_mut(&name).expect("a tensor").1[index] = value;
             }
         };
-        let open = |change: &dyn Fn(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>)| {
+        let open = |change: &dyn Fn(&mut Tensors)| {
             let mut tensors = quantised();
             change(&mut tensors);
             Model::with_network(file("1", Dtype::F32, &tensors), small())

@@ -200,9 +200,10 @@ fn in_order(weight: &Tensor<'_>, tensor: &str, shape: &[usize], order: Order) ->
     }
 }
 
-/// The most elements that one number may stand for: more than a vector of the table has with as many classes as there may
-/// be. A matrix of one number is no weight, and would be large, however short the file.
-const MAX_FILLED: usize = 1 << 16;
+/// The most elements that one number may stand for: as many as the largest matrix that a network's table has by itself,
+/// Krizhevsky's first. ONNX's own test files have weights of one number, however short they are; but how large a last matrix
+/// is the file says, by its classes.
+const MAX_FILLED: usize = 4096 * 256 * 6 * 6;
 
 #[cfg(test)]
 mod tests {
@@ -210,6 +211,14 @@ mod tests {
 
     fn tensor<'a>(dims: &[i64], values: &'a [f32]) -> Tensor<'a> {
         Tensor { name: "t", dims: dims.to_vec(), data: Data::Floats(values) }
+    }
+
+    #[test]
+    fn one_number_stands_for_no_more_than_a_table_has() {
+        let filled = |n| Tensor { name: "t", dims: Vec::new(), data: Data::Fill(2.5) }.values("weight", n);
+        assert_eq!(filled(3).expect("few"), [2.5; 3]);
+        let error = filled(MAX_FILLED + 1).expect_err("too many").to_string();
+        assert!(error.contains("37748737 elements"), "{error}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Distance {
     /// infinite where any is not finite, or where all in f32 are zero and others are not.
     pub fn rms_error(&self) -> f64 {
         match (self.square_error, self.square) {
-            (error, _) if error == 0.0 => 0.0,
+            (0.0, _) => 0.0,
             (error, square) if error.is_finite() && square.is_finite() => (error / square).sqrt(),
             _ => f64::INFINITY,
         }

@@ -89,7 +89,7 @@ impl Quantised {
     /// # Errors
     /// Those of [`Model::with_network`].
     pub fn model(&self) -> Result<Model> {
-        let bytes = self.tensors(|metadata, tensors| encode(metadata, tensors))?;
+        let bytes = self.tensors(encode)?;
         Model::with_network(Weights::from_vec(bytes)?, self.model.network().clone())
     }
 

@@ -124,11 +124,10 @@ pub(super) fn input_matrix<F: Points>() -> [[f64; MAX_N]; MAX_N] {
     if F::ZERO {
         b[0] = F::TABLE.zero;
     }
-    for i in 0..F::PAIRS.len() {
-        for k in 0..F::N {
-            let (even, odd) = (F::TABLE.even[i][k], F::TABLE.odd[i][k]);
-            (b[first + 2 * i][k], b[first + 2 * i + 1][k]) = (even + odd, even - odd);
-        }
+    let parts = || F::TABLE.even.into_iter().zip(F::TABLE.odd).take(F::PAIRS.len());
+    for (rows, (even, odd)) in b[first..].chunks_exact_mut(2).zip(parts()) {
+        rows[0] = core::array::from_fn(|k| even[k] + odd[k]);
+        rows[1] = core::array::from_fn(|k| even[k] - odd[k]);
     }
     b[F::N - 1] = F::TABLE.infinity;
     b

@@ -164,7 +164,7 @@ impl Quantize {
         };
         let Some(budget) = self.max_error else { return judged(0) };
         let error = |(_, distance): &(Quantised, Distance)| distance.rms_error();
-        match keep_higher(order.len(), |kept| judged(kept), |judged| error(judged) <= budget)? {
+        match keep_higher(order.len(), judged, |judged| error(judged) <= budget)? {
             Ok(within) => Ok(within),
             Err(least) => {
                 let (error, kept) = (percent(error(&least)), order.len());
