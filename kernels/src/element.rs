@@ -82,6 +82,9 @@ const HALF: u32 = 0x7FFF;
 
 /// An element that kernels load as f32 and store f32 as. Every load is exact.
 pub(crate) trait Values: Pod {
+    /// Whether what is less than 0 is stored as 0.
+    const IS_RELU: bool = false;
+
     /// Lane `i` is `x[i]`.
     ///
     /// # Safety
@@ -129,6 +132,43 @@ pub(crate) trait Values: Pod {
     /// # Safety
     /// `n <= LANES`, and `y` is valid for writes of `n` elements; aligned as they are.
     unsafe fn store_first<S: Simd>(s: S, y: *mut Self, v: S::V, n: usize);
+
+    /// `y[i]` becomes lane `i` of `a` and behind them of `b`, rounded.
+    ///
+    /// # Safety
+    /// `y` is valid for writes of `2 * LANES` elements; aligned as they are.
+    #[inline(always)]
+    unsafe fn store_two<S: Simd>(s: S, y: *mut Self, a: S::V, b: S::V) {
+        // SAFETY: the caller vouches for two vectors of elements.
+        unsafe {
+            Self::store_first(s, y, a, S::LANES);
+            Self::store_first(s, y.add(S::LANES), b, S::LANES);
+        }
+    }
+
+    /// `y[i]` becomes lane `i` of the vectors of `row`, one behind the other, rounded, for `i < n`; nothing else is written.
+    ///
+    /// # Safety
+    /// `n` is at most `C * LANES`, and `y` is valid for writes of `n` elements; aligned as they are.
+    #[inline(always)]
+    unsafe fn store_row<S: Simd, const C: usize>(s: S, y: *mut Self, row: &[S::V; C], n: usize) {
+        debug_assert!(n <= C * S::LANES);
+        for c in 0..C {
+            let (first, end) = (c * S::LANES, (c + 1) * S::LANES);
+            // SAFETY: the elements below `n`, which the caller vouches for.
+            unsafe {
+                if c % 2 == 0 && c + 1 < C && end + S::LANES <= n {
+                    Self::store_two(s, y.add(first), row[c], row[c + 1]);
+                } else if c % 2 == 1 && end <= n {
+                    // Stored with the vector before.
+                } else if end <= n {
+                    Self::store_first(s, y.add(first), row[c], S::LANES);
+                } else if first < n {
+                    Self::store_first(s, y.add(first), row[c], n - first);
+                }
+            }
+        }
+    }
 
     /// Writes a tile transposed: `y[row * stride + column]` becomes lane `row` of `tile[column]`, rounded, for `row < rows`
     /// and `column < columns`. `tile` has at most `LANES` vectors; its length should be known when this is compiled.
@@ -224,6 +264,8 @@ pub(crate) fn to_u8<S: Simd>(s: S, v: S::V) -> S::W {
 }
 
 impl Values for u8 {
+    const IS_RELU: bool = true;
+
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, x: *const u8) -> S::V {
         // SAFETY: the caller vouches for LANES bytes.
@@ -234,6 +276,12 @@ impl Values for u8 {
     unsafe fn store_first<S: Simd>(s: S, y: *mut u8, v: S::V, n: usize) {
         // SAFETY: the caller vouches for `n` bytes.
         unsafe { s.store_first_u8(y, to_u8(s, v), n) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_two<S: Simd>(s: S, y: *mut u8, a: S::V, b: S::V) {
+        // SAFETY: the caller vouches for two vectors of bytes.
+        unsafe { s.store_two_u8(y, a, b) }
     }
 }
 

@@ -8,6 +8,7 @@
 
 use core::marker::PhantomData;
 
+use super::interleave::MOST_PX;
 use super::words_of_row;
 use crate::buffer::cast;
 use crate::conv::ConvShape;
@@ -46,7 +47,7 @@ struct Window {
 }
 
 /// The most runs of a tile: one a pixel.
-const MAX_RUNS: usize = 16;
+const MAX_RUNS: usize = MOST_PX;
 
 /// The most values of a word.
 const MAX_VALUES: usize = 4;
@@ -119,7 +120,7 @@ impl<E: Source> Op for Widening<E> {
 
 /// Gathers one panel: of words of `VALUES` values or, with `WIDE`, of f32, `VALUES` rows for each word.
 #[inline(always)]
-fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
+pub(super) fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
     s: S,
     Panel { shape, x, first_px, live, px, panel }: Panel<'_>,
 ) {
@@ -252,7 +253,7 @@ unsafe fn load<S: Simd, E: Source, const VALUES: usize>(
 
 /// A pointwise convolution, which knows no rows, as one of a single long row: its runs are as long as a vector.
 #[inline(always)]
-fn rows_as_one(shape: &ConvShape) -> ConvShape {
+pub(super) fn rows_as_one(shape: &ConvShape) -> ConvShape {
     let (plane, pixels) = (shape.ih * shape.iw, shape.pixels());
     if shape.is_pointwise() { ConvShape { ih: 1, iw: plane, oh: 1, ow: pixels, ..*shape } } else { *shape }
 }

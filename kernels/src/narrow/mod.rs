@@ -10,8 +10,12 @@
 //!   for block of oc channels           weights packed [block][word][oc]
 //!     acc[px][oc] = 0
 //!     for word: acc += dot(panel[word], weights[word])
-//!     store relu(acc * m + b) as f32, bf16 or bytes, transposed to NCHW
+//!     store relu(acc * m + b) as f32, bf16 or bytes, to NCHW
 //! ```
+//!
+//! As in f32 two layouts of a tile exist: *channel lanes* (`tile.rs`: output channels in the vector, pixels broadcast; the
+//! store transposes) and, of bytes, *pixel lanes* (`pixel_lane.rs`: pixels in the vector, weights broadcast; the store is of
+//! whole rows, and at the end of a map only vectors with pixels are computed).
 //!
 //! Integers: inputs are bytes without a sign, weights bytes with one, the sum is exact, and what is stored is
 //! `sum * m[o] + b[o]` in f32, the product rounded before the addition, so that every set stores the same. bf16: weights are
@@ -19,8 +23,10 @@
 //! two rows of f32 for each word, and weights are widened. Sums are f32, from `b[o]` on.
 
 mod gather;
+mod interleave;
 mod nest;
 mod pack;
+mod pixel_lane;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -36,6 +42,8 @@ use crate::isa::Isa;
 use crate::op::Set;
 use crate::tiles;
 use gather::{Gather, Panel, Widening};
+use interleave::{Interleave, MOST_PX, is_interleaved};
+use pixel_lane::BytePixels;
 use tile::{Bf16Lanes, ByteLanes, Tile, WidenedLanes};
 
 /// What is multiplied.
@@ -65,6 +73,15 @@ impl Arithmetic {
     }
 }
 
+/// What lies in the lanes of a tile's vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Output channels.
+    ChannelLanes,
+    /// Output pixels.
+    PixelLanes,
+}
+
 /// Words of the sum of `shape`: whole ones for each row of a filter.
 pub(crate) fn words(shape: &ConvShape, arithmetic: Arithmetic) -> usize {
     shape.kh * words_of_row(shape, arithmetic.values())
@@ -86,12 +103,15 @@ pub fn fits(shape: &ConvShape) -> bool {
 pub struct Kernel {
     name: &'static str,
     arithmetic: Arithmetic,
+    layout: Layout,
     instruction: Option<&'static str>,
     is_there: fn() -> bool,
     multiply_adds: f64,
     px: usize,
     lanes: usize,
     oc: usize,
+    /// What a block's channels are a multiple of.
+    granule: usize,
     /// Whether weights are widened, and a panel holds f32.
     widens: bool,
     /// Gathers from f32, bf16 and bytes.
@@ -115,15 +135,41 @@ pub(crate) const fn bytes<S: Set, const P: usize, const R: usize>(name: &'static
     Kernel {
         name,
         arithmetic: Arithmetic::Int8,
+        layout: Layout::ChannelLanes,
         instruction: None,
         is_there: || true,
         multiply_adds,
         px: P,
         lanes: S::LANES,
         oc: R * S::LANES,
+        granule: S::LANES,
         widens: false,
-        gather: [S::enter::<Gather<u8, 4>>; 3], // `Direct::new` refuses others than bytes
+        gather: [S::enter::<Interleave>; 3], // `Direct::new` refuses others than bytes
         tile: [S::enter::<ByteLanes<f32, P, R>>, S::enter::<ByteLanes<Bf16, P, R>>, S::enter::<ByteLanes<u8, P, R>>],
+    }
+}
+
+/// The kernel of bytes of M channels by C vectors of pixels on `S`; the name says so, too. A word takes as long as
+/// `multiply_adds` of f32.
+pub(crate) const fn byte_pixels<S: Set, const M: usize, const C: usize>(
+    name: &'static str,
+    multiply_adds: f64,
+) -> Kernel {
+    assert!(C * S::LANES <= MOST_PX, "larger tiles are not gathered");
+    Kernel {
+        name,
+        arithmetic: Arithmetic::Int8,
+        layout: Layout::PixelLanes,
+        instruction: None,
+        is_there: || true,
+        multiply_adds,
+        px: C * S::LANES,
+        lanes: S::LANES,
+        oc: M,
+        granule: pixel_lane::granule(M),
+        widens: false,
+        gather: [S::enter::<Interleave>; 3], // `Direct::new` refuses others than bytes
+        tile: [S::enter::<BytePixels<f32, M, C>>, S::enter::<BytePixels<Bf16, M, C>>, S::enter::<BytePixels<u8, M, C>>],
     }
 }
 
@@ -150,12 +196,14 @@ pub(crate) const fn bf16<S: Set, const P: usize, const R: usize>(name: &'static 
     Kernel {
         name,
         arithmetic: Arithmetic::Bf16,
+        layout: Layout::ChannelLanes,
         instruction: None,
         is_there: || true,
         multiply_adds,
         px: P,
         lanes: S::LANES,
         oc: R * S::LANES,
+        granule: S::LANES,
         widens: false,
         gather: [S::enter::<Gather<f32, 2>>, S::enter::<Gather<Bf16, 2>>, S::enter::<Gather<u8, 2>>],
         tile: [S::enter::<Bf16Lanes<f32, P, R>>, S::enter::<Bf16Lanes<Bf16, P, R>>, S::enter::<Bf16Lanes<u8, P, R>>],
@@ -183,6 +231,11 @@ impl Kernel {
         self.arithmetic
     }
 
+    /// What lies in its lanes.
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The instruction that it multiplies with, if the machine has one that is made for it.
     pub const fn instruction(&self) -> Option<&'static str> {
         self.instruction
@@ -198,14 +251,27 @@ impl Kernel {
         self.px
     }
 
-    /// Output channels computed for `oc`: whole vectors.
+    /// Vectors of outputs that a tile of `live` pixels computes by a block of `width` channels.
+    const fn vectors(&self, live: usize, width: usize) -> usize {
+        match self.layout {
+            Layout::ChannelLanes => self.px * width / self.lanes,
+            Layout::PixelLanes => live.div_ceil(self.lanes) * width,
+        }
+    }
+
+    /// Output channels computed for `oc`: whole granules of the last block.
     fn padded(&self, oc: usize) -> usize {
-        crate::conv::padded(self.oc, self.lanes, oc)
+        crate::conv::padded(self.oc, self.granule, oc)
     }
 
     /// Rows of a panel: a word's, or of f32 as many as a word has values.
     fn panel_rows(&self, shape: &ConvShape) -> usize {
         words(shape, self.arithmetic) * if self.widens { self.arithmetic.values() } else { 1 }
+    }
+
+    /// Whether panels of `shape` are interleaved from whole vectors of bytes.
+    fn interleaves(&self, shape: &ConvShape) -> bool {
+        self.arithmetic == Arithmetic::Int8 && is_interleaved(shape)
     }
 
     /// Words of a panel buffer for one tile of `shape`: `[word][px]` and the last vector's overhang.
@@ -237,7 +303,7 @@ impl Kernel {
     /// If the operands' lengths do not fit each other or the tile, or the outputs are not aligned as `element` is.
     fn run(&self, element: Element, tile: Tile<'_>) {
         let (width, words) = (tile.width, tile.words);
-        assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.lanes), "block width {width}");
+        assert!(width > 0 && width <= self.oc && width.is_multiple_of(self.granule), "block width {width}");
         assert_eq!(tile.w.len(), (words + self.arithmetic.tail()) * width, "weights of a width of {width}");
         let rows = words * if self.widens { self.arithmetic.values() } else { 1 };
         assert!(tile.x.len() >= rows * self.px, "panel of {} words", tile.x.len());
@@ -251,13 +317,20 @@ impl Kernel {
 /// The most words that gathering writes past a panel's end.
 const OVERHANG: usize = 16;
 
-/// The kernels of `isa` on this machine, of either arithmetic; of one arithmetic the best comes last. They compute the same
-/// in integers, and pack weights alike.
+/// The kernels of `isa` on this machine, of either arithmetic; of one arithmetic and layout the best comes last. They compute
+/// the same in integers, and those of one layout pack weights alike.
 pub fn kernels(isa: Isa) -> impl Iterator<Item = Kernel> {
     tiles::of(isa).narrow.iter().copied().filter(|kernel| (kernel.is_there)())
 }
 
-/// The best of them for `arithmetic`.
+/// The best of them for `arithmetic` of each layout that the set has: one suits a layer, which is the caller's choice.
+pub fn layouts(isa: Isa, arithmetic: Arithmetic) -> impl Iterator<Item = Kernel> {
+    [Layout::ChannelLanes, Layout::PixelLanes].into_iter().filter_map(move |layout| {
+        kernels(isa).filter(|kernel| (kernel.arithmetic, kernel.layout) == (arithmetic, layout)).last()
+    })
+}
+
+/// The last of them for `arithmetic`, which multiplies with the best instruction.
 pub fn kernel(isa: Isa, arithmetic: Arithmetic) -> Kernel {
     kernels(isa).filter(|kernel| kernel.arithmetic == arithmetic).last().expect("every set has one of either")
 }

@@ -126,6 +126,20 @@ impl Direct {
         self.shape.pixels().div_ceil(self.kernel.px)
     }
 
+    /// Vectors of outputs that are computed, those of pixels and channels that do not exist included.
+    pub fn vectors(&self) -> usize {
+        let of_tile = |live: usize| -> usize {
+            self.blocks.iter().map(|block| self.kernel.vectors(live, block.block.width)).sum()
+        };
+        let (pixels, px) = (self.shape.pixels(), self.kernel.px);
+        pixels / px * of_tile(px) + if pixels.is_multiple_of(px) { 0 } else { of_tile(pixels % px) }
+    }
+
+    /// Whether panels are interleaved from whole vectors of bytes, which takes less time than to gather pixel by pixel.
+    pub fn interleaves(&self) -> bool {
+        self.kernel.interleaves(&self.shape)
+    }
+
     /// How many tiles have their panels in `group_bytes`: at least one and at most all.
     pub fn tiles_at_once(&self, group_bytes: usize) -> usize {
         let panel = elements(&[size_of::<u32>(), self.kernel.px, self.kernel.panel_rows(&self.shape)]);

@@ -41,7 +41,7 @@ pub fn is_pair_safe(shape: &ConvShape, q: &[i8]) -> bool {
 impl Kernel {
     /// The blocks of `oc` output channels of `shape`, whose offsets are in words.
     pub(super) fn blocks(&self, oc: usize, shape: &ConvShape) -> impl Iterator<Item = Block> {
-        blocks_of(self.oc, self.lanes, oc, self.column(shape) - 1)
+        blocks_of(self.oc, self.granule, oc, self.column(shape) - 1)
     }
 
     /// Words of a channel: its weights, and what lies behind them.

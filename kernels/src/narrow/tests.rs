@@ -381,15 +381,49 @@ fn nan_reaches_the_output_of_bf16() {
 
 #[test]
 fn all_kernels_of_a_set_pack_alike() {
-    for isa in isa::detected() {
-        for arithmetic in [Arithmetic::Int8, Arithmetic::Bf16] {
-            let layouts: Vec<_> = kernels(isa)
-                .filter(|kernel| kernel.arithmetic == arithmetic)
-                .map(|kernel| (kernel.name, kernel.oc, kernel.lanes))
-                .collect();
-            assert!(!layouts.is_empty() && layouts.iter().all(|layout| *layout == layouts[0]), "{isa} {layouts:?}");
+    for (isa, arithmetic) in isa::detected().flat_map(|isa| [(isa, Arithmetic::Int8), (isa, Arithmetic::Bf16)]) {
+        let of_arithmetic: Vec<_> = kernels(isa).filter(|kernel| kernel.arithmetic == arithmetic).collect();
+        assert!(!of_arithmetic.is_empty(), "{isa} has none for {arithmetic:?}");
+        for best in layouts(isa, arithmetic) {
+            let packed = |kernel: &Kernel| (kernel.oc, kernel.granule);
+            let alike = of_arithmetic.iter().filter(|kernel| kernel.layout == best.layout);
+            assert!(
+                alike.clone().all(|kernel| packed(kernel) == packed(&best)),
+                "{isa} {:?}",
+                alike.collect::<Vec<_>>()
+            );
         }
     }
+}
+
+/// Every number of pixels of a last tile by every number of channels of a last block, at and between the edges of vectors,
+/// on maps of several tiles; tiles of rows that are no whole number of vectors, too.
+#[test]
+fn every_tail_of_pixels_and_channels_is_exact() {
+    let tallest = if cfg!(miri) { 3 } else { 9 };
+    for oc in 1..=tallest {
+        check_int8(shape(8, 1, MOST_PX + oc, oc, 1, 1, 0), oc % 2 == 0, 31);
+    }
+    for px in 1..=if cfg!(miri) { 5 } else { MOST_PX + 1 } {
+        check_int8(shape(4, 1, px, 3, 1, 1, 0), true, 32);
+        check_int8(shape(4, px, 7, 2, 3, 1, 1), false, 33);
+    }
+}
+
+/// Panels of channels that four divides, in all the ways that rows and columns may be padded: rows as long in as out, and
+/// rows that are not, whose panels are gathered otherwise.
+#[test]
+fn interleaved_panels_are_exact() {
+    for (kernel, pad) in [(1, 0), (3, 1), (5, 2), (3, 0), (3, 2), (7, 3)] {
+        for (ic, side) in [(4, 5), (8, 7), (12, 14), (4, 17)] {
+            if side + 2 * pad >= kernel {
+                check_int8(shape(ic, side, side, 5, kernel, 1, pad), true, 34);
+            }
+        }
+    }
+    // Not square, and padded above and to the left alone.
+    let uneven = ConvShape { kh: 2, kw: 3, oh: 6, ow: 9, pad_t: 1, pad_l: 2, ..shape(8, 6, 9, 6, 1, 1, 0) };
+    check_int8(uneven, true, 35);
 }
 
 proptest! {

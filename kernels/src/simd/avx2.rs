@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{Bytes, MOST_LANES, Simd};
+use super::{Bytes, INTERLEAVED, MOST_LANES, Simd};
 use crate::isa::Avx2;
 
 /// Eight set lanes between eight clear ones on either side: a window of it is the mask of any lane range's end.
@@ -160,6 +160,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn store_two_u8(self, y: *mut u8, a: __m256, b: __m256) {
+        // SAFETY: the caller vouches for 16 bytes; the token proves AVX2.
+        unsafe {
+            // What is too small, or NaN, becomes an integer below 0, and what is below 0 is packed as 0.
+            let most = self.splat(255.0);
+            let (a, b) = (_mm256_cvtps_epi32(self.min(most, a)), _mm256_cvtps_epi32(self.min(most, b)));
+            let pairs = _mm256_packs_epi32(a, b); // a 0..4, b 0..4 | a 4..8, b 4..8
+            let turns = _mm_packus_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
+            _mm_storeu_si128(y.cast(), _mm_shuffle_epi32::<0xD8>(turns));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_first_u16(self, y: *mut u16, w: __m256i, n: usize) {
         debug_assert!(n <= 8);
         // SAFETY: the pieces cover the first `n` elements, which the caller vouches for; the token proves AVX2.
@@ -309,6 +322,26 @@ impl Bytes for Avx2 {
     unsafe fn store_bytes(self, y: *mut u8, b: __m256i) {
         // SAFETY: the caller vouches for 32 writable bytes; storeu takes any alignment.
         unsafe { _mm256_storeu_si256(y.cast(), b) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(self, x: *const u8, stride: usize, mask: &[u8; INTERLEAVED], y: *mut u32) {
+        // SAFETY: the caller vouches for 16 bytes of each plane and 16 words; any alignment; the token proves AVX2.
+        unsafe {
+            let mask = _mm_loadu_si128(mask.as_ptr().cast());
+            let plane = {
+                #[inline(always)]
+                |i: usize| _mm_and_si128(_mm_loadu_si128(x.add(i * stride).cast()), mask)
+            };
+            let (a, b, c, d) = (plane(0), plane(1), plane(2), plane(3));
+            let (low, high) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
+            let y: *mut __m128i = y.cast();
+            _mm_storeu_si128(y, _mm_unpacklo_epi16(low, high));
+            _mm_storeu_si128(y.add(1), _mm_unpackhi_epi16(low, high));
+            let (low, high) = (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d));
+            _mm_storeu_si128(y.add(2), _mm_unpacklo_epi16(low, high));
+            _mm_storeu_si128(y.add(3), _mm_unpackhi_epi16(low, high));
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Vectors of bytes, of which every set has far more lanes than of f32.
 
+/// How many bytes of a plane are interleaved at a time.
+pub(crate) const INTERLEAVED: usize = 16;
+
 /// The most lanes of any set's vector of bytes.
 pub(crate) const MOST_BYTES: usize = 32;
 
@@ -38,4 +41,21 @@ pub(crate) trait Bytes: Copy {
     /// # Safety
     /// `y` is valid for writes of `BYTES` bytes.
     unsafe fn store_bytes(self, y: *mut u8, b: Self::B);
+
+    /// `y[i]` becomes the word of the bytes `x[i]`, `x[stride + i]`, `x[2 * stride + i]` and `x[3 * stride + i]`, the first in
+    /// the lowest bits, each of them masked by `mask[i]`.
+    ///
+    /// # Safety
+    /// `x` is valid for reads of `INTERLEAVED` bytes at 0, `stride`, `2 * stride` and `3 * stride`, and `y` for writes of
+    /// `INTERLEAVED` words; any alignment.
+    #[inline(always)]
+    unsafe fn interleave(self, x: *const u8, stride: usize, mask: &[u8; INTERLEAVED], y: *mut u32) {
+        for (i, mask) in mask.iter().enumerate() {
+            // SAFETY: the caller vouches for byte `i` of either of the four, and for word `i`.
+            unsafe {
+                let byte = |of: usize| *x.add(of * stride + i) & mask;
+                y.add(i).write_unaligned(u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]));
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 #[cfg(target_arch = "aarch64")]
 use core::arch::{aarch64::*, asm};
 
-use super::{Bytes, MOST_LANES, Simd};
+use super::{Bytes, INTERLEAVED, MOST_LANES, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
@@ -54,6 +54,7 @@ macro_rules! extended {
                 fn load_u16(x: *const u16) -> Self::W;
                 fn store_words(y: *mut u32, w: Self::W) -> ();
                 fn store_first_u8(y: *mut u8, w: Self::W, n: usize) -> ();
+                fn store_two_u8(y: *mut u8, a: Self::V, b: Self::V) -> ();
                 fn store_first_u16(y: *mut u16, w: Self::W, n: usize) -> ();
                 fn load(x: *const f32) -> Self::V;
                 fn load_window(x: *const f32, from: usize, to: usize) -> Self::V;
@@ -88,6 +89,7 @@ macro_rules! bytes_as_the_base {
             unsafe_as_the_base! {
                 fn load_bytes(x: *const u8) -> Self::B;
                 fn store_bytes(y: *mut u8, b: Self::B) -> ();
+                fn interleave(x: *const u8, stride: usize, mask: &[u8; INTERLEAVED], y: *mut u32) -> ();
             }
         }
     };

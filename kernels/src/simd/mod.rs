@@ -31,7 +31,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bytes::{Bytes, MOST_BYTES};
+pub(crate) use bytes::{Bytes, INTERLEAVED, MOST_BYTES};
 pub(crate) use portable::Portable;
 
 /// The most lanes of any set's vector.
@@ -160,6 +160,20 @@ pub(crate) trait Simd: Bytes {
     /// # Safety
     /// `n <= LANES`, and `y` is valid for writes of `n` bytes.
     unsafe fn store_first_u8(self, y: *mut u8, w: Self::W, n: usize);
+
+    /// `y[i]` becomes the nearest whole number from 0 to 255 to lane `i`, of two the even one, and 0 for NaN: of the lanes of
+    /// `a`, and behind them of those of `b`.
+    ///
+    /// # Safety
+    /// `y` is valid for writes of `2 * LANES` bytes.
+    #[inline(always)]
+    unsafe fn store_two_u8(self, y: *mut u8, a: Self::V, b: Self::V) {
+        for (i, v) in [a, b].into_iter().enumerate() {
+            let v = self.round(self.min(self.max(v, self.splat(0.0)), self.splat(255.0)));
+            // SAFETY: the caller vouches for two vectors of bytes.
+            unsafe { self.store_first_u8(y.add(i * Self::LANES), v, Self::LANES) };
+        }
+    }
 
     /// `y[i]` becomes word `i`, which is at most 65,535, for `i < n`; nothing else is written.
     ///

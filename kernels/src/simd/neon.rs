@@ -2,7 +2,7 @@
 
 use core::arch::{aarch64::*, asm};
 
-use super::{Bytes, MOST_LANES, Simd};
+use super::{Bytes, INTERLEAVED, MOST_LANES, Simd};
 use crate::isa::Neon;
 
 impl Simd for Neon {
@@ -243,6 +243,19 @@ impl Bytes for Neon {
     unsafe fn store_bytes(self, y: *mut u8, b: uint8x16_t) {
         // SAFETY: the caller vouches for 16 writable bytes.
         unsafe { vst1q_u8(y, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(self, x: *const u8, stride: usize, mask: &[u8; INTERLEAVED], y: *mut u32) {
+        // SAFETY: the caller vouches for 16 bytes of each plane and 16 words; any alignment; the token proves NEON.
+        unsafe {
+            let mask = vld1q_u8(mask.as_ptr());
+            let plane = {
+                #[inline(always)]
+                |i: usize| vandq_u8(vld1q_u8(x.add(i * stride)), mask)
+            };
+            vst4q_u8(y.cast(), uint8x16x4_t(plane(0), plane(1), plane(2), plane(3)));
+        }
     }
 }
 

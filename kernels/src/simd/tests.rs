@@ -1,6 +1,6 @@
 //! Every operation of the vector trait, on every set this machine has, against plain arithmetic.
 
-use super::{MOST_BYTES, Simd};
+use super::{INTERLEAVED, MOST_BYTES, MOST_LANES, Simd};
 use crate::op::{Op, select};
 use crate::reference::f16_ref;
 use crate::{isa, winograd};
@@ -61,6 +61,7 @@ impl Op for EveryOperation {
             }
             words(s, name);
             bytes(s, name);
+            stored_bytes(s, name);
             for (columns, rows) in (0..=n).flat_map(|c| (0..=n).map(move |r| (c, r))) {
                 let tile: Vec<S::V> = (0..columns + (n - columns) / 2).map(|c| s.load(x.as_ptr().add(c))).collect();
                 let stride = n + 1;
@@ -139,6 +140,32 @@ fn bytes<S: Simd>(s: S, name: &str) {
     assert_eq!(lanes(second), of(&|i| if i % 2 == 0 { x[i + 1] } else { 0 }), "{name} second_of_pairs");
     let expected = of(&|i| if i < n / 2 { x[2 * i] } else { x[2 * i - n + 1] });
     assert_eq!(lanes(s.firsts(first, second)), expected, "{name} firsts");
+    let (planes, stride): (Vec<u8>, _) = ((0..=255).collect(), 21);
+    for (mask, at) in [([0xFF; INTERLEAVED], 0), (core::array::from_fn(|i| if i % 3 == 0 { 0xFF } else { 0 }), 3)] {
+        let mut words = [0x5A5A_5A5A; INTERLEAVED + 1];
+        // SAFETY: the last of the four planes ends before the 256 bytes do; there are as many words.
+        unsafe { s.interleave(planes.as_ptr().add(at), stride, &mask, words.as_mut_ptr()) };
+        for (i, &word) in words[..INTERLEAVED].iter().enumerate() {
+            let expected = [0, 1, 2, 3].map(|plane| planes[at + plane * stride + i] & mask[i]);
+            assert_eq!(word.to_le_bytes(), expected, "{name} interleave, word {i}");
+        }
+        assert_eq!(words[INTERLEAVED], 0x5A5A_5A5A, "{name} interleave wrote outside");
+    }
+}
+
+/// Two vectors of values stored as bytes.
+#[inline(always)]
+fn stored_bytes<S: Simd>(s: S, name: &str) {
+    let special =
+        [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e9, -3e9, 1e38, -1e38, 255.5, 254.5, -0.0, -0.6];
+    let x: Vec<f32> = special.into_iter().chain((0..4 * MOST_LANES as u16).map(|i| f32::from(i) * 2.5 - 7.0)).collect();
+    for x in x.windows(2 * S::LANES) {
+        let mut y = vec![0x5A; 2 * S::LANES + 1];
+        // SAFETY: both have two vectors.
+        unsafe { s.store_two_u8(y.as_mut_ptr(), s.load(x.as_ptr()), s.load(x.as_ptr().add(S::LANES))) };
+        let expected: Vec<u8> = x.iter().map(|x| x.clamp(0.0, 255.0).round_ties_even() as u8).chain([0x5A]).collect();
+        assert_eq!(y, expected, "{name} store_two_u8 of {x:?}");
+    }
 }
 
 /// Widens vectors of f16, each by `load_first_f16` of `n` lanes.

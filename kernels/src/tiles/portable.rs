@@ -2,7 +2,7 @@
 
 use super::Tiles;
 use crate::conv::{channel_lanes, pixel_lanes};
-use crate::narrow::{bytes, widened};
+use crate::narrow::{byte_pixels, bytes, widened};
 use crate::peak::rounds;
 use crate::simd::Portable;
 use crate::winograd::{algorithms_of, widened_of};
@@ -15,7 +15,11 @@ pub(super) static TILES: Tiles = Tiles {
         pixel_lanes::<Portable, 4, 1>("pixel-lane 4x1").in_place(),
     ],
     // 4 accumulators and what widens the words.
-    narrow: &[bytes::<Portable, 4, 1>("int8 4x1", 3.0), widened::<Portable, 4, 1>("bf16 4x1")],
+    narrow: &[
+        bytes::<Portable, 4, 1>("int8 4x1", 3.0),
+        byte_pixels::<Portable, 4, 1>("int8 pixel-lane 4x1", 3.0),
+        widened::<Portable, 4, 1>("bf16 4x1"),
+    ],
     // 4 accumulators, 1 weight, 1 input: 12 of 16.
     winograd: &algorithms_of::<Portable, 4, 1>(),
     // 4 accumulators, 2 weights, 1 input: 14 of 16.

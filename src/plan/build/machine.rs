@@ -26,8 +26,8 @@ pub(in crate::plan) struct Machine {
     pub groups: Groups,
 }
 
-/// Cycles of a core that starts two vector multiply-adds a cycle. `cargo bench --bench kernels conv/` times what they
-/// predict: every kernel and algorithm for every layer of GoogLeNet at 224x224, on every set of the machine.
+/// Cycles of a core that starts two vector multiply-adds a cycle. `cargo bench --bench kernels conv/`, and `narrow/` of
+/// what has less than 32 bits, time what they predict: every kernel and algorithm for every layer of GoogLeNet at 224x224, on every set of the machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::plan) struct Costs {
     /// To move one vector of contiguous pixels into a panel.
@@ -36,8 +36,12 @@ pub(in crate::plan) struct Costs {
     pub gathered_panel: f64,
     /// To gather one vector of words into a panel.
     pub word_panel: f64,
+    /// To interleave one vector of words into a panel, from bytes of four channels that lie side by side.
+    pub interleaved_panel: f64,
     /// For bias, ReLU and store of one vector of outputs.
     pub store: f64,
+    /// To make values of one vector of sums in integers, and for their ReLU and store.
+    pub store_sums: f64,
     /// To transpose that vector, too.
     pub transpose: f64,
     /// To transform one vector of inputs of a tile.
@@ -101,7 +105,9 @@ const COSTS: Costs = Costs {
     panel: 1.5,
     gathered_panel: 6.0,
     word_panel: 8.0,
+    interleaved_panel: 5.5,
     store: 5.0,
+    store_sums: 7.5,
     transpose: 6.0,
     transform_input: 8.0,
     transform_output: 7.0,

@@ -2,7 +2,7 @@
 //! integers, or bf16. It is split as one in f32 is.
 
 use googlenet_kernels::conv::ConvShape;
-use googlenet_kernels::narrow::{self, Arithmetic, Direct};
+use googlenet_kernels::narrow::{self, Arithmetic, Direct, Kernel, Layout};
 
 use super::direct::{split, stack};
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights};
@@ -11,7 +11,7 @@ use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Operands, Rows, Touch};
 
-/// One offer, of the set's kernel.
+/// One offer for each layout of tiles that the set has.
 pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let Op::Conv(own) = *site.op() else { return Vec::new() };
     if site.formats.precision == Precision::F32 {
@@ -23,11 +23,13 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
     let shape = ConvShape { oc: widths.iter().sum(), ..own };
     let is_integer = site.formats.is_integer(site.index) && narrow::fits(&shape);
     let arithmetic = if is_integer { Arithmetic::Int8 } else { Arithmetic::Bf16 };
-    let kernel = narrow::kernel(site.machine.isa, arithmetic);
     let [input, output] = site.elements();
-    let conv = Direct::new(kernel, shape, &widths, input, output, site.machine.groups.panels);
-    let ends = Ends { input: site.input(), outputs };
-    vec![Offer::new(cycles(&conv, site.machine), nodes, ends, conv)]
+    let offer = |kernel: Kernel| {
+        let conv = Direct::new(kernel, shape, &widths, input, output, site.machine.groups.panels);
+        let ends = Ends { input: site.input(), outputs: outputs.clone() };
+        Offer::new(cycles(&conv, site.machine), nodes.clone(), ends, conv)
+    };
+    narrow::layouts(site.machine.isa, arithmetic).map(offer).collect()
 }
 
 /// What the whole convolution costs:
@@ -40,13 +42,21 @@ pub(super) fn offers(site: &Site<'_>) -> Vec<Offer> {
 fn cycles(conv: &Direct, machine: &Machine) -> f64 {
     let (kernel, costs) = (conv.kernel(), &machine.costs);
     let words = conv.words() as f64;
-    let padded: usize = conv.block_widths().iter().sum();
-    let outputs = (conv.tiles() * kernel.px() * padded) as f64 / machine.lanes as f64;
+    let outputs = conv.vectors() as f64;
     let multiply = outputs * words * kernel.multiply_adds() / 2.0;
     let groups = conv.tiles().div_ceil(conv.tiles_at_once(machine.nominal.panels)) as f64;
     let weights = conv.packed_bytes() as f64 * groups / costs.memory_bytes;
-    let panels = (conv.tiles() * kernel.px().div_ceil(machine.lanes)) as f64 * words * costs.word_panel;
-    multiply.max(weights) + outputs * (costs.store + costs.transpose) + panels
+    let panel = if conv.interleaves() { costs.interleaved_panel } else { costs.word_panel };
+    let panels = (conv.tiles() * kernel.px().div_ceil(machine.lanes)) as f64 * words * panel;
+    let store = match kernel.arithmetic() {
+        Arithmetic::Int8 => costs.store_sums,
+        Arithmetic::Bf16 => costs.store,
+    };
+    let transpose = match kernel.layout() {
+        Layout::ChannelLanes => costs.transpose,
+        Layout::PixelLanes => 0.0,
+    };
+    multiply.max(weights) + outputs * (store + transpose) + panels
 }
 
 impl Step for Direct {
