@@ -36,6 +36,13 @@ fn fail(arguments: &[&str], out: &str, code: i32, word: &str) {
     assert!(output.stdout.is_empty() && !Path::new(out).exists(), "results were written");
 }
 
+/// The demonstration weights without what quantised them, in `folder`.
+fn plain(folder: &TempDir) -> String {
+    let path = text(&folder.path().join("plain")).to_owned();
+    succeed(&["convert", DEMONSTRATION, &path, "--f16"]);
+    path
+}
+
 /// A folder with `count` pictures of coloured stripes and discs, each with others.
 fn pictures(count: u32) -> TempDir {
     let folder = tempdir().expect("a folder");
@@ -62,8 +69,8 @@ fn a_quantised_file_runs_in_int8_and_as_before() {
     fs::write(pictures.path().join("05b.jpg"), "no picture").expect("written");
     let folder = tempdir().expect("a folder");
     let out = folder.path().join("int8.safetensors");
-    let images = text(pictures.path());
-    let arguments = ["quantize", DEMONSTRATION, text(&out), "--images", images, "--json", "--threads", "2"];
+    let (images, plain) = (text(pictures.path()), plain(&folder));
+    let arguments = ["quantize", &plain, text(&out), "--images", images, "--json", "--threads", "2"];
     let [stdout, stderr] = succeed(&arguments);
     assert!(stderr.contains("05b.jpg: neither a JPEG nor a PNG picture"), "{stderr}");
     assert!(stderr.ends_with("56 layers in int8\n"), "{stderr}");
@@ -82,7 +89,7 @@ fn a_quantised_file_runs_in_int8_and_as_before() {
     assert!(mean < least && error(&report["none"]) < least && least < 0.1, "{report}");
     assert!(layers.iter().all(|layer| layer["int8"] == true));
 
-    let [original, model] = [Path::new(DEMONSTRATION), &out].map(|path| Model::open(path).expect("accepted"));
+    let [original, model] = [Path::new(&plain), &out].map(|path| Model::open(path).expect("accepted"));
     assert_eq!([&model.weights().metadata()["version"], &model.weights().metadata()["int8"]], ["2", "1"]);
     for tensor in original.weights().tensors() {
         assert_eq!(model.weights().tensor(tensor.name()).expect("as before").bytes(), tensor.bytes());
@@ -117,7 +124,7 @@ fn a_quantised_file_runs_in_int8_and_as_before() {
 fn a_layer_that_bytes_are_too_coarse_for_is_kept_higher_where_a_budget_asks_for_it() {
     let (pictures, folder) = (pictures(15), tempdir().expect("a folder"));
     let path = |name: &str| text(&folder.path().join(name)).to_owned();
-    let weights = Weights::open(DEMONSTRATION).expect("the demonstration weights");
+    let weights = Weights::open(plain(&folder)).expect("the demonstration weights");
     let mut tensors: Vec<_> = weights
         .tensors()
         .map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype: Dtype::F32, values: t.to_f32() })
@@ -162,17 +169,18 @@ fn what_cannot_be_quantised_is_refused_and_nothing_is_written() {
     let pictures = pictures(10);
     let folder = tempdir().expect("a folder");
     let path = |name: &str| text(&folder.path().join(name)).to_owned();
-    let (out, images) = (path("out"), text(pictures.path()));
-    fail(&[DEMONSTRATION, &out, "--images", &path("none")], &out, 4, "none");
-    fail(&[DEMONSTRATION, &out, "--images", text(folder.path())], &out, 4, "no pictures");
+    let (out, images, plain) = (path("out"), text(pictures.path()), plain(&folder));
+    fail(&[&plain, &out, "--images", &path("none")], &out, 4, "none");
+    let empty = tempdir().expect("a folder");
+    fail(&[&plain, &out, "--images", text(empty.path())], &out, 4, "no pictures");
     fail(&[&path("none"), &out, "--images", images], &out, 3, "none");
     for share in ["0", "-1", "1.5", "NaN", "2%"] {
         let share = format!("--max-error={share}");
-        fail(&[DEMONSTRATION, &out, "--images", images, &share], &out, 2, "expected a number above 0");
+        fail(&[&plain, &out, "--images", images, &share], &out, 2, "expected a number above 0");
     }
 
     // NaN among the weights, and a weight so large that activations overflow.
-    let weights = Weights::open(DEMONSTRATION).expect("the demonstration weights");
+    let weights = Weights::open(&plain).expect("the demonstration weights");
     for (value, word) in [(f32::NAN, "element 0 is NaN"), (3e38, "tensor \"conv1/7x7_s2\": element")] {
         let mut tensors: Vec<_> = weights
             .tensors()
@@ -184,5 +192,5 @@ fn what_cannot_be_quantised_is_refused_and_nothing_is_written() {
     }
 
     fs::write(pictures.path().join("00.png"), "no picture").expect("written");
-    fail(&[DEMONSTRATION, &out, "--images", images], &out, 4, "9 of 10 pictures could be read, at least 10 are needed");
+    fail(&[&plain, &out, "--images", images], &out, 4, "9 of 10 pictures could be read, at least 10 are needed");
 }

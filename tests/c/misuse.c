@@ -149,7 +149,7 @@ static void options(void) {
 #endif
     WITH(ARGUMENT, "options->class_maps is 2", o.class_maps = 2);
     WITH(GOOGLENET_OK, "", o.precision = GOOGLENET_PRECISION_BF16);
-    WITH(ARGUMENT, "not quantised", o.precision = GOOGLENET_PRECISION_INT8);
+    WITH(GOOGLENET_OK, "", o.precision = GOOGLENET_PRECISION_INT8);
     WITH(ARGUMENT, "options->precision is 3", o.precision = GOOGLENET_PRECISION_INT8 + 1);
     WITH(ARGUMENT, "options->precision", o.precision = UINT32_MAX);
     const char *names[] = {"pool5", NULL, "inception_9z", "\xff", "data", "pool1"};

@@ -90,4 +90,4 @@ fn plans_in_lower_precision_are_those_that_were_recorded() {
 }
 
 /// Sets and their instructions for bytes and bf16, of machines whose plans in lower precision are recorded.
-const KNOWN: [&str; 4] = ["portable", "neon", "avx2-vpmaddubsw", "avx512-vpdpbusd-vdpbf16ps"];
+const KNOWN: [&str; 4] = ["portable", "neon-usdot-bfdot", "avx2-vpmaddubsw", "avx512-vpdpbusd-vdpbf16ps"];
