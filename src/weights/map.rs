@@ -35,7 +35,7 @@ impl Weights {
     ///
     /// // SAFETY: nobody writes to the file while this program runs.
     /// let weights = unsafe { Weights::map("weights/demo.safetensors") }?;
-    /// assert_eq!(weights.tensors().len(), 116);
+    /// assert_eq!(weights.tensors().len(), 287);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {

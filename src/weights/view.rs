@@ -37,7 +37,7 @@ impl Weights {
     ///
     /// ```
     /// let weights = googlenet::weights::Weights::open("weights/demo.safetensors")?;
-    /// assert_eq!((weights.tensors().len(), weights.metadata()["dialect"].as_str()), (116, "bvlc"));
+    /// assert_eq!((weights.tensors().len(), weights.metadata()["dialect"].as_str()), (287, "bvlc"));
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Weights> {
@@ -54,7 +54,7 @@ impl Weights {
     /// use googlenet::weights::{Strictness, Weights};
     ///
     /// let weights = Weights::open_as("weights/demo.safetensors", Strictness::Plain)?;
-    /// assert_eq!(weights.tensors().len(), 116);
+    /// assert_eq!(weights.tensors().len(), 287);
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn open_as(path: impl AsRef<Path>, strictness: Strictness) -> Result<Weights> {
