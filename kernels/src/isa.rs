@@ -76,6 +76,7 @@ macro_rules! extensions {
 }
 
 /// Whether the CPU has a feature.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! detected {
     ("x86_64", $feature:tt) => {
         is_x86_feature_detected!($feature)
