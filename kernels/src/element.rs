@@ -2,7 +2,7 @@
 //!
 //! Kernels compute in f32, or in integers, and store what memory should be spared of: [`Bf16`], the upper half of an f32,
 //! or bytes, whose real value is a multiple of a scale that no kernel knows here: it is folded into weights. A kernel that
-//! takes several elements is generic over [`Values`], and for f32 is what it would be without it.
+//! takes several elements is generic over `Values`, and for f32 is what it would be without it.
 
 use bytemuck::{Pod, Zeroable};
 
