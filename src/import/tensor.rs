@@ -201,9 +201,9 @@ fn in_order(weight: &Tensor<'_>, tensor: &str, shape: &[usize], order: Order) ->
 }
 
 /// The most elements that one number may stand for: as many as the largest matrix that a network's table has by itself,
-/// Krizhevsky's first. ONNX's own test files have weights of one number, however short they are; but how large a last matrix
+/// the first of `zfnet512`. ONNX's own test files have weights of one number, however short they are; but how large a last matrix
 /// is the file says, by its classes.
-const MAX_FILLED: usize = 4096 * 256 * 6 * 6;
+const MAX_FILLED: usize = 4096 * 512 * 6 * 6;
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +218,7 @@ mod tests {
         let filled = |n| Tensor { name: "t", dims: Vec::new(), data: Data::Fill(2.5) }.values("weight", n);
         assert_eq!(filled(3).expect("few"), [2.5; 3]);
         let error = filled(MAX_FILLED + 1).expect_err("too many").to_string();
-        assert!(error.contains("37748737 elements"), "{error}");
+        assert!(error.contains("75497473 elements"), "{error}");
     }
 
     #[test]
