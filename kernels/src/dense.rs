@@ -133,9 +133,6 @@ impl Dense {
 
 /// The element of a matrix.
 trait Weight: Copy + 'static {
-    /// How many elements ahead of a row's products its cache lines are asked for; 0 where that gains nothing.
-    const AHEAD: usize;
-
     /// Lane `i` is the number `w[i]`.
     ///
     /// # Safety
@@ -150,8 +147,6 @@ trait Weight: Copy + 'static {
 }
 
 impl Weight for f32 {
-    const AHEAD: usize = 0;
-
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, w: *const f32) -> S::V {
         // SAFETY: the caller's promise.
@@ -167,10 +162,6 @@ impl Weight for f32 {
 
 /// The bits of an f16.
 impl Weight for u16 {
-    /// 2 KiB. The CPU prefetches to the end of a page, and what widening costs leaves it few loads ahead of their use;
-    /// `cargo bench --bench kernels dense/9216` shows what a change does.
-    const AHEAD: usize = 1024;
-
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, w: *const u16) -> S::V {
         // SAFETY: the caller's promise.
@@ -186,6 +177,11 @@ impl Weight for u16 {
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// How many bytes ahead of a row's products its cache lines are asked for: a core that waits for one has few others on their
+/// way. `cargo bench --bench kernels dense/9216` shows what a change does.
+const AHEAD: usize = 256;
+/// How many bytes of the next rows are asked for before their first products: the CPU learns of new rows only as they begin.
+const NEXT: usize = 512;
 
 struct Kernel<W>(PhantomData<W>);
 
@@ -224,21 +220,23 @@ fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W]) -> [f32; R
     assert!(w.len() >= R * ic);
     let mut acc = [s.splat(0.0); R];
     let mut i = 0;
-    if W::AHEAD > 0 {
-        // After the end of R rows come the next R, if the weights go on for so long.
-        let after = if w.len() >= 2 * R * ic + W::AHEAD { W::AHEAD + (R - 1) * ic } else { 0 };
-        let line = LINE / size_of::<W>();
-        while i + line <= ic {
-            let next = i + if i + W::AHEAD < ic { W::AHEAD } else { after };
-            for r in 0..R {
-                s.prefetch(w.as_ptr().wrapping_add(r * ic + next).cast());
-            }
-            for vector in 0..line / S::LANES {
-                // SAFETY: a line is whole vectors, and i + line <= ic.
-                unsafe { add_products(s, x, w, i + vector * S::LANES, &mut acc) };
-            }
-            i += line;
+    let line = LINE / size_of::<W>();
+    // Where the last of these rows' lines begin with which the next rows' first are asked for, if there are R more.
+    let last = if w.len() >= 2 * R * ic { ic.saturating_sub(NEXT / size_of::<W>()) } else { ic };
+    while i + line <= ic {
+        for r in 0..R {
+            s.prefetch(w.as_ptr().wrapping_add(r * ic + i + AHEAD / size_of::<W>()).cast());
         }
+        if i >= last {
+            for r in R..2 * R {
+                s.prefetch(w.as_ptr().wrapping_add(r * ic + i - last).cast());
+            }
+        }
+        for vector in 0..line / S::LANES {
+            // SAFETY: a line is whole vectors, and i + line <= ic.
+            unsafe { add_products(s, x, w, i + vector * S::LANES, &mut acc) };
+        }
+        i += line;
     }
     while i + S::LANES <= ic {
         // SAFETY: i + LANES <= ic.

@@ -7,6 +7,7 @@
 
 pub mod average;
 pub mod average_pool;
+pub mod bandwidth;
 mod buffer;
 pub mod conv;
 pub mod dense;

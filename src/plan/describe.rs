@@ -47,6 +47,8 @@ pub struct LayerTime {
     pub multiply_adds: u64,
     /// Multiply-adds that its products compute for one image, tiles' edges included: fewer in the transformed domain.
     pub computed: u64,
+    /// Bytes of its weights, as they are read: packed, or as the file stores them.
+    pub weight_bytes: usize,
 }
 
 /// The names of the layers that a step computes, joined by ` + `.
@@ -76,12 +78,14 @@ impl Plan {
         let times = work.profile.iter().flatten();
         times
             .zip(&schedule.steps)
-            .map(|(time, step)| LayerTime {
+            .zip(&work.weights)
+            .map(|((time, step), weights)| LayerTime {
                 layers: layers(step, &schedule.graph),
                 kernel: step.step.kernel(),
                 nanoseconds: time.load(Ordering::Relaxed),
                 multiply_adds: multiply_adds(step, &costs),
                 computed: step.step.multiply_adds(),
+                weight_bytes: weights.bytes(),
             })
             .collect()
     }

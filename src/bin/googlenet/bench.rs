@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use googlenet::{Isa, LayerTime, Model, Options, Precision, Session, model};
+use googlenet_kernels::bandwidth::read_bandwidth;
 use googlenet_kernels::peak::fma_peak;
 use serde_json::json;
 
@@ -18,7 +19,8 @@ use crate::progress::Progress;
 /// Measure the time of an image, and compare it with the multiply-add peak of the cores.
 ///
 /// The peak is measured in the same process, on the same number of threads, before and after the runs. GMAC/s counts
-/// the multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do.
+/// the multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do. With `--layers` it
+/// measures in the same way what the threads read of memory, which bounds layers that read each weight once.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Bench {
@@ -79,13 +81,14 @@ impl Bench {
         let gmacs = |ms: f64| multiply_adds as f64 / ms / 1e6;
         let arena_bytes = session.arena_bytes();
         drop(session);
-        let layers = if self.layers { self.profile(&model, side)? } else { Vec::new() };
+        let (layers, memory) = if self.layers { self.profile(&model, side)? } else { Default::default() };
         // A layer's time is summed over runs, images and threads. Divided by all three it is a share of the wall clock,
         // as threads work at once.
         let shares = (self.runs * self.batch * self.threads) as f64;
         let layer_ms = |layer: &LayerTime| layer.nanoseconds as f64 / 1e6 / shares;
         let per_second = |layer: &LayerTime, count: u64| count as f64 / layer_ms(layer).max(1e-9) / 1e6;
         let share_of = |layer: &LayerTime, count: u64| per_second(layer, count) / peak;
+        let read = |layer: &LayerTime| per_second(layer, layer.weight_bytes as u64);
 
         if self.json {
             let mut line = json!({
@@ -119,8 +122,11 @@ impl Bench {
                         "share_of_peak": share_of(layer, layer.multiply_adds),
                         "computed": layer.computed,
                         "computed_share_of_peak": share_of(layer, layer.computed),
+                        "weight_bytes": layer.weight_bytes,
+                        "weights_gb_per_s": read(layer),
                     })
                 });
+                line["memory_gb_per_s"] = json!(memory);
                 line["layers"] = rows.collect();
             }
             writeln!(out, "{line}")?;
@@ -144,18 +150,23 @@ impl Bench {
             let speed = match layer.multiply_adds {
                 0 => String::new(),
                 count => format!(
-                    "{:7.1} GMAC/s {:5.1} % {:5.1} %",
+                    "{:7.1} GMAC/s {:5.1} % {:5.1} % {:5.1} GB/s",
                     per_second(layer, count),
                     100.0 * share_of(layer, count),
                     100.0 * share_of(layer, layer.computed),
+                    read(layer),
                 ),
             };
-            let row = format!("{:8.4} ms  {:<20} {speed:<32} {}", layer_ms(layer), layer.kernel, layer.layers);
+            let row = format!("{:8.4} ms  {:<20} {speed:<43} {}", layer_ms(layer), layer.kernel, layer.layers);
             writeln!(out, "{}", row.trim_end())?;
         }
         if self.layers {
             let sum: f64 = layers.iter().map(layer_ms).sum();
-            writeln!(out, "{:8.4} ms  in all; shares of the peak: by definition, then as computed", sum)?;
+            writeln!(
+                out,
+                "{sum:8.4} ms  in all; shares of the peak: by definition, then as computed; GB/s: of weights"
+            )?;
+            writeln!(out, "memory   {memory:.1} GB/s read by {} threads", self.threads)?;
         }
         Ok(())
     }
@@ -190,8 +201,11 @@ impl Bench {
         Times { median: at(0.5), min: at(0.0), p90: at(0.9) }
     }
 
-    fn profile(&self, model: &Model, side: usize) -> Outcome<Vec<LayerTime>> {
+    /// What each layer takes, and the 10^9 bytes a second that the threads read of memory, before or after.
+    fn profile(&self, model: &Model, side: usize) -> Outcome<(Vec<LayerTime>, f64)> {
         let mut session = self.session(model, side, true)?;
+        let isa = session.isa();
+        let before = bandwidth(isa, self.threads);
         session.run();
         session.reset_profile();
         let progress = Progress::new(self.runs, "layers");
@@ -199,21 +213,33 @@ impl Bench {
             session.run();
             progress.advance(1);
         }
-        Ok(session.profile())
+        Ok((session.profile(), before.max(bandwidth(isa, self.threads)) / 1e9))
     }
 }
 
 /// The multiply-adds per second that `threads` threads reach together when they do nothing else.
 fn peak(isa: Isa, threads: usize) -> f64 {
-    let start = Barrier::new(threads);
-    let measure = || {
+    together(vec![(); threads], |()| fma_peak(isa, MILLISECONDS))
+}
+
+/// The bytes per second that `threads` threads read of memory together when they do nothing else.
+fn bandwidth(isa: Isa, threads: usize) -> f64 {
+    // Each has numbers of its own, or the second would find them in a cache that both share. Ones, as pages of zeros that
+    // nobody wrote to are all the same one.
+    let numbers = vec![vec![1.0; READ_BYTES / size_of::<f32>()]; threads];
+    together(numbers, |numbers| read_bandwidth(isa, &numbers, MILLISECONDS))
+}
+
+/// The sum of what threads measure at once, one for each of `operands`.
+fn together<T: Send>(operands: Vec<T>, measure: impl Fn(T) -> f64 + Sync) -> f64 {
+    let start = Barrier::new(operands.len());
+    let measure = |operand| {
         start.wait();
-        fma_peak(isa, PEAK_MILLISECONDS)
+        measure(operand)
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(measure)).collect();
-        let own = measure();
-        own + others.into_iter().map(|thread| thread.join().expect("measuring does not panic")).sum::<f64>()
+        let threads: Vec<_> = operands.into_iter().map(|operand| scope.spawn(|| measure(operand))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("measuring does not panic")).sum()
     })
 }
 
@@ -224,5 +250,8 @@ fn cpu() -> String {
     name.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned()
 }
 
-/// How long a measurement of the peak takes.
-const PEAK_MILLISECONDS: u64 = 200;
+/// What a thread reads to measure its memory: many times a core's share of any cache, and no power of two, lest rows that
+/// are read side by side meet in the same sets of a cache.
+const READ_BYTES: usize = 100_000_000;
+/// How long a measurement of what the cores can do takes.
+const MILLISECONDS: u64 = 200;

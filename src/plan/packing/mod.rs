@@ -44,6 +44,11 @@ impl Held {
         StepWeights { packed: &self.packed, stored }
     }
 
+    /// How many bytes the step reads.
+    pub(super) fn bytes(&self) -> usize {
+        self.packed.len() + self.stored.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
     /// Whether any of it was packed or copied, and does not lie in the file.
     pub(super) fn is_in_memory(&self) -> bool {
         let made = |bytes: &Bytes| matches!(bytes, Bytes::Made(..));
