@@ -17,6 +17,7 @@ import { imports } from "./wasi";
 interface Exports {
     memory?: WebAssembly.Memory;
     __wasm_call_ctors?(): void;
+    __wasi_init_tp?(): void;
     wasi_thread_start?(thread: number, argument: number): void;
     inbox(length: number): number;
     reply_address(): number;
@@ -84,6 +85,7 @@ export class Engine {
     private constructor(exports: Exports, said: string[]) {
         this.#exports = exports;
         this.#said = said;
+        exports.__wasi_init_tp?.();
         exports.__wasm_call_ctors?.();
         this.#call(() => exports.about());
         this.about = this.#json();

@@ -39,8 +39,8 @@ export type Source = string | URL | Blob | ArrayBuffer | Uint8Array;
 /** How a model is opened. */
 export interface ModelOptions extends Opening {
     /**
-     * The most threads that a session of the model may have. The default is all cores where the page is cross-origin
-     * isolated (https://web.dev/articles/coop-coep), and 1 elsewhere, where more are refused.
+     * The most threads that a session of the model may have. The default is all cores, up to 8, where the page is
+     * cross-origin isolated (https://web.dev/articles/coop-coep), and 1 elsewhere, where more are refused.
      */
     threads?: number;
     /** Which build of the module to load; by default the best that the browser can. */
@@ -81,7 +81,7 @@ export class Model {
      * or `.npz` of Caffe's, torchvision's or slim's tensors.
      */
     static async open(source: Source, options: ModelOptions = {}): Promise<Model> {
-        const { threads = mostThreads(), build, ...opening } = options;
+        const { threads = Math.min(mostThreads(), 8), build, ...opening } = options;
         if (!Number.isInteger(threads) || threads < 1 || threads > mostThreads()) {
             throw new RangeError(`threads: ${threads}, expected 1 to ${mostThreads()} here`);
         }
@@ -104,6 +104,7 @@ export class Model {
     /** Plans a session; it packs weights, and so takes a while. */
     async session(options: SessionOptions = {}): Promise<Session> {
         const wanted = { threads: this.threads, ...options };
+        if (wanted.threads > this.threads) throw new RangeError(`threads: ${wanted.threads}, the model has ${this.threads}`);
         const { session, description } = await this.#channel.call("session", this.#number, wanted);
         return new Session(this.#channel, session, description, this.description);
     }
@@ -203,7 +204,7 @@ async function connect(wanted: ModelOptions["build"], threads: number): Promise<
     const build = wanted ?? best();
     if (!build) throw new Error("WebAssembly has no 128-bit SIMD here");
     const module = new URL(`./googlenet-${build}${threads > 1 ? "-threads" : ""}.wasm`, import.meta.url);
-    return typeof Worker === "undefined" ? here(module) : inWorker(module, threads);
+    return typeof Worker === "undefined" ? here(module) : inWorker(module);
 }
 
 async function here(url: URL): Promise<Channel> {
@@ -215,7 +216,7 @@ async function here(url: URL): Promise<Channel> {
     };
 }
 
-async function inWorker(url: URL, threads: number): Promise<Channel> {
+async function inWorker(url: URL): Promise<Channel> {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
     const fail = (error: Error) => {
@@ -243,7 +244,7 @@ async function inWorker(url: URL, threads: number): Promise<Channel> {
         fail(new Error("the model is closed"));
     };
     try {
-        const about = (await ask(0, { module: url.href, threads })) as About;
+        const about = (await ask(0, { module: url.href })) as About;
         const call = (name: string, ...values: unknown[]) => {
             last += 1;
             return ask(last, { id: last, call: name, arguments: values } satisfies Request) as Promise<never>;

@@ -1,14 +1,14 @@
 // The worker of a model, in a browser: it has the module, whose calls block, and so keeps them off the page's thread. Of a
-// build with threads it also has the other threads' workers, all started before the first call: a worker that blocks could
-// not start them.
+// build with threads it also has the other threads' workers, which are there before a call that needs them: a worker that
+// blocks could not start others.
 
 import type { Hire, Work } from "./helper";
 import { Engine, sharedMemory } from "./engine";
+import type { SessionOptions } from "./types";
 
-/** The first message: which module, and how many threads a session may have. */
+/** The first message: which module. */
 export interface Start {
     module: string;
-    threads: number;
 }
 
 /** A call of a method of the engine. */
@@ -26,6 +26,10 @@ export interface Response {
 }
 
 let engine: Engine | undefined;
+/** What threads' workers are made with, in a build with threads. */
+let crew: Hire | undefined;
+/** Workers that run no thread. */
+const idle: Worker[] = [];
 
 self.onmessage = async ({ data }: MessageEvent<Start | Request>) => {
     if ("module" in data) {
@@ -35,6 +39,7 @@ self.onmessage = async ({ data }: MessageEvent<Start | Request>) => {
         });
     } else {
         await answer(data.id, async () => {
+            if (data.call === "session") await enough(data.arguments[1] as SessionOptions);
             const method = (engine as unknown as Record<string, (...values: unknown[]) => unknown>)[data.call]!;
             return method.apply(engine, data.arguments);
         });
@@ -59,14 +64,14 @@ function post(response: Response): void {
     self.postMessage(response, { transfer: [...buffers] });
 }
 
-async function start({ module: url, threads }: Start): Promise<Engine> {
+async function start({ module: url }: Start): Promise<Engine> {
     const response = await fetch(url);
     if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
     const bytes = await response.arrayBuffer();
     const module = await WebAssembly.compile(bytes);
     const memory = sharedMemory(module);
     if (!memory) return Engine.make({ module });
-    const idle: Worker[] = await Promise.all(Array.from({ length: threads - 1 }, () => hire({ module, memory })));
+    crew = { module, memory };
     let last = 0;
     const spawn = (argument: number) => {
         const worker = idle.pop();
@@ -77,6 +82,14 @@ async function start({ module: url, threads }: Start): Promise<Engine> {
         return last;
     };
     return Engine.make({ module, memory, spawn });
+}
+
+/** Sees to it that a session has workers for its threads. */
+async function enough({ threads = 1 }: SessionOptions): Promise<void> {
+    // The session refuses numbers that make no sense.
+    const missing = Math.min(threads, navigator.hardwareConcurrency) - 1 - idle.length;
+    if (!crew || !(missing > 0)) return;
+    idle.push(...(await Promise.all(Array.from({ length: missing }, () => hire(crew!)))));
 }
 
 /** A worker that waits for threads to run. */

@@ -165,8 +165,13 @@ test("every build computes the native logits, with threads as without", async ()
                     const session = await model.session();
                     await session.classify({ width, height, data: new Uint8ClampedArray(data) });
                     const first = await session.logits();
-                    await session.run();
-                    const again = [...(await session.logits())].every((value, i) => value === first[i]);
+                    // Another session while this one is there, and a third that takes over its threads.
+                    const other = await model.session();
+                    await session.close();
+                    const third = await model.session();
+                    await other.run(await other.input());
+                    await third.classify({ width, height, data: new Uint8ClampedArray(data) });
+                    const again = [...(await third.logits())].every((value, i) => value === first[i]);
                     made.push({ build, threads: session.description.threads, isa: model.about.isa, again, logits: [...first] });
                     model.close();
                 }

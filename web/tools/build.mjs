@@ -14,8 +14,19 @@ const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
 const dist = join(web, "dist");
 const LARGEST_MODULE = 900_000;
 const tooLarge = [];
-/** What binaryen does with a module: it keeps the vectors' instructions as they are. */
-const SMALLER = ["-Os", "--all-features", "--strip-producers"];
+/** What binaryen does with a module, and the features that it may use: it keeps the vectors' instructions as they are. */
+const FEATURES = [
+    "simd",
+    "relaxed-simd",
+    "threads",
+    "bulk-memory",
+    "nontrapping-float-to-int",
+    "sign-ext",
+    "mutable-globals",
+    "multivalue",
+    "reference-types",
+];
+const SMALLER = ["-Os", "--strip-producers", ...FEATURES.map((feature) => `--enable-${feature}`)];
 
 /** The builds of the module: which instructions, and whether it has threads. */
 const BUILDS = [
@@ -35,6 +46,8 @@ async function modules(out) {
                 // The limits that lib/engine.ts makes the memory with.
                 flags.push("-C link-arg=--initial-memory=4194304", "-C link-arg=--max-memory=1073741824");
                 flags.push("-C link-arg=--import-memory", "-C link-arg=--export=wasi_thread_start");
+                // A program's start would call it: it tells the first thread who it is.
+                flags.push("-C link-arg=--export=__wasi_init_tp");
             }
             const cargo = ["build", "--locked", "--package", "googlenet-web", "--profile", "web", "--target", triple];
             execFileSync("cargo", [...cargo, "--target-dir", folder], {

@@ -13,10 +13,11 @@ use crate::winograd::{integers_of, widened_of};
 
 pub(super) static TILES: Tiles = Tiles {
     conv: &[
-        // 12 accumulators, 2 weights, 1 pixel: 15 of 15.
-        channel_lanes::<Simd128, 6, 2>("channel-lane 6x2").in_place(),
+        // 12 accumulators, 2 weights, 1 pixel: 15 of 15. Both read panels: there is no prefetching of inputs in place, whose
+        // channels lie far apart.
+        channel_lanes::<Simd128, 6, 2>("channel-lane 6x2"),
         // 12 accumulators, 2 pixels, 1 weight: 15 of 15.
-        pixel_lanes::<Simd128, 6, 2>("pixel-lane 6x2").in_place(),
+        pixel_lanes::<Simd128, 6, 2>("pixel-lane 6x2"),
     ],
     // 8 accumulators, 2 pixels or weights, 1 weight or pixel, and what widens the bytes: 15 of 15.
     #[cfg(googlenet_f32_only)]
