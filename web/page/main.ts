@@ -14,6 +14,8 @@ const TOP = 5;
 
 let model: Model | undefined;
 let session: Session | undefined;
+/** What the model's weights are called. */
+let name = "";
 /** Names of classes that a person brought, for weights without labels. */
 let brought: string[] | undefined;
 /** The layer whose output is shown. */
@@ -55,12 +57,12 @@ function use(what: string, open: () => Promise<Model>): Promise<void> {
             const opened = await open();
             const planned = await plan(opened, undefined);
             model?.close();
-            [model, session, layer, chosen] = [opened, planned, undefined, undefined];
+            [model, session, layer, chosen, name] = [opened, planned, undefined, undefined, what];
             problem.hidden = true;
         } finally {
-            describe(what);
+            describe();
         }
-        showNetwork(model!.description.layers, choose);
+        showNetwork(model.description.layers, choose);
         await look();
     }) as Promise<void>;
 }
@@ -69,19 +71,16 @@ function plan(model: Model, layer: Layer | undefined): Promise<Session> {
     return model.session({ classMaps: true, profile: true, endpoints: layer ? [layer.name] : [] });
 }
 
-let shownName = "";
-function describe(what: string): void {
-    if (!model || !session) {
+function describe(): void {
+    if (!model) {
         element("model").textContent = "No weights are open.";
         return;
     }
-    const opened = element("model").textContent?.startsWith("Opening") && problem.hidden;
-    if (opened) shownName = what;
     const { description, about, threads } = model;
     const { network, dialect, classes, side, parameters } = description;
     const size = `${(parameters / 1e6).toFixed(1)} million weights`;
     element("model").textContent =
-        `${shownName}: ${network} (${dialect}), ${classes} classes, ${size}, input ${side}×${side}. ` +
+        `${name}: ${network} (${dialect}), ${classes} classes, ${size}, input ${side}×${side}. ` +
         `Computed with ${about.isa}, ${threads === 1 ? "one thread" : `${threads} threads`}.`;
 }
 
