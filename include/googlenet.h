@@ -82,6 +82,10 @@ typedef enum {
     GOOGLENET_ISA_AVX2 = 3,
     // AVX-512 F, on x86-64.
     GOOGLENET_ISA_AVX512 = 4,
+    // 128-bit SIMD, in builds for WebAssembly.
+    GOOGLENET_ISA_SIMD128 = 5,
+    // The same with relaxed SIMD, whose multiply-adds are fused where the machine can.
+    GOOGLENET_ISA_RELAXED_SIMD = 6,
 } googlenet_isa;
 
 // Precisions.

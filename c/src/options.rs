@@ -22,6 +22,10 @@ pub enum InstructionSet {
     GOOGLENET_ISA_AVX2 = 3,
     /// AVX-512 F, on x86-64.
     GOOGLENET_ISA_AVX512 = 4,
+    /// 128-bit SIMD, in builds for WebAssembly.
+    GOOGLENET_ISA_SIMD128 = 5,
+    /// The same with relaxed SIMD, whose multiply-adds are fused where the machine can.
+    GOOGLENET_ISA_RELAXED_SIMD = 6,
 }
 
 /// Precisions.
@@ -194,14 +198,21 @@ mod tests {
     #[test]
     fn numbers_stand_for_the_sets_that_the_header_names() {
         use InstructionSet::*;
-        let sets = [GOOGLENET_ISA_PORTABLE, GOOGLENET_ISA_NEON, GOOGLENET_ISA_AVX2, GOOGLENET_ISA_AVX512];
+        let sets = [
+            GOOGLENET_ISA_PORTABLE,
+            GOOGLENET_ISA_NEON,
+            GOOGLENET_ISA_AVX2,
+            GOOGLENET_ISA_AVX512,
+            GOOGLENET_ISA_SIMD128,
+            GOOGLENET_ISA_RELAXED_SIMD,
+        ];
         let numbers = sets.map(|set| set as u32);
-        assert_eq!(numbers, [1, 2, 3, 4]);
-        assert_eq!(isa::NAMES, ["portable", "neon", "avx2", "avx512"]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(isa::NAMES, ["portable", "neon", "avx2", "avx512", "simd128", "relaxed-simd"]);
         for isa in isa::detected() {
             assert_eq!(set(number(isa)).expect("detected"), isa);
         }
-        for unknown in [5, u32::MAX] {
+        for unknown in [7, u32::MAX] {
             assert_eq!(set(unknown).expect_err("unknown").status, Status::GOOGLENET_ERR_ISA);
         }
     }

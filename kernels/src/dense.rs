@@ -426,6 +426,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "larger than memory")]
     fn more_weights_than_memory_are_refused() {
-        Dense::new(Isa::Portable, usize::MAX / 2, 8);
+        Dense::new(isa::plainest(), usize::MAX / 2, 8);
     }
 }

@@ -120,12 +120,32 @@ impl Neon {
     }
 }
 
+/// Proof that this module is built with WebAssembly's 128-bit SIMD, without which it would not have loaded; only this file
+/// can make one.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Simd128(());
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+impl Simd128 {
+    /// The token, which in a build with the set needs no look at the machine.
+    #[inline(always)]
+    pub(crate) const fn built_in() -> Self {
+        Self(())
+    }
+}
+
 /// An instruction set. Holding a value means that its instructions may be executed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isa {
-    /// Plain Rust over the `wide` types, always there.
+    /// Plain Rust over the `wide` types, always there, but in builds for WebAssembly with SIMD: those run nowhere else, and
+    /// their modules, which people wait for, would be of twice the size.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     Portable,
+    /// 4 f32 lanes.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     /// 4 f32 lanes.
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
@@ -138,13 +158,20 @@ pub enum Isa {
 }
 
 /// Every name an instruction set can have, on any machine, worst first.
-pub const NAMES: [&str; 4] = ["portable", "neon", "avx2", "avx512"];
+///
+/// A build for WebAssembly has one of the last two, by its target features, whose multiply-adds round differently.
+pub const NAMES: [&str; 6] = ["portable", "neon", "avx2", "avx512", "simd128", "relaxed-simd"];
 
 impl Isa {
     /// The name, one of [`NAMES`].
     pub const fn name(self) -> &'static str {
         match self {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Isa::Portable => "portable",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128(_) if cfg!(target_feature = "relaxed-simd") => "relaxed-simd",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128(_) => "simd128",
             #[cfg(target_arch = "aarch64")]
             Isa::Neon(_) => "neon",
             #[cfg(target_arch = "x86_64")]
@@ -161,14 +188,34 @@ impl fmt::Display for Isa {
     }
 }
 
-/// Every set this CPU has, worst first; [`Isa::Portable`] is always the first.
+/// Every set this CPU has, worst first. The portable set is always the first, where the build has it.
 pub fn detected() -> impl DoubleEndedIterator<Item = Isa> {
-    [Some(Isa::Portable), neon(), avx2(), avx512()].into_iter().flatten()
+    [portable(), simd128(), neon(), avx2(), avx512()].into_iter().flatten()
 }
 
 /// The best set this CPU has.
 pub fn best() -> Isa {
-    detected().next_back().expect("portable is always detected")
+    detected().next_back().expect("every build has a set")
+}
+
+fn portable() -> Option<Isa> {
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    return Some(Isa::Portable);
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    None
+}
+
+/// The set that needs least of the machine.
+#[cfg(test)]
+pub(crate) fn plainest() -> Isa {
+    detected().next().expect("every build has a set")
+}
+
+fn simd128() -> Option<Isa> {
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    return Some(Isa::Simd128(Simd128::built_in()));
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    None
 }
 
 fn neon() -> Option<Isa> {
@@ -203,7 +250,7 @@ mod tests {
     fn sets_come_worst_first_and_carry_their_names() {
         let places: Vec<usize> =
             detected().map(|isa| NAMES.iter().position(|&name| name == isa.name()).expect("a listed name")).collect();
-        assert_eq!(places[0], 0, "portable comes first");
+        assert!(places[0] == 0 || cfg!(target_arch = "wasm32"), "portable comes first");
         assert!(places.is_sorted(), "{places:?}");
         assert_eq!(detected().last(), Some(best()));
     }

@@ -4,6 +4,7 @@
 //! reference from its definition (in [`mod@reference`] and [`conv::conv2d_ref`], which do allocate: only tests call
 //! them) and one contract, and turns an instruction set into function pointers: by a `select`, or by a table of kernels
 //! among which the caller chooses.
+#![cfg_attr(googlenet_f32_only, allow(dead_code, unused_imports, reason = "what only narrow kernels are made of"))]
 
 pub mod average;
 pub mod average_pool;

@@ -63,12 +63,19 @@ pub const MAX_SIZE: usize = 15;
 pub fn select(isa: Isa, input: Element, output: Element) -> LrnFn {
     match (input, output) {
         (Element::F32, Element::F32) => op::select::<Kernel<f32, f32>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         (Element::F32, Element::Bf16) => op::select::<Kernel<f32, Bf16>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         (Element::F32, Element::U8) => op::select::<Kernel<f32, u8>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         (Element::Bf16, Element::F32) => op::select::<Kernel<Bf16, f32>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         (Element::Bf16, Element::Bf16) => op::select::<Kernel<Bf16, Bf16>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         (Element::Bf16, Element::U8) => op::select::<Kernel<Bf16, u8>>(isa),
         (Element::U8, _) => panic!("a normalisation of bytes"),
+        #[cfg(googlenet_f32_only)]
+        _ => crate::element::left_out(),
     }
 }
 

@@ -12,11 +12,15 @@
 //! file an implementation of [`Set`] and an arm in [`select`].
 
 use crate::isa::Isa;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::isa::Simd128;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Bw, Avx512Vnni};
 #[cfg(target_arch = "aarch64")]
 use crate::isa::{Neon, NeonBf16, NeonDot, NeonI8mm};
-use crate::simd::{Portable, Simd};
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+use crate::simd::Portable;
+use crate::simd::Simd;
 
 /// A kernel. `run`, and all that it calls, must be `#[inline(always)]`: what is not inlined is compiled without the
 /// set's instructions, and each of them becomes a call.
@@ -39,6 +43,7 @@ pub(crate) trait Set: Simd {
     unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output;
 }
 
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 impl Set for Portable {
     unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
         O::run(Portable, args)
@@ -51,6 +56,13 @@ impl Set for Neon {
     unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
         // SAFETY: the features enabled on this function are those the token stands for.
         O::run(unsafe { Neon::assume() }, args)
+    }
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+impl Set for Simd128 {
+    unsafe fn enter<O: Op>(args: O::Args<'_>) -> O::Output {
+        O::run(Simd128::built_in(), args)
     }
 }
 
@@ -99,8 +111,12 @@ extended! {
 /// The kernel `O` for `isa`. Called while a plan is built, never while it runs.
 pub(crate) fn select<O: Op>(isa: Isa) -> fn(O::Args<'_>) -> O::Output {
     match isa {
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         // SAFETY: the portable set needs nothing of the CPU.
         Isa::Portable => |args| unsafe { Portable::enter::<O>(args) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        // SAFETY: the whole module is compiled with the set.
+        Isa::Simd128(_has) => |args| unsafe { Simd128::enter::<O>(args) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: a `Neon` exists only where NEON was detected.
         Isa::Neon(_has) => |args| unsafe { Neon::enter::<O>(args) },

@@ -216,6 +216,9 @@ pub(super) fn check_side(network: &Network, side: usize) -> Result<()> {
 /// Checks that weights can be computed with in `precision`.
 pub(super) fn check_precision(weights: &Weights, precision: Precision) -> Result<()> {
     match precision {
+        Precision::Bf16 | Precision::Int8 if cfg!(googlenet_f32_only) => {
+            Err(SessionError::LeftOut { precision }.into())
+        }
         Precision::Int8 if !weights.metadata().contains_key(INT8) => Err(SessionError::NotQuantised.into()),
         _ => Ok(()),
     }

@@ -40,6 +40,11 @@ pub enum SessionError {
     },
     /// Int8 was asked for, and the weights were not quantised.
     NotQuantised,
+    /// The library was built for f32 alone, as the browser's module is.
+    LeftOut {
+        /// The precision that was asked for.
+        precision: crate::Precision,
+    },
     /// A class map was asked of a session that was made without class maps.
     NoClassMaps,
     /// The slice for a class map has not as many values as the map.
@@ -97,6 +102,7 @@ impl fmt::Display for SessionError {
             Self::NotQuantised => {
                 write!(f, "the weights were not quantised for int8, which `googlenet quantize` does")
             }
+            Self::LeftOut { precision } => write!(f, "this build computes in f32 alone, not in {precision}"),
             Self::NoClassMaps => write!(f, "the session was made without class maps"),
             Self::MapLength { expected, found } => {
                 write!(f, "class map has {expected} values, found room for {found}")

@@ -25,7 +25,7 @@ mod work;
 
 use std::sync::{Arc, PoisonError};
 
-use googlenet_kernels::isa::Isa;
+use googlenet_kernels::isa::{self, Isa};
 
 use crate::Result;
 use crate::aligned::AlignedBytes;
@@ -188,7 +188,7 @@ pub(crate) fn arena_bytes(graph: Graph, isa: Isa, precision: Precision, threads:
 /// By node of `graph`, whether it is a convolution that computes in integers where a file has scales for all layers.
 pub(crate) fn takes_bytes(graph: &Graph) -> Vec<bool> {
     // What is decided for int8 depends on no machine.
-    let formats = Formats::new(graph, Precision::Int8, &Machine::here(Isa::Portable), &Nominal);
+    let formats = Formats::new(graph, Precision::Int8, &Machine::here(isa::best()), &Nominal);
     (0..graph.nodes.len()).map(|node| formats.is_integer(node)).collect()
 }
 

@@ -342,14 +342,14 @@ fn sums_that_do_not_fit_32_bits_do_not_fit() {
 #[test]
 #[should_panic(expected = "do not fit 32 bits")]
 fn a_convolution_whose_sums_may_overflow_is_refused() {
-    let kernel = kernel(Isa::Portable, Arithmetic::Int8);
+    let kernel = kernel(isa::plainest(), Arithmetic::Int8);
     Direct::new(kernel, shape(1 << 15, 2, 2, 1, 2, 1, 0), &[1], Element::U8, Element::U8, 0);
 }
 
 #[test]
 #[should_panic(expected = "bytes are multiplied, not f32")]
 fn bytes_of_f32_are_refused() {
-    let kernel = kernel(Isa::Portable, Arithmetic::Int8);
+    let kernel = kernel(isa::plainest(), Arithmetic::Int8);
     Direct::new(kernel, shape(1, 1, 1, 1, 1, 1, 0), &[1], Element::F32, Element::U8, 0);
 }
 
@@ -357,7 +357,7 @@ fn bytes_of_f32_are_refused() {
 #[should_panic(expected = "pairs of more than 128")]
 fn a_filter_whose_pairs_may_saturate_is_refused() {
     let conv = Direct::new(
-        kernel(Isa::Portable, Arithmetic::Int8),
+        kernel(isa::plainest(), Arithmetic::Int8),
         shape(2, 1, 1, 1, 1, 1, 0),
         &[1],
         Element::U8,

@@ -56,8 +56,12 @@ pub struct MaxPool<'a> {
 pub fn select(isa: Isa, element: Element) -> MaxPoolFn {
     match element {
         Element::F32 => op::select::<Kernel<f32>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         Element::Bf16 => op::select::<Kernel<Bf16>>(isa),
+        #[cfg(not(googlenet_f32_only))]
         Element::U8 => op::select::<Kernel<u8>>(isa),
+        #[cfg(googlenet_f32_only)]
+        _ => crate::element::left_out(),
     }
 }
 

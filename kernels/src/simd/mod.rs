@@ -18,6 +18,17 @@ macro_rules! on_registers {
     )+};
 }
 
+/// The same of WebAssembly, whose instructions ask nothing of the caller: a module that has them loads only where they are.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+macro_rules! on_wasm_registers {
+    ($(fn $name:ident($($argument:ident: $type:ty),+) -> $result:ty = $expression:expr;)+) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),+) -> $result {
+            $expression
+        }
+    )+};
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -27,11 +38,15 @@ mod bytes;
 mod extended;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 pub(crate) use bytes::{Bytes, INTERLEAVED, MOST_BYTES};
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 pub(crate) use portable::Portable;
 
 /// The most lanes of any set's vector.
@@ -40,7 +55,7 @@ pub(crate) const MOST_LANES: usize = 16;
 /// Vectors of f32 of one instruction set.
 ///
 /// Arithmetic is IEEE single precision, lane by lane. `mul_add` rounds once where the set has a fused multiply-add
-/// (all but [`Portable`] on x86).
+/// (all but [`Portable`] on x86, and WebAssembly without its relaxed instructions).
 pub(crate) trait Simd: Bytes {
     /// f32 lanes of a vector.
     const LANES: usize;

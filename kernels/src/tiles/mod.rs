@@ -8,7 +8,10 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use crate::conv::ConvKernel;
 use crate::isa::Isa;
@@ -36,7 +39,10 @@ pub(crate) struct Tiles {
 /// The table of `isa`.
 pub(crate) fn of(isa: Isa) -> &'static Tiles {
     match isa {
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         Isa::Portable => &portable::TILES,
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128(_has) => &wasm::TILES,
         #[cfg(target_arch = "aarch64")]
         Isa::Neon(_has) => &neon::TILES,
         #[cfg(target_arch = "x86_64")]

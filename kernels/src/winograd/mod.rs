@@ -189,7 +189,14 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
         is_there: || true,
         filter: filter::filter::<F>,
         reach: filter::reach::<F>,
-        input: [Some(S::enter::<input::Input<F, f32, AsF32>>), None, Some(S::enter::<input::Input<F, u8, AsF32>>)],
+        input: [
+            Some(S::enter::<input::Input<F, f32, AsF32>>),
+            None,
+            #[cfg(googlenet_f32_only)]
+            None,
+            #[cfg(not(googlenet_f32_only))]
+            Some(S::enter::<input::Input<F, u8, AsF32>>),
+        ],
         product: S::enter::<product::Product<P, R>>,
         output: outputs::<S, F, InF32>(),
     }
@@ -199,8 +206,14 @@ const fn algorithm<S: Set, F: Points, const P: usize, const R: usize>(name: &'st
 const fn outputs<S: Set, F: Points, T: Sums>() -> [Option<unsafe fn(output::Operands<'_>)>; 3] {
     [
         Some(S::enter::<output::Output<F, f32, T>>),
+        #[cfg(not(googlenet_f32_only))]
         Some(S::enter::<output::Output<F, Bf16, T>>),
+        #[cfg(not(googlenet_f32_only))]
         Some(S::enter::<output::Output<F, u8, T>>),
+        #[cfg(googlenet_f32_only)]
+        None,
+        #[cfg(googlenet_f32_only)]
+        None,
     ]
 }
 

@@ -121,7 +121,7 @@ impl Machine {
         let lanes = winograd::algorithms(isa).first().map_or(1, |algorithm| algorithm.lanes());
         let cache = Cache::of(lanes);
         let nominal = cache.groups(cache.bytes);
-        let multiplies_bf16 = narrow::kernel(isa, Arithmetic::Bf16).instruction().is_some();
+        let multiplies_bf16 = narrow::layouts(isa, Arithmetic::Bf16).any(|kernel| kernel.instruction().is_some());
         Self { isa, lanes, costs: COSTS, multiplies_bf16, nominal, groups: nominal }
     }
 

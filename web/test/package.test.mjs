@@ -1,0 +1,123 @@
+// The package under Node.js, where its module runs in the program's own thread.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Model } from "googlenet";
+import { CLOSE, demo, distance, foreign, native, picture, real } from "./reference.mjs";
+
+let model;
+let expected;
+before(async () => {
+    model = await Model.demo();
+    expected = native(demo);
+});
+after(() => model.close());
+
+test("a model describes its network", () => {
+    const { description, about } = model;
+    assert.equal(description.labels[3], "cat");
+    assert.deepEqual([description.side, description.classes, description.depth], [64, 10, 22]);
+    const module = description.layers.find(({ name }) => name === "inception_3a");
+    assert.deepEqual([module.kind, module.branches.length, module.shape], ["inception", 4, [256, 8, 8]]);
+    const sum = description.layers.reduce((sum, layer) => sum + layer.parameters, 0);
+    assert.equal(sum, description.parameters);
+    assert.match(about.isa, /simd/);
+});
+
+for (const build of ["simd128"]) {
+    test(`${build}: input and logits are the native ones`, async () => {
+        const own = await Model.demo({ build });
+        const session = await own.session();
+        const [top] = await session.classify(picture(), 1);
+        assert.equal(top.label, "cat");
+        assert.equal(top.label, expected.label);
+        assert.deepEqual([...(await session.input())], expected.input);
+        const far = distance([...(await session.logits())], expected.logits);
+        console.log(`${build}: logits within ${far.toExponential(1)} of the largest`);
+        assert.ok(far <= CLOSE);
+        await session.close();
+        own.close();
+    });
+}
+
+test("a run takes a tensor, in batches, and gives the same whatever else is in the batch", async () => {
+    const session = await model.session({ batch: 2 });
+    const one = new Float32Array(expected.input);
+    const logits = await session.run(new Float32Array([...one.map((x) => -x), ...one]));
+    assert.equal(logits.length, 20);
+    assert.ok(distance([...logits.subarray(10)], expected.logits) <= CLOSE);
+    assert.notDeepEqual(logits.subarray(0, 10), logits.subarray(10));
+    const [second] = await session.predictions(1, 1);
+    assert.equal(second.label, "cat");
+});
+
+test("endpoints, class maps and times are the last run's", async () => {
+    const session = await model.session({ endpoints: ["inception_4e", "pool5"], classMaps: true, profile: true });
+    const [{ index }] = await session.classify(picture(), 1);
+    const logits = await session.logits();
+    const map = await session.classMap(index);
+    assert.deepEqual(map.shape, session.description.classMapShape);
+    const mean = map.values.reduce((sum, value) => sum + value, 0) / map.values.length;
+    assert.ok(Math.abs(mean + map.bias - logits[index]) < 1e-4);
+    const { shape, values } = await session.endpoint("inception_4e");
+    assert.deepEqual([shape, values.length], [[832, 4, 4], 832 * 16]);
+    assert.ok(values.every((value) => value >= 0) && values.some((value) => value > 0));
+    assert.equal((await session.endpoint("pool5")).values.length, 1024);
+    const times = await session.profile();
+    assert.ok(times.some(({ layers, milliseconds }) => layers.startsWith("conv1") && milliseconds > 0));
+    await session.resetProfile();
+    assert.ok((await session.profile()).every(({ milliseconds }) => milliseconds === 0));
+});
+
+test("files of other programs are imported", async () => {
+    const { bytes, labels } = foreign();
+    const imported = await Model.open(bytes, { labels });
+    assert.deepEqual(imported.description.labels, labels);
+    assert.equal(imported.description.side, 224);
+    const session = await imported.session({ side: 64 });
+    // The tensors are the same, though the preprocessing that is taken for them is Caffe's.
+    assert.ok(distance([...(await session.run(new Float32Array(expected.input)))], expected.logits) <= CLOSE);
+    imported.close();
+});
+
+test("an ONNX graph gives the logits of the converted file", { skip: !real && "no real weights here" }, async () => {
+    const imported = await Model.open(readFileSync(join(real, "bvlc_googlenet.onnx")));
+    const session = await imported.session();
+    const native224 = native(join(real, "bvlc_googlenet.safetensors"));
+    const logits = await session.run(new Float32Array(native224.input));
+    const far = distance([...logits], native224.logits);
+    console.log(`bvlc: logits within ${far.toExponential(1)} of the largest`);
+    assert.ok(far <= CLOSE);
+    imported.close();
+});
+
+test("what cannot be done is an error that says why", async () => {
+    const refused = (work, message) => assert.rejects(work, (error) => message.test(error.message));
+    await refused(Model.open(new Uint8Array(0)), /./);
+    await refused(Model.open(new TextEncoder().encode("neither")), /no ONNX model/);
+    const damaged = Uint8Array.from(readFileSync(demo));
+    damaged[damaged.length - 1] ^= 1;
+    await refused(Model.open(damaged), /hash/);
+    await refused(Model.open(readFileSync(demo), { labels: [] }), /its own labels/);
+    await refused(Model.open(foreign().bytes, { preset: "none" }), /short-side/);
+    await refused(Model.demo({ threads: 2 }), /threads: 2, expected 1 to 1/);
+    await refused(Model.open(new URL("no-such-file", import.meta.url)), /no such file/i);
+    await refused(model.session({ endpoints: ["inception_9z"] }), /inception_9z/);
+    await refused(model.session({ side: 16 }), /16/);
+    await refused(model.session({ isa: "avx2" }), /avx2/);
+    await refused(model.session({ speed: "high" }), /speed/);
+    const session = await model.session();
+    await refused(session.run(new Float32Array(3)), /12288 values, these are 3/);
+    await refused(session.prepare({ width: 2, height: 2, data: new Uint8Array(15) }), /15 bytes/);
+    await refused(session.prepare({ width: 0, height: 0, data: new Uint8Array(0) }), /./);
+    await refused(session.prepare({ width: 1, height: 1, data: new Uint8Array(4) }, 1), /image 1/);
+    await refused(session.endpoint("pool5"), /pool5/);
+    await refused(session.classMap(0), /class map/);
+    await session.close();
+    await refused(session.run(), /closed/);
+    // None of that harmed the module.
+    const after = await model.session();
+    assert.equal((await after.classify(picture(), 1))[0].label, "cat");
+});

@@ -1,0 +1,232 @@
+// The built page in the distribution's Chromium.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { launch } from "../tools/chromium.mjs";
+import { serve } from "../tools/serve.mjs";
+import { CLOSE, demo, distance, foreign, native, picture, root, web } from "./reference.mjs";
+
+const shots = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "web", "screenshots");
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let browser;
+let server;
+before(async () => {
+    mkdirSync(shots, { recursive: true });
+    server = await serve({ "/": join(web, "dist", "page"), "/package/": join(web, "dist", "package") });
+    browser = await launch("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream");
+});
+after(async () => {
+    await browser?.close();
+    await server?.close();
+});
+
+/** The page, opened and with its weights loaded; fails at the end if the page reported an error. */
+async function opened(options = {}, url = server.url) {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
+    const page = await context.newPage();
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+    await page.goto(url);
+    await page.waitForSelector("#network button");
+    const close = async () => {
+        await context.close();
+        assert.deepEqual(errors, []);
+    };
+    return { page, context, close };
+}
+
+const runs = (page) => page.evaluate(() => Number(document.body.dataset.runs ?? 0));
+const ran = (page, before) => page.waitForFunction((before) => Number(document.body.dataset.runs) > before, before);
+
+/** Does something after which the page runs the network once more. */
+async function running(page, work) {
+    const before = await runs(page);
+    await work();
+    await ran(page, before);
+}
+
+/** Drops a file on the page, as a person does; or pastes it. */
+async function bring(page, path, name, type, kind = "drop") {
+    const bytes = [...readFileSync(path)];
+    await page.evaluate(
+        ({ bytes, name, type, kind }) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+            const event =
+                kind === "drop"
+                    ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                    : new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+            document.querySelector("#stage").dispatchEvent(event);
+        },
+        { bytes, name, type, kind },
+    );
+}
+
+const sample = join(root, "weights", "chelsea.png");
+const label = (page) => page.locator("#labels li").first().innerText();
+
+test("a picture that is dropped is named", async () => {
+    const { page, close } = await opened();
+    await running(page, () => bring(page, sample, "chelsea.png", "image/png"));
+    assert.match(await label(page), /^cat\s/);
+    assert.equal(await page.locator("#spoken").innerText().then((text) => /^cat, \d+ percent/.test(text)), true);
+    assert.ok((await page.locator("#times li").count()) > 15);
+    assert.match(await page.locator("#total").innerText(), /^\d+\.\d ms/);
+    // The class map has colour over the middle of the picture.
+    const opaque = await page.evaluate(() => {
+        const map = document.querySelector("#map");
+        const { data } = map.getContext("2d").getImageData(0, 0, map.width, map.height);
+        return data.filter((_, i) => i % 4 === 3).reduce((sum, alpha) => sum + (alpha > 0), 0) / (map.width * map.height);
+    });
+    assert.ok(opaque > 0.3, `${opaque}`);
+    await close();
+});
+
+test("a picture that is pasted is named", async () => {
+    const { page, close } = await opened();
+    await running(page, () => bring(page, sample, "pasted.png", "image/png", "paste"));
+    assert.match(await label(page), /^cat\s/);
+    await close();
+});
+
+test("the camera's pictures are looked at one after the other", async () => {
+    const { page, close } = await opened({ permissions: ["camera"] });
+    await page.click("#camera");
+    await ran(page, 4);
+    assert.equal(await page.getAttribute("#camera", "aria-pressed"), "true");
+    assert.equal(await page.locator("#labels li").count(), 5);
+    await page.click("#camera");
+    assert.equal(await page.getAttribute("#camera", "aria-pressed"), "false");
+    await close();
+});
+
+test("a layer's activations and another class's map are shown when they are chosen, by keyboard too", async () => {
+    const { page, close } = await opened();
+    await running(page, () => page.click("#sample"));
+    const module = page.locator('[data-layer="inception_4a"]');
+    await module.focus();
+    await running(page, () => page.keyboard.press("Enter"));
+    await page.waitForSelector("#activations:not([hidden])");
+    assert.equal(await module.getAttribute("aria-pressed"), "true");
+    assert.match(await page.locator("#activations-note").innerText(), /64 strongest of 512/);
+    const different = await page.evaluate(() => {
+        const maps = document.querySelector("#maps");
+        const { data } = maps.getContext("2d").getImageData(0, 0, maps.width, maps.height);
+        return new Set(new Uint32Array(data.buffer)).size;
+    });
+    assert.ok(different > 50, `${different} colours`);
+    const second = page.locator("#labels button").nth(1);
+    await second.focus();
+    await page.keyboard.press("Space");
+    await page.waitForFunction(() => document.querySelectorAll("#labels button")[1].ariaPressed === "true");
+    // The classifier's values have no maps.
+    await running(page, () => page.click('[data-layer="pool5/7x7_s1"]'));
+    assert.match(await page.locator("#activations-note").innerText(), /1024 values/);
+    await running(page, () => page.click('[data-layer="pool5/7x7_s1"]'));
+    assert.equal(await page.locator("#activations").isHidden(), true);
+    await close();
+});
+
+test("weights from disk are used, and what is none is refused in words", async () => {
+    const { page, close } = await opened();
+    await running(page, () => page.click("#sample"));
+    const { bytes } = foreign();
+    const file = { name: "other.safetensors", mimeType: "application/octet-stream", buffer: Buffer.from(bytes) };
+    await running(page, () => page.setInputFiles("#open", file));
+    assert.match(await page.locator("#model").innerText(), /^other\.safetensors: googlenet \(bvlc\), 10 classes/);
+    assert.match(await label(page), /^class \d/);
+    const names = Array.from({ length: 10 }, (_, i) => `n0000000${i} thing ${i}`).join("\n");
+    await page.setInputFiles("#names", { name: "names.txt", mimeType: "text/plain", buffer: Buffer.from(names) });
+    await page.waitForFunction(() => document.querySelector("#labels").innerText.startsWith("thing"));
+    await page.setInputFiles("#open", { name: "x.onnx", mimeType: "application/octet-stream", buffer: Buffer.from("neither") });
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.match(await page.locator("#problem").innerText(), /no ONNX model/);
+    assert.match(await page.locator("#model").innerText(), /^other\.safetensors/);
+    await running(page, () => page.click("#demo"));
+    assert.match(await label(page), /^cat\s/);
+    await close();
+});
+
+test("every build computes the native logits, with threads as without", async () => {
+    const { page, close } = await opened();
+    const expected = native(demo);
+    const { width, height, data } = picture();
+    const results = await page.evaluate(
+        async ({ width, height, data, url }) => {
+            const { Model } = await import(url);
+            const made = [];
+            for (const build of ["simd128", "relaxed"]) {
+                for (const threads of [1, 2]) {
+                    const model = await Model.demo({ build, threads });
+                    const session = await model.session();
+                    await session.classify({ width, height, data: new Uint8ClampedArray(data) });
+                    const first = await session.logits();
+                    // Another session while this one is there, and a third that takes over its threads.
+                    const other = await model.session();
+                    await session.close();
+                    const third = await model.session();
+                    await other.run(await other.input());
+                    await third.classify({ width, height, data: new Uint8ClampedArray(data) });
+                    const again = [...(await third.logits())].every((value, i) => value === first[i]);
+                    made.push({ build, threads: session.description.threads, isa: model.about.isa, again, logits: [...first] });
+                    model.close();
+                }
+            }
+            return made;
+        },
+        { width, height, data: [...data], url: "/package/index.js" },
+    );
+    for (const { build, threads, isa, again, logits } of results) {
+        const far = distance(logits, expected.logits);
+        console.log(`${build}, ${threads} threads, ${isa}: logits within ${far.toExponential(1)} of the largest`);
+        assert.ok(far <= CLOSE && again);
+    }
+    assert.deepEqual(results.map(({ threads }) => threads), [1, 2, 1, 2]);
+    // A set's bits do not depend on threads.
+    assert.deepEqual(results[0].logits, results[1].logits);
+    assert.deepEqual(results[2].logits, results[3].logits);
+    await close();
+});
+
+test("the page opens without a network, and is then isolated though its server sends no headers", async () => {
+    const plain = await serve({ "/": join(web, "dist", "page") }, { isolated: false });
+    const { page, context, close } = await opened({}, plain.url);
+    assert.equal(await page.evaluate(() => crossOriginIsolated), false);
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await plain.close();
+    await context.setOffline(true);
+    await page.reload();
+    await page.waitForSelector("#network button");
+    assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+    await running(page, () => page.click("#sample"));
+    assert.match(await label(page), /^cat\s/);
+    await close();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1200, 400]) {
+        test(`${colorScheme}, ${width} pixels wide: accessible, nothing cut off, a picture of it kept`, async () => {
+            const { page, close } = await opened({ colorScheme, viewport: { width, height: 900 } });
+            await running(page, () => page.click("#sample"));
+            await running(page, () => page.click('[data-layer="inception_4a"]'));
+            await page.waitForSelector("#activations:not([hidden])");
+            await page.screenshot({ path: join(shots, `${colorScheme}-${width}.png`), fullPage: true });
+            assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+            const cut = await page.evaluate(() =>
+                [...document.querySelectorAll("button, .button, h1, h2, h3, p, .value, .share, .shape")]
+                    .filter((one) => !one.closest("[hidden]") && !one.classList.contains("spoken"))
+                    .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline")
+                    .map((one) => one.outerHTML.slice(0, 80)),
+            );
+            assert.deepEqual(cut, []);
+            await page.evaluate(axe);
+            const { violations } = await page.evaluate(() => globalThis.axe.run());
+            assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes[0].html]), []);
+            await close();
+        });
+    }
+}

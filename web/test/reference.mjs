@@ -1,0 +1,64 @@
+// What tests compare with: the native library's results, made when a test runs, and pictures and files of the repository.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const web = join(dirname(fileURLToPath(import.meta.url)), "..");
+export const root = join(web, "..");
+export const demo = join(root, "weights", "demo.safetensors");
+const cat = join(root, "tests", "c", "cat.ppm");
+
+/** The real weights, which are no part of the repository; undefined where they are not. */
+export const real = [join(root, "..", "shared", "googlenet")].find((folder) => existsSync(folder));
+
+/** A picture of a cat as pixels of four bytes. */
+export function picture() {
+    const file = readFileSync(cat);
+    const [, width, height] = /^P6\s(\d+)\s(\d+)\s255\s/.exec(file.subarray(0, 32).toString("latin1")).map(Number);
+    const rgb = file.subarray(file.length - 3 * width * height);
+    const data = new Uint8ClampedArray(4 * width * height).fill(255);
+    for (let pixel = 0; pixel < width * height; pixel++) data.set(rgb.subarray(3 * pixel, 3 * pixel + 3), 4 * pixel);
+    return { width, height, data };
+}
+
+/** The native library's input, logits and label for that picture, on the portable set. */
+export function native(weights) {
+    const cargo = ["run", "--quiet", "--locked", "--package", "googlenet-web", "--example", "reference", "--"];
+    const out = execFileSync("cargo", [...cargo, weights, cat], { cwd: root, maxBuffer: 1 << 28 });
+    return JSON.parse(out.toString());
+}
+
+/** The largest difference of two lists, in parts of the second's largest value. */
+export function distance(got, expected) {
+    if (got.length !== expected.length) return Infinity;
+    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    return got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]) / largest), 0);
+}
+
+/** As the issue of the browser asks: logits this close to the native portable ones. */
+export const CLOSE = 2e-5;
+
+/** A safetensors file of the demonstration weights as another program would write it: without this project's metadata. */
+export function foreign() {
+    const file = readFileSync(demo);
+    const length = Number(file.readBigUInt64LE(0));
+    const { __metadata__, ...tensors } = JSON.parse(file.subarray(8, 8 + length).toString());
+    const labels = JSON.parse(__metadata__.labels);
+    const kept = {};
+    const data = [];
+    let end = 0;
+    for (const [name, { dtype, shape, data_offsets }] of Object.entries(tensors)) {
+        // What quantising added is this project's own.
+        if (!/\.(weight|bias)$/.test(name)) continue;
+        const [from, to] = data_offsets;
+        data.push(file.subarray(8 + length + from, 8 + length + to));
+        kept[name] = { dtype, shape, data_offsets: [end, end + to - from] };
+        end += to - from;
+    }
+    const header = Buffer.from(JSON.stringify(kept));
+    const start = Buffer.alloc(8);
+    start.writeBigUInt64LE(BigInt(header.length));
+    return { bytes: new Uint8Array(Buffer.concat([start, header, ...data])), labels };
+}
