@@ -74,7 +74,7 @@ impl Bench {
         let isa = session.isa();
 
         let before = peak(isa, self.threads);
-        let times = self.time(&mut session);
+        let times = self.time(&mut session)?;
         let peak = before.max(peak(isa, self.threads)) / 1e9;
         let gmacs = |ms: f64| multiply_adds as f64 / ms / 1e6;
         let arena_bytes = session.arena_bytes();
@@ -172,7 +172,7 @@ impl Bench {
         Ok(session)
     }
 
-    fn time(&self, session: &mut Session) -> Times {
+    fn time(&self, session: &mut Session) -> Outcome<Times> {
         let warm_up = self.runs.div_ceil(10);
         let progress = Progress::new(warm_up + self.runs, "runs");
         let mut ms = Vec::new();
@@ -183,11 +183,11 @@ impl Bench {
             if run >= warm_up {
                 ms.push(elapsed);
             }
-            progress.advance(1);
+            progress.advance(1)?;
         }
         ms.sort_by(f64::total_cmp);
         let at = |share: f64| ms[((ms.len() - 1) as f64 * share).round() as usize];
-        Times { median: at(0.5), min: at(0.0), p90: at(0.9) }
+        Ok(Times { median: at(0.5), min: at(0.0), p90: at(0.9) })
     }
 
     fn profile(&self, model: &Model, side: usize) -> Outcome<Vec<LayerTime>> {
@@ -197,7 +197,7 @@ impl Bench {
         let progress = Progress::new(self.runs, "layers");
         for _ in 0..self.runs {
             session.run();
-            progress.advance(1);
+            progress.advance(1)?;
         }
         Ok(session.profile())
     }

@@ -9,6 +9,7 @@ use crate::{Ensemble, Options, Precision};
 use clap::Args;
 use serde_json::json;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::load;
 use crate::command::printable::Printable;
@@ -77,12 +78,14 @@ impl Classify {
         for path in &self.images {
             match self.one(&mut ensemble, &path.display().to_string(), image::open(path), out) {
                 Err(failure) if failure.code() == Code::Input && self.images.len() > 1 => {
-                    eprintln!("error: {failure}");
+                    say(format_args!("error: {failure}"));
                     bad += 1;
                 }
                 outcome => outcome?,
             }
-            progress.iter().for_each(|progress| progress.advance(1));
+            if let Some(progress) = &progress {
+                progress.advance(1)?;
+            }
         }
         drop(progress);
         match bad {

@@ -14,6 +14,7 @@ use crate::{Description, Error, file};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::{labels, load, output};
 
@@ -98,12 +99,12 @@ impl Convert {
             .collect();
         write(&self.output, &metadata, &tensors, self.force).or_fail(Code::System, self.input.display())?;
         if imported.non_finite > 0 {
-            eprintln!("warning: {} values are NaN or infinite", imported.non_finite);
+            say(format_args!("warning: {} values are NaN or infinite", imported.non_finite));
         }
         let heads =
             if imported.heads.is_empty() { String::new() } else { format!(", with {}", imported.heads.join(", ")) };
         let (dialect, classes) = (imported.dialect, imported.classes);
-        eprintln!("{}: {dialect}{heads}, {} tensors, {classes} classes", self.output.display(), tensors.len());
+        say(format_args!("{}: {dialect}{heads}, {} tensors, {classes} classes", self.output.display(), tensors.len()));
         Ok(())
     }
 

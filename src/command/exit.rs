@@ -29,6 +29,8 @@ pub struct Failure {
     code: Code,
     text: String,
     broken_pipe: bool,
+    /// The system's number of what it refused, if it did.
+    system: Option<i32>,
 }
 
 /// What a subcommand returns.
@@ -37,7 +39,7 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure that the command itself has found, not the library.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), broken_pipe: false }
+        Self { code, text: text.into(), broken_pipe: false, system: None }
     }
 
     /// The failure that an error of the library, with its causes, amounts to. `file` and `what` are the code and the
@@ -51,12 +53,21 @@ impl Failure {
             }
             _ => named(what, &chain(error)),
         };
-        Self::new(code(error, file), text)
+        let system = match error {
+            Error::File(FileError::Io { source, .. }) => source.raw_os_error(),
+            _ => None,
+        };
+        Self { system, ..Self::new(code(error, file), text) }
     }
 
     /// The exit code.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The system's number of what it refused, if it did.
+    pub fn system(&self) -> Option<i32> {
+        self.system
     }
 
     /// Whether stdout was closed by its reader.
@@ -75,7 +86,7 @@ impl fmt::Display for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { code: Code::System, text: format!("standard output: {error}"), broken_pipe }
+        Self { code: Code::System, text: format!("standard output: {error}"), broken_pipe, system: None }
     }
 }
 
@@ -94,7 +105,10 @@ impl<T> OrFail<T> for crate::Result<T> {
 
 impl<T> OrFail<T> for io::Result<T> {
     fn or_fail(self, code: Code, what: impl fmt::Display) -> Outcome<T> {
-        self.map_err(|error| Failure::new(code, named(what, &chain(&error))))
+        self.map_err(|error| {
+            let text = named(what, &chain(&error));
+            Failure { system: error.raw_os_error(), ..Failure::new(code, text) }
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use crate::{Model, Options, Precision, Session, include_weights};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::command::caller::{self, say};
 use crate::command::exit::{Code, OrFail, Outcome};
 use crate::command::printable::Printable;
 
@@ -37,16 +38,16 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
     match path {
         Some(path) => map(path).or_fail(Code::Model, path.display()),
         None => {
-            eprintln!("{NOTE}");
+            say(NOTE);
             Ok(demonstration())
         }
     }
 }
 
-/// The weights at each of `paths`, or the demonstration weights.
+/// The weights at each of `paths`, or what the caller handed in, or the demonstration weights.
 pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
     match paths {
-        [] => Ok(vec![model(None)?]),
+        [] => caller::models().map_or_else(|| Ok(vec![model(None)?]), Ok),
         paths => paths.iter().map(|path| model(Some(path))).collect(),
     }
 }
@@ -69,8 +70,8 @@ pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Sessio
 
 /// Says on stderr how a session's weights came into use, and what layers compute in.
 pub fn explain(model: &Model, session: &Session) {
-    eprintln!("weights: {}", weights(model, session));
-    eprintln!("precision: {}", precisions(session));
+    say(format_args!("weights: {}", weights(model, session)));
+    say(format_args!("precision: {}", precisions(session)));
 }
 
 /// A text that says how many layers a session computes in each precision, and with what.

@@ -4,6 +4,7 @@
 //! with its one extension module. What it is called with, prints and answers is the command's own documentation's.
 
 mod bench;
+mod caller;
 mod classify;
 mod compare;
 mod convert;
@@ -122,6 +123,59 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             failure.code() as u8
         }
     }
+}
+
+/// Why a call ended early: see [`call`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    /// The exit code that the command would end with.
+    pub code: u8,
+    /// What was wrong, as the command would say it.
+    pub text: String,
+    /// The system's number of what it refused, if it did.
+    pub system: Option<i32>,
+}
+
+/// Runs the command for another program: what would go to stdout is written to `out`, and what would go to stderr is returned,
+/// one text for each thing that is said.
+///
+/// `models` take the place of the demonstration weights where `args`, of which the first is the program's name, name no
+/// weights. `is_over` is asked after each picture or run whether to stop; the call then fails, and has written no file but
+/// a journal.
+///
+/// This function needs the feature `cli`.
+///
+/// # Errors
+/// Whatever the command fails with.
+///
+/// ```
+/// use googlenet::command::call;
+///
+/// let mut out = Vec::new();
+/// let words = call(["googlenet".into(), "classify".into(), "--json".into()], &[], &mut out, || false)?;
+/// assert!(String::from_utf8_lossy(&out).contains("cat") && words[0].starts_with("note: "));
+/// let failed = call(["googlenet".into(), "classify".into(), "none.png".into()], &[], &mut out, || false).unwrap_err();
+/// assert_eq!(failed.code, 4);
+/// # Ok::<(), googlenet::command::Failed>(())
+/// ```
+pub fn call(
+    args: impl IntoIterator<Item = OsString>,
+    models: &[crate::Model],
+    out: &mut dyn Write,
+    is_over: impl FnMut() -> bool + 'static,
+) -> Result<Vec<String>, Failed> {
+    let cli = Cli::try_parse_from(args).map_err(|error| Failed {
+        code: Code::Usage as u8,
+        text: one_line(&error),
+        system: None,
+    })?;
+    let (outcome, words) = caller::serve(models, is_over, || cli.command.run(out));
+    let failed = |failure: exit::Failure| Failed {
+        code: failure.code() as u8,
+        text: failure.to_string(),
+        system: failure.system(),
+    };
+    outcome.map(|()| words).map_err(failed)
 }
 
 impl Command {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::{Options, Precision, isa};
 use clap::Args;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::{load, output};
 
@@ -56,7 +57,7 @@ impl Pack {
             options = options.side(side);
         }
         let packing = model.pack(&self.output, options, self.force).or_fail(Code::System, "")?;
-        eprintln!("{}: packed for {packing}", self.output.display());
+        say(format_args!("{}: packed for {packing}", self.output.display()));
         Ok(())
     }
 }

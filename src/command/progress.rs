@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::command::caller;
+use crate::command::exit::Outcome;
+
 /// The progress through a known number of runs, pictures or the like. The bar is erased when this is dropped.
 pub struct Progress {
     bar: ProgressBar,
@@ -18,13 +21,14 @@ impl Progress {
         Self { bar: bar.with_style(style).with_message(what), begin: Instant::now() }
     }
 
-    /// Notes that `count` more are done.
-    pub fn advance(&self, count: usize) {
+    /// Notes that `count` more are done. It fails if the caller wants no more.
+    pub fn advance(&self, count: usize) -> Outcome {
         if self.bar.is_hidden() && self.begin.elapsed() > PATIENCE {
             // The bar stays hidden if stderr is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.inc(count as u64);
+        caller::check()
     }
 }
 

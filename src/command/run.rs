@@ -87,7 +87,7 @@ impl Run {
             for value in &y[..live * c * h * w] {
                 file.write_all(&value.to_le_bytes()).or_fail(Code::System, self.output.display())?;
             }
-            progress.advance(live);
+            progress.advance(live)?;
             done += live;
         }
         file.commit(self.force).or_fail(Code::System, self.output.display())

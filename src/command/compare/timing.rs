@@ -53,7 +53,7 @@ pub fn measure(networks: &[&Network], options: &Options, settings: &Settings) ->
             if run >= WARM_UP {
                 times.push(ms);
             }
-            progress.advance(1);
+            progress.advance(1)?;
         }
     }
     drop(sessions);

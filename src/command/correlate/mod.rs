@@ -37,6 +37,7 @@ use ::image::ExtendedColorType;
 use ::image::codecs::jpeg::JpegEncoder;
 use clap::Args;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::printable::Printable;
 use crate::command::progress::Progress;
@@ -146,7 +147,7 @@ impl Correlate {
                 means.push(&in_picture).or_fail(Code::System, results.path().display())
             }
             Err(why) => {
-                eprintln!("error: {}", Printable(&format!("{}: {why}", path.display())));
+                say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                 unreadable.push((self.name(path), why));
                 Ok(())
             }
@@ -244,7 +245,7 @@ fn observe<'a>(
             }
             Err(why) => done(path, Err(why))?,
         }
-        progress.advance(1);
+        progress.advance(1)?;
         Ok(())
     })
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::journal::{Opinion, Verdict};
 use super::truth::Picture;
+use crate::command::caller::say;
 use crate::command::exit::Outcome;
 use crate::command::labels::Label;
 use crate::command::printable::Printable;
@@ -41,7 +42,7 @@ pub fn common(models: &[Model], paths: &[PathBuf]) -> Vec<&'static str> {
             }
         });
         if let Some(why) = &obstacle {
-            eprintln!("note: the auxiliary head {name} is left out: {}", Printable(why));
+            say(format_args!("note: the auxiliary head {name} is left out: {}", Printable(why)));
         }
         obstacle.is_none()
     });

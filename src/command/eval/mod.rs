@@ -17,6 +17,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::labels::{self, Label};
 use crate::command::load;
@@ -102,13 +103,13 @@ impl Eval {
         }
         let todo: Vec<usize> = (0..pictures.len()).filter(|&picture| verdicts[picture].is_none()).collect();
         if todo.len() < pictures.len() {
-            eprintln!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len());
+            say(format_args!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len()));
         }
         let begin = Instant::now();
         judge(&mut ensemble, &heads, skip, &pictures, &todo, |picture, verdict| {
             journal.note(picture, &verdict)?;
             if let Verdict::Unreadable(why) = &verdict {
-                eprintln!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display())));
+                say(format_args!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display()))));
             }
             verdicts[picture] = Some(verdict);
             Ok(())
@@ -212,7 +213,7 @@ fn judge(
                 Err(error) => Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()),
             };
             done(picture, verdict)?;
-            progress.advance(1);
+            progress.advance(1)?;
         }
         Ok(())
     })

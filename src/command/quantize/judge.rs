@@ -33,7 +33,7 @@ impl Judge<'_> {
             session.input_mut().copy_from_slice(input);
             session.run();
             distance.add(logits, session.logits());
-            progress.advance(1);
+            progress.advance(1)?;
         }
         Ok(distance)
     }
@@ -56,7 +56,7 @@ impl Judge<'_> {
             session.input_mut().copy_from_slice(&input);
             session.run();
             distance.add(logits.next().expect("one for each picture"), session.logits());
-            progress.advance(1);
+            progress.advance(1)?;
             Ok(())
         })?;
         Ok(distance)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::Model;
 use crate::quantise::Calibration;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, OrFail, Outcome};
 use crate::command::pictures;
 use crate::command::printable::Printable;
@@ -38,11 +39,11 @@ pub fn look(model: &Model, input: &Path, threads: usize, paths: &[PathBuf]) -> O
     let progress = Progress::new(paths.len(), "pictures");
     let mut readable = 0;
     pictures::prepare_each(paths, *model.rule(), model.side(), |path, prepared| {
-        progress.advance(1);
+        progress.advance(1)?;
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(why) => {
-                eprintln!("error: {}", Printable(&format!("{}: {why}", path.display())));
+                say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                 looked.unreadable.push((path.to_owned(), why));
                 return Ok(());
             }

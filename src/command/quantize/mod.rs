@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::quantise::{Clipping, Distance, Quantised};
 use clap::Args;
 
+use crate::command::caller::say;
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::progress::Progress;
 use crate::command::{load, output, pictures};
@@ -110,7 +111,7 @@ impl Quantize {
             true => writeln!(out, "{}", report.json())?,
             false => report.print(out)?,
         }
-        eprintln!("{}: {} layers in int8", self.output.display(), report.int8.len());
+        say(format_args!("{}: {} layers in int8", self.output.display(), report.int8.len()));
         Ok(())
     }
 
