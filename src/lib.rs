@@ -21,6 +21,8 @@
 #![deny(missing_docs, unsafe_code)]
 
 mod aligned;
+#[cfg(feature = "cli")]
+pub mod command;
 mod engine;
 pub mod error;
 pub mod file;

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::session::{Prediction, most_likely};
+use super::session::Prediction;
 use super::{Model, Options, Session};
 use crate::Result;
 use crate::error::{ModelError, SessionError};
@@ -112,7 +112,7 @@ impl Ensemble {
     /// If the picture cannot be prepared: see [`prepare`](crate::image::prepare).
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         self.probabilities(picture)?;
-        Ok(most_likely(&self.trunk.probabilities, &self.labels, top))
+        Ok(Prediction::most_likely(&self.trunk.probabilities, &self.labels, top))
     }
 
     /// The probability of each class: the mean over crops and models.

@@ -81,14 +81,24 @@ fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'s
     }
 }
 
-/// The `top` most likely classes, most likely first; of equally likely classes the one with the lowest index comes
-/// first.
-pub(super) fn most_likely(probabilities: &[f32], labels: &[String], top: usize) -> Vec<Prediction> {
-    let mut order: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    order.truncate(top);
-    let label = |index: usize| labels.get(index).cloned().unwrap_or_default();
-    order.into_iter().map(|(index, probability)| Prediction { index, label: label(index), probability }).collect()
+impl Prediction {
+    /// The `top` most likely classes by their `probabilities`, most likely first; of equally likely classes the one with the
+    /// lowest index comes first. A class that has none of the `labels` gets an empty one.
+    ///
+    /// ```
+    /// use googlenet::Prediction;
+    ///
+    /// let labels = ["cat".to_owned(), "dog".to_owned()];
+    /// let top = Prediction::most_likely(&[0.25, 0.5, 0.25], &labels, 2);
+    /// assert_eq!((top[0].label.as_str(), top[1].index), ("dog", 0));
+    /// ```
+    pub fn most_likely(probabilities: &[f32], labels: &[String], top: usize) -> Vec<Self> {
+        let mut order: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        order.truncate(top);
+        let label = |index: usize| labels.get(index).cloned().unwrap_or_default();
+        order.into_iter().map(|(index, probability)| Self { index, label: label(index), probability }).collect()
+    }
 }
 
 impl Session {
@@ -205,6 +215,26 @@ impl Session {
         self.index(name).map(|index| self.plan.output(index))
     }
 
+    /// What [`Session::endpoint`] answers, without a copy and to be kept: later runs leave these values as they are. A run
+    /// while somebody holds them writes into other memory, which it allocates at its end.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new())?;
+    /// session.run();
+    /// let first = session.shared_endpoint("prob").expect("kept by every session");
+    /// assert_eq!(first.as_ptr(), session.probabilities().as_ptr());
+    /// let copy = first.to_vec();
+    /// session.input_mut().fill(0.5);
+    /// session.run();
+    /// assert_eq!(*first, copy);
+    /// assert_ne!(*first, session.probabilities());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn shared_endpoint(&self, name: &str) -> Option<Arc<Vec<f32>>> {
+        self.index(name).map(|index| self.plan.shared_output(index))
+    }
+
     /// The shape for one image, `[c, h, w]`, of what [`Session::endpoint`] answers for the layer `name`.
     pub fn endpoint_shape(&self, name: &str) -> Option<[usize; 3]> {
         self.index(name).map(|index| self.outputs[index].shape)
@@ -241,7 +271,7 @@ impl Session {
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
         let classes = self.model.network.classes;
-        Ok(most_likely(&self.probabilities()[..classes], &self.model.description.labels, top))
+        Ok(Prediction::most_likely(&self.probabilities()[..classes], &self.model.description.labels, top))
     }
 
     /// The side of the session's input, in pixels.

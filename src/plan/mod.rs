@@ -63,8 +63,8 @@ pub(crate) struct Plan {
     team: Team<Work>,
     packing: String,
     /// By place that is kept: what the last run that ended left there, `[batch, channels, h, w]`. A run writes into the
-    /// work's own, so that these stay what they are if it panics.
-    outputs: Vec<Vec<f32>>,
+    /// work's own, so that these stay what they are if it panics; and what is shared with a caller stays as it is.
+    outputs: Vec<Arc<Vec<f32>>>,
 }
 
 impl Plan {
@@ -83,6 +83,7 @@ impl Plan {
         let output = |kept: &Kept| vec![0.0; batch * kept.len()];
         let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(output).collect();
         let work = Work::new(schedule, weights, &outputs, batch, shares_images, profile);
+        let outputs = outputs.into_iter().map(Arc::new).collect();
         Ok(Self { team: Team::new(work, threads, lent)?, packing, outputs })
     }
 
@@ -114,13 +115,26 @@ impl Plan {
         let work = self.team.job_mut();
         work.end();
         for (own, written) in self.outputs.iter_mut().zip(&mut work.outputs) {
-            std::mem::swap(own, written.get_mut().unwrap_or_else(PoisonError::into_inner));
+            let written = written.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match Arc::get_mut(own) {
+                Some(own) => std::mem::swap(own, written),
+                // A caller holds what an earlier run left: the next run gets other memory to write into.
+                None => {
+                    let next = vec![0.0; written.len()];
+                    *own = Arc::new(std::mem::replace(written, next));
+                }
+            }
         }
     }
 
     /// What the last run left in the place `index` of those that are kept, `[batch, channels, h, w]`.
     pub(crate) fn output(&self, index: usize) -> &[f32] {
         &self.outputs[index]
+    }
+
+    /// The same, shared: later runs leave it as it is.
+    pub(crate) fn shared_output(&self, index: usize) -> Arc<Vec<f32>> {
+        self.outputs[index].clone()
     }
 
     /// Bytes of one arena of activations.
@@ -147,7 +161,7 @@ impl Plan {
     pub(crate) fn memory_bytes(&self, threads: usize) -> usize {
         let work = self.team.job();
         let arenas = if work.shares_images() { 1 } else { threads };
-        let values = work.input.len() + 2 * self.outputs.iter().map(Vec::len).sum::<usize>();
+        let values = work.input.len() + 2 * self.outputs.iter().map(|output| output.len()).sum::<usize>();
         arenas * self.arena_bytes() + threads * work.schedule.scratch_bytes + values * size_of::<f32>()
     }
 }

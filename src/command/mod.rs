@@ -1,0 +1,221 @@
+//! The command `googlenet`, with a file or a folder for each subcommand. Results go to stdout, words to stderr.
+//!
+//! It is part of the library, behind the feature `cli`, so that other programs can have it: the Python package installs it
+//! with its one extension module. What it is called with, prints and answers is the command's own documentation's.
+
+mod bench;
+mod caller;
+mod classify;
+mod compare;
+mod convert;
+mod correlate;
+mod cost;
+mod eval;
+mod exit;
+mod inspect;
+mod labels;
+mod load;
+mod output;
+mod pack;
+mod pictures;
+mod plan;
+mod preprocess;
+mod printable;
+mod progress;
+mod quantize;
+mod run;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand};
+
+pub use classify::PHOTOGRAPH;
+pub use load::demonstration;
+
+use exit::{Code, Outcome};
+use printable::Printable;
+
+/// GoogLeNet and its predecessors on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
+///
+/// Without weights and without a picture it shows what it can do:
+///
+///     googlenet classify
+///
+/// classifies a built-in photograph with built-in demonstration weights. For ImageNet's 1000 classes, convert the BVLC
+/// weights once and name them:
+///
+///     googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
+///     googlenet classify --weights googlenet.safetensors cat.jpg
+#[derive(Parser)]
+#[command(version, verbatim_doc_comment, after_help = AFTER_HELP, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Classify),
+    Eval(eval::Eval),
+    Preprocess(preprocess::Preprocess),
+    Run(run::Run),
+    Bench(bench::Bench),
+    Convert(convert::Convert),
+    Pack(pack::Pack),
+    Quantize(quantize::Quantize),
+    Inspect(inspect::Inspect),
+    Cost(cost::Cost),
+    Compare(compare::Compare),
+    Correlate(correlate::Correlate),
+    Plan(plan::Plan),
+}
+
+const AFTER_HELP: &str = "\
+Results go to stdout, words to stderr. Weight files are mapped: nobody may write to one while it is in use.
+
+Exit codes:
+  0  done
+  1  the system failed: reading, writing, threads
+  2  wrong usage: an argument, an unknown layer or instruction set
+  3  a weight or model file that is missing, damaged, or of another network
+  4  a picture or .npy file that is missing, damaged, or of the wrong form
+  5  the output exists (--force replaces it)
+Others come from the system, or from a fault of the command's own:
+  101  a fault of the command's own, which stderr describes
+  134  ended itself: no memory was left, or a fault while another was dealt with
+  135  a mapped weight file was cut off while it was in use
+  137  killed from outside: on Linux often because memory ran out
+Shells give the last three for a process that a signal ended: 128 and the signal's number.
+
+Environment:
+  GOOGLENET_ISA  portable, neon, avx2 or avx512: the instruction set to use, if not the best one here";
+
+/// Runs the command with `args`, of which the first is the program's name, and returns the exit code of the process.
+///
+/// This function needs the feature `cli`.
+///
+/// ```
+/// assert_eq!(googlenet::command::main(["googlenet".into(), "--version".into()]), 0);
+/// assert_eq!(googlenet::command::main(["googlenet".into(), "what".into()]), 2);
+/// ```
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            eprintln!("{}", one_line(&error));
+            return Code::Usage as u8;
+        }
+        Err(help) => {
+            // Nobody is left to be told if even the help cannot be printed.
+            let _ = help.print();
+            return 0;
+        }
+    };
+    let mut out = io::stdout().lock();
+    let outcome = cli.command.run(&mut out).and_then(|()| Ok(out.flush()?));
+    match outcome {
+        Ok(()) => 0,
+        // Whoever reads stdout has closed it, having seen enough: that is no failure.
+        Err(failure) if failure.is_broken_pipe() => 0,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.code() as u8
+        }
+    }
+}
+
+/// Why a call ended early: see [`call`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    /// The exit code that the command would end with.
+    pub code: u8,
+    /// What was wrong, as the command would say it.
+    pub text: String,
+    /// The system's number of what it refused, if it did.
+    pub system: Option<i32>,
+}
+
+/// Runs the command for another program: what would go to stdout is written to `out`, and what would go to stderr is returned,
+/// one text for each thing that is said.
+///
+/// `models` take the place of the demonstration weights where `args`, of which the first is the program's name, name no
+/// weights. `is_over` is asked after each picture or run whether to stop; the call then fails, and has written no file but
+/// a journal.
+///
+/// This function needs the feature `cli`.
+///
+/// # Errors
+/// Whatever the command fails with.
+///
+/// ```
+/// use googlenet::command::call;
+///
+/// let mut out = Vec::new();
+/// let words = call(["googlenet".into(), "classify".into(), "--json".into()], &[], &mut out, || false)?;
+/// assert!(String::from_utf8_lossy(&out).contains("cat") && words[0].starts_with("note: "));
+/// let failed = call(["googlenet".into(), "classify".into(), "none.png".into()], &[], &mut out, || false).unwrap_err();
+/// assert_eq!(failed.code, 4);
+/// # Ok::<(), googlenet::command::Failed>(())
+/// ```
+pub fn call(
+    args: impl IntoIterator<Item = OsString>,
+    models: &[crate::Model],
+    out: &mut dyn Write,
+    is_over: impl FnMut() -> bool + 'static,
+) -> Result<Vec<String>, Failed> {
+    let cli = Cli::try_parse_from(args).map_err(|error| Failed {
+        code: Code::Usage as u8,
+        text: one_line(&error),
+        system: None,
+    })?;
+    let (outcome, words) = caller::serve(models, is_over, || cli.command.run(out));
+    let failed = |failure: exit::Failure| Failed {
+        code: failure.code() as u8,
+        text: failure.to_string(),
+        system: failure.system(),
+    };
+    outcome.map(|()| words).map_err(failed)
+}
+
+impl Command {
+    fn run(self, out: &mut dyn Write) -> Outcome {
+        match self {
+            Command::Classify(command) => command.run(out),
+            Command::Eval(command) => command.run(out),
+            Command::Preprocess(command) => command.run(out),
+            Command::Run(command) => command.run(out),
+            Command::Bench(command) => command.run(out),
+            Command::Convert(command) => command.run(out),
+            Command::Pack(command) => command.run(out),
+            Command::Quantize(command) => command.run(out),
+            Command::Inspect(command) => command.run(out),
+            Command::Cost(command) => command.run(out),
+            Command::Compare(command) => command.run(out),
+            Command::Correlate(command) => command.run(out),
+            Command::Plan(command) => command.run(out),
+        }
+    }
+}
+
+/// What `error` says was wrong with the arguments, without the usage: its text up to the first empty line, on one line.
+/// If no subcommand was named, the text is the help instead, which is returned whole.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    if !text.starts_with("error:") {
+        return text;
+    }
+    let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+    Printable(&lines.collect::<Vec<_>>().join(" ")).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_argument_tables_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
