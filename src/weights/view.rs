@@ -3,7 +3,7 @@
 //! The file's bytes begin at a multiple of 64 in memory, whether they were read, mapped, linked in or copied. A strict
 //! file has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
-use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, parse};
+use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, check_header, parse};
 use crate::aligned::{AlignedBytes, is_aligned};
 use crate::error::{FileError, WeightsError};
 use crate::{Result, file};
@@ -157,7 +157,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Checks the data against the file's hash. Opening a file does this already, except for a packed file that is
+    /// Checks header and data against the file's hashes. Opening a file does this already, except for a packed file that is
     /// mapped; of that it is done when a session packs the weights in memory, as the packed ones do not fit it.
     ///
     /// # Errors
@@ -367,8 +367,9 @@ fn read(mut file: File, len: u64) -> io::Result<AlignedBytes> {
     Ok(bytes)
 }
 
-/// Checks that the data section of `file` has the hash that the metadata state.
+/// Checks that header and data section of `file` have the hashes that the metadata state.
 pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
+    check_header(&file[..header.data_start], &header.metadata)?;
     let stored = header.metadata.get("hash").ok_or(WeightsError::MetadataMissing { key: "hash" })?;
     let computed = hash_text(xxh3_128(&file[header.data_start..]));
     match *stored == computed {
