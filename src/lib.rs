@@ -23,6 +23,7 @@
 mod aligned;
 mod engine;
 pub mod error;
+mod faults;
 pub mod file;
 pub mod image;
 #[cfg(feature = "import")]

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use googlenet::Error;
-use googlenet::error::{FileError, SessionError};
+use googlenet::error::{FileError, SessionError, WeightsError};
 
 use crate::printable::Printable;
 
@@ -113,10 +113,11 @@ fn code(error: &Error, file: Code) -> Code {
         Error::File(FileError::TargetExists { .. }) => Code::Exists,
         Error::Picture(_) => Code::Input,
         Error::Session(error) => match error {
-            SessionError::Threads { .. } => Code::System,
+            SessionError::Threads { .. } | SessionError::Memory { .. } => Code::System,
             SessionError::NoClassMaps | SessionError::MapLength { .. } => Code::Model,
             _ => Code::Usage,
         },
+        Error::Weights(WeightsError::Memory { .. }) => Code::System,
         // All other errors are about weights and models.
         _ => Code::Model,
     }
@@ -144,7 +145,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use googlenet::error::{ImportError, ModelError, PictureError, WeightsError};
+    use googlenet::error::{ImportError, ModelError, PictureError};
 
     use super::*;
 
