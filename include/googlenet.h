@@ -18,8 +18,8 @@
  * before its sessions. A session serves one call at a time; a call from a second thread answers GOOGLENET_ERR_BUSY.
  *
  * The library prints nothing, ends no program, installs no signal handler and leaves the floating-point environment as
- * it is. It allocates with malloc; only if memory for a session, which its options decide, or for a copy of weights
- * cannot be had, the program is aborted. A run allocates nothing. Threads wait without spinning, but for the first microseconds after a run.
+ * it is. It allocates with malloc; if memory for a session, for its weights or for a copy of a file cannot be had, that is an
+ * error, and only if some small thing cannot be had, the program is aborted. A run allocates nothing. Threads wait without spinning, but for the first microseconds after a run.
  *
  * After `fork` the child may use models, and sessions of one thread or with a `parallel_for`, if no other thread was
  * inside the library at that moment. A session with threads of its own answers GOOGLENET_ERR_FORKED there.
@@ -68,6 +68,8 @@ typedef enum {
     GOOGLENET_ERR_FORKED = 11,
     // A fault of the library's own; the session, if one was involved, only takes `googlenet_session_free` from now on.
     GOOGLENET_ERR_INTERNAL = 12,
+    // The system has not as much memory as a session, its packed weights or a copy of a file takes.
+    GOOGLENET_ERR_MEMORY = 13,
 } googlenet_status;
 
 // Instruction sets.
@@ -237,7 +239,7 @@ googlenet_status googlenet_model_map(const char *path, googlenet_model **model);
 
 // Copies a weight file that is in memory, `length` bytes at `data`, and checks it.
 //
-// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_MODEL`.
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_MODEL`, `GOOGLENET_ERR_MEMORY`.
 googlenet_status googlenet_model_copy(const void *data, size_t length, googlenet_model **model);
 
 // Uses a weight file where it lies in memory, `length` bytes at `data`, and checks it: an array of the program, aligned
@@ -274,7 +276,8 @@ googlenet_status googlenet_model_label(const googlenet_model *model, size_t clas
 // fails; the model may be freed before it.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`; `GOOGLENET_ERR_MODEL` where
+// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`, `GOOGLENET_ERR_MEMORY`;
+// `GOOGLENET_ERR_MODEL` where
 // the weights turn out to be damaged: see `googlenet_model_verify`.
 googlenet_status googlenet_session_new(const googlenet_model *model,
                                        const googlenet_options *options,

@@ -17,15 +17,6 @@ pub(crate) struct AlignedBytes {
 }
 
 impl AlignedBytes {
-    /// `len` zeros, which the system makes as they are touched.
-    ///
-    /// # Panics
-    /// If no memory can be that large. If there is only too little of it, the program ends, as for any other vector.
-    pub(crate) fn zeroed(len: usize) -> Self {
-        let memory = vec![0; len.checked_add(LINE - 1).expect("less than all memory there can be")];
-        Self { start: memory.as_ptr().addr().wrapping_neg() % LINE, memory }.of(len)
-    }
-
     /// `len` zeros, for a length that a file or a caller asks for.
     ///
     /// # Errors
@@ -40,25 +31,36 @@ impl AlignedBytes {
     }
 
     /// A copy of `bytes`.
-    pub(crate) fn copy(bytes: &[u8]) -> Self {
-        let mut copy = Self::zeroed(bytes.len());
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub(crate) fn try_copy(bytes: &[u8]) -> io::Result<Self> {
+        let mut copy = Self::try_zeroed(bytes.len())?;
         copy.copy_from_slice(bytes);
-        copy
-    }
-
-    /// The first `len` bytes of what is there.
-    fn of(mut self, len: usize) -> Self {
-        self.memory.truncate(self.start + len);
-        self
+        Ok(copy)
     }
 
     /// `bytes` themselves where they begin at a multiple of [`LINE`], else a copy of them.
-    pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
+    ///
+    /// # Errors
+    /// If the memory for a copy cannot be had.
+    pub(crate) fn from_vec(bytes: Vec<u8>) -> io::Result<Self> {
         match is_aligned(&bytes) {
-            true => Self { memory: bytes, start: 0 },
-            false => Self::copy(&bytes),
+            true => Ok(Self { memory: bytes, start: 0 }),
+            false => Self::try_copy(&bytes),
         }
     }
+}
+
+/// `len` values of f32, all 0.
+///
+/// # Errors
+/// If the memory cannot be had.
+pub(crate) fn try_zeros(len: usize) -> io::Result<Vec<f32>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    values.resize(len, 0.0);
+    Ok(values)
 }
 
 /// Whether `bytes` begin at a multiple of [`LINE`].
@@ -87,15 +89,14 @@ mod tests {
     #[test]
     fn the_first_byte_begins_a_line() {
         for len in [0, 1, 63, 64, 1000] {
-            for mut bytes in [AlignedBytes::zeroed(len), AlignedBytes::try_zeroed(len).expect("memory")] {
-                assert_eq!((bytes.len(), bytes.as_ptr().align_offset(64)), (len, 0));
-                assert!(bytes.iter_mut().all(|byte| std::mem::replace(byte, 1) == 0));
-            }
+            let mut bytes = AlignedBytes::try_zeroed(len).expect("memory");
+            assert_eq!((bytes.len(), bytes.as_ptr().align_offset(64)), (len, 0));
+            assert!(bytes.iter_mut().all(|byte| std::mem::replace(byte, 1) == 0));
             let ones = vec![1; len];
-            assert!(is_aligned(&AlignedBytes::copy(&ones)));
-            let kept = AlignedBytes::from_vec(ones.clone());
+            assert!(is_aligned(&AlignedBytes::try_copy(&ones).expect("memory")));
+            let kept = AlignedBytes::from_vec(ones.clone()).expect("memory");
             assert!(is_aligned(&kept) && kept[..] == ones[..]);
         }
-        assert!(AlignedBytes::try_zeroed(usize::MAX).is_err());
+        assert!(AlignedBytes::try_zeroed(usize::MAX).is_err() && try_zeros(usize::MAX).is_err());
     }
 }

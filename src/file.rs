@@ -14,8 +14,10 @@ use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::FileError;
+use crate::faults::{self, Watched};
 use crate::{Error, Result};
 
 /// Opens the regular file at `path` for reading.
@@ -36,12 +38,18 @@ pub fn open(path: impl AsRef<Path>) -> Result<File> {
     open_as(path.as_ref(), "open").map(|(file, _)| file)
 }
 
+/// Where a test may let the system fail, for a program's own files: see `faults.rs`.
+#[doc(hidden)]
+pub fn fault_point() -> io::Result<()> {
+    faults::point()
+}
+
 /// Opens the regular file at `path`; an error of the system says that it was met while doing `action`.
 pub(crate) fn open_as(path: &Path, action: &'static str) -> Result<(File, Metadata)> {
     let io = |source| FileError::Io { action, path: path.to_owned(), source };
     // Asked before the file is opened, as opening a pipe would wait, and again, as it may have been exchanged meanwhile.
     check_regular(path, fs::metadata(path).map_err(io)?.file_type())?;
-    let file = File::open(path).map_err(io)?;
+    let file = faults::point().and_then(|()| File::open(path)).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     check_regular(path, metadata.file_type())?;
     Ok((file, metadata))
@@ -118,7 +126,7 @@ pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
     if !reserved {
         return Err(io(io::ErrorKind::OutOfMemory.into()).into());
     }
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    Watched(file).take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit { Err(too_large().into()) } else { Ok(bytes) }
 }
 
@@ -145,7 +153,7 @@ pub struct NewFile {
     /// The file's name, all symbolic links followed.
     target: PathBuf,
     // Fields are dropped in this order: the file is closed before `temporary` removes it.
-    out: BufWriter<File>,
+    out: BufWriter<Watched>,
     temporary: Temporary,
 }
 
@@ -167,9 +175,9 @@ impl NewFile {
         if let Ok(old) = fs::symlink_metadata(&target)
             && old.is_file()
         {
-            file.set_permissions(old.permissions()).map_err(io)?;
+            faults::point().and_then(|()| file.set_permissions(old.permissions())).map_err(io)?;
         }
-        Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, file), temporary })
+        Ok(Self { target, out: BufWriter::with_capacity(BUFFER_BYTES, Watched(file)), temporary })
     }
 
     /// Completes the file and gives it its name. Without `force` an existing target is an error, even one that another
@@ -181,7 +189,8 @@ impl NewFile {
     /// [`FileError::TargetExists`], [`FileError::NotRegular`] or [`FileError::Io`]; the target is then as it was.
     pub fn commit(self, force: bool) -> Result<()> {
         let Self { target, out, temporary } = self;
-        let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        let sync = |Watched(file)| faults::point().and_then(|()| file.sync_all());
+        let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(sync);
         if force && let Ok(found) = fs::symlink_metadata(&target) {
             check_regular(&target, found.file_type())?;
         }
@@ -225,18 +234,27 @@ impl Temporary {
             temporary.push(name);
             temporary.push(format!(".{unique:016x}.tmp"));
             let path = target.with_file_name(temporary);
+            faults::point()?;
+            let mut temporaries = temporaries();
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another has drawn the same
-                created => return created.map(|file| (Temporary(path), file)),
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    temporaries.push(path.clone());
+                    return Ok((Temporary(path), file));
+                }
             }
         }
         Err(io::Error::other("no free name for a temporary file"))
     }
 
     fn publish(self, target: &Path, force: bool) -> io::Result<()> {
+        faults::point()?;
         if force {
+            let mut temporaries = temporaries();
             fs::rename(&self.0, target)?;
             // The name is free now, and whoever takes it next keeps it.
+            temporaries.retain(|path| *path != self.0);
             std::mem::forget(self);
         } else {
             fs::hard_link(&self.0, target)?;
@@ -246,10 +264,35 @@ impl Temporary {
     }
 }
 
+/// The names of this process's temporary files. Who holds the lock may make, rename or remove them.
+fn temporaries() -> MutexGuard<'static, Vec<PathBuf>> {
+    static TEMPORARIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    TEMPORARIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of every [`NewFile`] of this process, for a program that is about to end at a signal. Whoever
+/// begins, completes or drops a [`NewFile`] after that waits for the end of the process.
+///
+/// ```no_run
+/// // On a thread that waits for signals:
+/// googlenet::file::abandon();
+/// std::process::exit(130);
+/// ```
+pub fn abandon() {
+    let temporaries = temporaries();
+    for path in &*temporaries {
+        // There is nobody to report a failure to.
+        let _ = fs::remove_file(path);
+    }
+    std::mem::forget(temporaries);
+}
+
 impl Drop for Temporary {
     fn drop(&mut self) {
+        let mut temporaries = temporaries();
         // A failure is ignored: `drop` has nobody to report to.
         let _ = fs::remove_file(&self.0);
+        temporaries.retain(|path| *path != self.0);
     }
 }
 
@@ -258,7 +301,7 @@ impl Drop for Temporary {
 fn sync_folder(target: &Path) {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
+        let _ = faults::point().and_then(|()| folder.sync_all());
     }
 }
 

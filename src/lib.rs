@@ -25,6 +25,7 @@ mod aligned;
 pub mod command;
 mod engine;
 pub mod error;
+mod faults;
 pub mod file;
 pub mod image;
 #[cfg(feature = "import")]

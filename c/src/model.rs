@@ -108,7 +108,7 @@ pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *m
 
 /// Copies a weight file that is in memory, `length` bytes at `data`, and checks it.
 ///
-/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_MODEL`.
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_MODEL`, `GOOGLENET_ERR_MEMORY`.
 ///
 /// # Safety
 /// `data` has `length` bytes; `model` may be written.

@@ -139,7 +139,8 @@ pub struct Prediction {
 /// fails; the model may be freed before it.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`; `GOOGLENET_ERR_MODEL` where
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_LAYER`, `GOOGLENET_ERR_ISA`, `GOOGLENET_ERR_THREADS`, `GOOGLENET_ERR_MEMORY`;
+/// `GOOGLENET_ERR_MODEL` where
 /// the weights turn out to be damaged: see `googlenet_model_verify`.
 ///
 /// # Safety

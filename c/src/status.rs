@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::OnceLock;
 
 use googlenet::Error;
-use googlenet::error::{FileError, PictureError, PrepareError, SessionError};
+use googlenet::error::{FileError, PictureError, PrepareError, SessionError, WeightsError};
 
 use super::pointers;
 
@@ -41,12 +41,14 @@ pub enum Status {
     GOOGLENET_ERR_FORKED = 11,
     /// A fault of the library's own; the session, if one was involved, only takes `googlenet_session_free` from now on.
     GOOGLENET_ERR_INTERNAL = 12,
+    /// The system has not as much memory as a session, its packed weights or a copy of a file takes.
+    GOOGLENET_ERR_MEMORY = 13,
 }
 
 use Status::*;
 
 /// Every status and its name.
-const NAMES: [(Status, &str); 13] = [
+const NAMES: [(Status, &str); 14] = [
     (GOOGLENET_OK, "GOOGLENET_OK\0"),
     (GOOGLENET_ERR_NULL, "GOOGLENET_ERR_NULL\0"),
     (GOOGLENET_ERR_STRUCT_SIZE, "GOOGLENET_ERR_STRUCT_SIZE\0"),
@@ -60,6 +62,7 @@ const NAMES: [(Status, &str); 13] = [
     (GOOGLENET_ERR_BUSY, "GOOGLENET_ERR_BUSY\0"),
     (GOOGLENET_ERR_FORKED, "GOOGLENET_ERR_FORKED\0"),
     (GOOGLENET_ERR_INTERNAL, "GOOGLENET_ERR_INTERNAL\0"),
+    (GOOGLENET_ERR_MEMORY, "GOOGLENET_ERR_MEMORY\0"),
 ];
 
 /// Why a call failed.
@@ -88,6 +91,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match &error {
+            Error::Weights(WeightsError::Memory { .. }) => GOOGLENET_ERR_MEMORY,
             Error::File(FileError::Io { .. } | FileError::NotRegular { .. }) => GOOGLENET_ERR_IO,
             Error::File(_) | Error::Weights(_) | Error::Tensor(_) | Error::Model(_) | Error::Import(_) => {
                 GOOGLENET_ERR_MODEL
@@ -96,6 +100,7 @@ impl From<Error> for Failure {
             Error::Prepare(PrepareError::InputLength { .. }) => GOOGLENET_ERR_LENGTH,
             Error::Picture(_) | Error::Prepare(_) => GOOGLENET_ERR_ARGUMENT,
             Error::Session(error) => match error {
+                SessionError::Memory { .. } => GOOGLENET_ERR_MEMORY,
                 SessionError::Threads { .. } => GOOGLENET_ERR_THREADS,
                 SessionError::InstructionSet { .. } => GOOGLENET_ERR_ISA,
                 SessionError::UnknownLayer { .. } | SessionError::NoClassMaps => GOOGLENET_ERR_LAYER,

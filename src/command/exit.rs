@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::Error;
-use crate::error::{FileError, SessionError};
+use crate::error::{FileError, SessionError, WeightsError};
 
 use crate::command::printable::Printable;
 
@@ -120,10 +120,11 @@ fn code(error: &Error, file: Code) -> Code {
         Error::File(FileError::TargetExists { .. }) => Code::Exists,
         Error::Picture(_) => Code::Input,
         Error::Session(error) => match error {
-            SessionError::Threads { .. } => Code::System,
+            SessionError::Threads { .. } | SessionError::Memory { .. } => Code::System,
             SessionError::NoClassMaps | SessionError::MapLength { .. } => Code::Model,
             _ => Code::Usage,
         },
+        Error::Weights(WeightsError::Memory { .. }) => Code::System,
         // All other errors are about weights and models.
         _ => Code::Model,
     }
@@ -151,7 +152,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::error::{ImportError, ModelError, PictureError, WeightsError};
+    use crate::error::{ImportError, ModelError, PictureError};
 
     use super::*;
 

@@ -13,6 +13,7 @@ mod cost;
 mod eval;
 mod exit;
 mod inspect;
+mod interrupt;
 mod labels;
 mod load;
 mod output;
@@ -31,6 +32,8 @@ use std::io::{self, Write};
 use clap::{Parser, Subcommand};
 
 pub use classify::PHOTOGRAPH;
+#[doc(hidden)] // a fuzz target reads any bytes as a journal
+pub use eval::journal;
 pub use load::demonstration;
 
 use exit::{Code, Outcome};
@@ -83,10 +86,11 @@ Exit codes:
   5  the output exists (--force replaces it)
 Others come from the system, or from a fault of the command's own:
   101  a fault of the command's own, which stderr describes
+  130  interrupted (Ctrl-C); 143: terminated: what was not complete is removed
   134  ended itself: no memory was left, or a fault while another was dealt with
   135  a mapped weight file was cut off while it was in use
   137  killed from outside: on Linux often because memory ran out
-Shells give the last three for a process that a signal ended: 128 and the signal's number.
+Shells give 134, 135 and 137 for a process that a signal ended: 128 and the signal's number.
 
 Environment:
   GOOGLENET_ISA  portable, neon, avx2 or avx512: the instruction set to use, if not the best one here";
@@ -112,6 +116,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
             return 0;
         }
     };
+    interrupt::install();
     let mut out = io::stdout().lock();
     let outcome = cli.command.run(&mut out).and_then(|()| Ok(out.flush()?));
     match outcome {

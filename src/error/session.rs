@@ -75,6 +75,11 @@ pub enum SessionError {
         /// The session's input side.
         side: usize,
     },
+    /// The memory for a session, or for what it packs, cannot be had.
+    Memory {
+        /// How many bytes were asked for.
+        bytes: usize,
+    },
     /// Threads could not be started.
     Threads {
         /// How many threads were asked for.
@@ -114,6 +119,7 @@ impl fmt::Display for SessionError {
             Self::HeadSide { head, side } => {
                 write!(f, "the auxiliary head {head:?} is made for another input side than {side}, as for 224")
             }
+            Self::Memory { bytes } => write!(f, "cannot have {bytes} bytes of memory"),
             Self::Threads { threads, source: _ } => write!(f, "cannot start {threads} threads"),
         }
     }

@@ -10,6 +10,11 @@ use super::text::{Quoted, listed};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WeightsError {
+    /// The memory for a copy of the file cannot be had.
+    Memory {
+        /// How many bytes were asked for.
+        bytes: usize,
+    },
     /// The file ends before its header does.
     Truncated {
         /// How many bytes the file must have at least.
@@ -105,6 +110,7 @@ impl WeightsError {
 impl fmt::Display for WeightsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Memory { bytes } => write!(f, "cannot have {bytes} bytes of memory"),
             Self::Truncated { expected, found } => {
                 write!(f, "weights are cut off: expected at least {expected} bytes, found {found}")
             }

@@ -291,7 +291,11 @@ impl AveragePool {
     /// The output side for an input side.
     pub fn output_side(&self, side: usize) -> usize {
         match self.windows {
-            AverageWindows::Sliding { kernel, stride } => side.saturating_sub(kernel).div_ceil(stride) + 1,
+            AverageWindows::Sliding { kernel, stride } => {
+                let out = side.saturating_sub(kernel).div_ceil(stride) + 1;
+                // Where windows are further apart than they are long, a last one may begin behind the input.
+                if (out - 1) * stride >= side { out - 1 } else { out }
+            }
             AverageWindows::Adaptive(n) => n,
         }
     }
@@ -321,6 +325,16 @@ impl Conv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_average_is_of_an_empty_window() {
+        for (side, kernel, stride) in (1..20).flat_map(|s| (1..5).flat_map(move |k| (1..7).map(move |t| (s, k, t)))) {
+            let pool = AveragePool { name: String::new(), windows: AverageWindows::Sliding { kernel, stride } };
+            let last = (pool.output_side(side) - 1) * stride;
+            // It begins inside the input, and the next one would not, or all is seen already.
+            assert!(last < side && (last + stride >= side || last + kernel >= side), "{side} {kernel} {stride}");
+        }
+    }
 
     #[test]
     fn same_padding_is_tensorflows() {

@@ -80,9 +80,9 @@ impl Plan {
         let packing = packing::packing(&schedule);
         let origin = packing::Origin { weights, cache, threads, lent: lent.as_ref() };
         let weights = packing::weights(&schedule, &packing, &origin)?;
-        let output = |kept: &Kept| vec![0.0; batch * kept.len()];
-        let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(output).collect();
-        let work = Work::new(schedule, weights, &outputs, batch, shares_images, profile);
+        let output = |kept: &Kept| work::zeros(batch * kept.len());
+        let outputs: Vec<Vec<f32>> = schedule.kept.iter().map(output).collect::<Result<_>>()?;
+        let work = Work::new(schedule, weights, &outputs, batch, shares_images, profile)?;
         let outputs = outputs.into_iter().map(Arc::new).collect();
         Ok(Self { team: Team::new(work, threads, lent)?, packing, outputs })
     }

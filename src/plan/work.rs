@@ -12,7 +12,9 @@ use super::memory::{Arena, Operands};
 use super::packing::Held;
 use super::schedule::Schedule;
 use super::threads::Job;
-use crate::aligned::AlignedBytes;
+use crate::Result;
+use crate::aligned::{AlignedBytes, try_zeros};
+use crate::error::SessionError;
 
 /// What the threads share.
 pub(super) struct Work {
@@ -41,6 +43,14 @@ pub(super) struct Worker {
     arena: Option<Arena>,
 }
 
+/// So many values of a session's own.
+///
+/// # Errors
+/// If their memory cannot be had.
+pub(super) fn zeros(len: usize) -> Result<Vec<f32>> {
+    try_zeros(len).map_err(|_| SessionError::Memory { bytes: len.saturating_mul(size_of::<f32>()) }.into())
+}
+
 impl Work {
     /// Work on batches of `batch` images, whose outputs are as long as `outputs`; with `shares_images` all threads work on
     /// each image.
@@ -51,19 +61,20 @@ impl Work {
         batch: usize,
         shares_images: bool,
         profile: bool,
-    ) -> Self {
+    ) -> Result<Self> {
+        let output = |output: &Vec<f32>| zeros(output.len()).map(Mutex::new);
         let profile = profile.then(|| schedule.steps.iter().map(|_| AtomicU64::new(0)).collect());
-        Self {
-            input: vec![0.0; batch * schedule.graph.activations[0].len()],
-            outputs: outputs.iter().map(|output| Mutex::new(output.clone())).collect(),
-            shared: shares_images.then(|| Arena::new(schedule.accesses.clone())),
+        Ok(Self {
+            input: zeros(batch * schedule.graph.activations[0].len())?,
+            outputs: outputs.iter().map(output).collect::<Result<_>>()?,
+            shared: shares_images.then(|| Arena::new(schedule.accesses.clone())).transpose()?,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             schedule,
             weights,
             batch,
             profile,
-        }
+        })
     }
 
     /// Whether all threads work on each image.
@@ -125,9 +136,11 @@ impl Work {
 impl Job for Work {
     type Worker = Worker;
 
-    fn worker(&self) -> Worker {
-        let arena = (!self.shares_images()).then(|| Arena::new(self.schedule.accesses.clone()));
-        Worker { scratch: AlignedBytes::zeroed(self.schedule.scratch_bytes), arena }
+    fn worker(&self) -> Result<Worker> {
+        let arena = (!self.shares_images()).then(|| Arena::new(self.schedule.accesses.clone())).transpose()?;
+        let bytes = self.schedule.scratch_bytes;
+        let scratch = AlignedBytes::try_zeroed(bytes).map_err(|_| SessionError::Memory { bytes })?;
+        Ok(Worker { scratch, arena })
     }
 
     fn work(&self, Worker { scratch, arena }: &mut Worker) {

@@ -19,6 +19,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// How strictly a file is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,7 @@ fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Head
     check_layout(bytes, data_start, &tensors)?;
     if strictness == Strictness::Strict {
         check_strict(data_start, &metadata, &tensors)?;
+        check_header(&bytes[..data_start], &metadata)?;
     }
     tensors.retain(|tensor| !left_out.contains(&tensor.name));
     Ok(Header { data_start, metadata, tensors })
@@ -264,6 +266,36 @@ fn check_strict(data_start: usize, metadata: &BTreeMap<String, String>, tensors:
     }
 }
 
+/// Checks what the metadata say of `head`, the file up to its data section, if they do: files that were written before there
+/// was such a hash have none.
+pub(super) fn check_header(head: &[u8], metadata: &BTreeMap<String, String>) -> Result<()> {
+    match metadata.get(HEADER) {
+        Some(stored) => {
+            let computed = header_hash(head, stored);
+            match *stored == computed {
+                true => Ok(()),
+                false => Err(WeightsError::HashMismatch { stored: stored.clone(), computed }.into()),
+            }
+        }
+        // Were the key damaged, the file would look like an older one, but for the value.
+        None if metadata.values().any(|value| value.starts_with(HEADER_HASH)) => {
+            Err(WeightsError::MetadataMissing { key: HEADER }.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The value of the key `header`: the hash of `head`, in which the value that stands there, `own`, is left out.
+pub(super) fn header_hash(head: &[u8], own: &str) -> String {
+    let mut hasher = Xxh3Default::new();
+    let is_one = own.len() == HEADER_HASH.len() + 32;
+    let at = head.windows(own.len().max(1)).position(|window| is_one && window == own.as_bytes());
+    let at = at.map_or(head.len()..head.len(), |at| at..at + own.len());
+    hasher.update(&head[..at.start]);
+    hasher.update(&head[at.end..]);
+    format!("{HEADER_HASH}{:032x}", hasher.digest128())
+}
+
 /// The header as the JSON has it, in which a key may still occur twice.
 struct RawHeader {
     metadata: Vec<RawMetadata>,
@@ -374,6 +406,10 @@ pub(super) const MAX_TENSORS: usize = 4096;
 pub(super) const MAX_RANK: usize = 8;
 /// The key of the header that holds the metadata; no tensor can have it as a name.
 pub(super) const METADATA: &str = "__metadata__";
+/// The metadata key whose value is the hash of all that stands before the data section.
+pub(super) const HEADER: &str = "header";
+/// What such a value begins with, and no other.
+pub(super) const HEADER_HASH: &str = "xxh3-128:";
 /// The metadata key that says for which plans a packed file is packed; other files lack it.
 pub(crate) const PACKING: &str = "packing";
 /// How the names of the packed tensors of a packed file begin.

@@ -42,6 +42,7 @@ impl Weights {
         let path = path.as_ref();
         let io = |action| move |source| FileError::Io { action, path: path.to_owned(), source };
         let file = file::open(path)?;
+        crate::faults::point().map_err(io("map"))?;
         // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
         // `Storage`, which hands out shared references only.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?;

@@ -3,9 +3,10 @@
 //! The file's bytes begin at a multiple of 64 in memory, whether they were read, mapped, linked in or copied. A strict
 //! file has its tensors at multiples of 64 in the file, so f32 tensors are used where they lie.
 
-use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, parse};
-use crate::aligned::{AlignedBytes, is_aligned};
+use super::format::{Dtype, Entry, Header, PACKED, PACKING, Strictness, check_header, parse};
+use crate::aligned::{AlignedBytes, is_aligned, try_zeros};
 use crate::error::{FileError, WeightsError};
+use crate::faults::Watched;
 use crate::{Result, file};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ impl Weights {
     pub fn from_static(bytes: &'static [u8]) -> Result<Weights> {
         let storage = match is_aligned(bytes) {
             true => Storage::Static(bytes),
-            false => Storage::Owned(AlignedBytes::copy(bytes)),
+            false => Storage::Owned(copy(bytes)?),
         };
         Weights::new(storage, Strictness::Strict)
     }
@@ -120,7 +121,7 @@ impl Weights {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy(bytes: &[u8]) -> Result<Weights> {
-        Weights::new(Storage::Owned(AlignedBytes::copy(bytes)), Strictness::Strict)
+        Weights::new(Storage::Owned(copy(bytes)?), Strictness::Strict)
     }
 
     /// Uses a file that is in memory, like [`Weights::from_vec`], and checks it as strictly as asked.
@@ -129,7 +130,9 @@ impl Weights {
     ///
     /// The error says what is wrong with the file.
     pub fn from_vec_as(bytes: Vec<u8>, strictness: Strictness) -> Result<Weights> {
-        Weights::new(Storage::Owned(AlignedBytes::from_vec(bytes)), strictness)
+        let len = bytes.len();
+        let bytes = AlignedBytes::from_vec(bytes).map_err(|_| WeightsError::Memory { bytes: len })?;
+        Weights::new(Storage::Owned(bytes), strictness)
     }
 
     pub(super) fn new(storage: Storage, strictness: Strictness) -> Result<Weights> {
@@ -157,7 +160,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Checks the data against the file's hash. Opening a file does this already, except for a packed file that is
+    /// Checks header and data against the file's hashes. Opening a file does this already, except for a packed file that is
     /// mapped; of that it is done when a session packs the weights in memory, as the packed ones do not fit it.
     ///
     /// # Errors
@@ -285,6 +288,17 @@ impl<'a> Tensor<'a> {
         }
     }
 
+    /// [`Tensor::to_f32`], or an error where the memory for a copy cannot be had.
+    pub(crate) fn try_to_f32(&self) -> Result<Cow<'a, [f32]>> {
+        if let Some(values) = self.as_f32() {
+            return Ok(Cow::Borrowed(values));
+        }
+        let len = self.bytes.len() / self.entry.dtype.size();
+        let mut values = try_zeros(len).map_err(|_| WeightsError::Memory { bytes: 4 * len })?;
+        values.iter_mut().zip(decode(self.bytes, self.entry.dtype)).for_each(|(to, value)| *to = value);
+        Ok(Cow::Owned(values))
+    }
+
     /// The xxh3-128 of the tensor's name, shape and values as f32: two files that hold the same numbers give the same
     /// hash, whatever the order, type or alignment of their tensors.
     ///
@@ -359,16 +373,22 @@ impl Storage {
     }
 }
 
+/// A copy that begins at a multiple of 64.
+fn copy(bytes: &[u8]) -> Result<AlignedBytes> {
+    AlignedBytes::try_copy(bytes).map_err(|_| WeightsError::Memory { bytes: bytes.len() }.into())
+}
+
 /// Reads the whole of `file`, which is `len` bytes long.
-fn read(mut file: File, len: u64) -> io::Result<AlignedBytes> {
+fn read(file: File, len: u64) -> io::Result<AlignedBytes> {
     let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
     let mut bytes = AlignedBytes::try_zeroed(len)?;
-    file.read_exact(&mut bytes)?;
+    Watched(file).read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Checks that the data section of `file` has the hash that the metadata state.
+/// Checks that header and data section of `file` have the hashes that the metadata state.
 pub(crate) fn check_hash(file: &[u8], header: &Header) -> Result<()> {
+    check_header(&file[..header.data_start], &header.metadata)?;
     let stored = header.metadata.get("hash").ok_or(WeightsError::MetadataMissing { key: "hash" })?;
     let computed = hash_text(xxh3_128(&file[header.data_start..]));
     match *stored == computed {

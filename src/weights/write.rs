@@ -7,7 +7,8 @@
 //! ```
 
 use super::format::{
-    ALIGNMENT, Dtype, FORMAT, INT8, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION, VERSION_INT8,
+    ALIGNMENT, Dtype, FORMAT, HEADER, HEADER_HASH, INT8, MAX_HEADER_BYTES, MAX_RANK, MAX_TENSORS, METADATA, VERSION,
+    VERSION_INT8, header_hash,
 };
 use super::view::hash_text;
 use crate::Result;
@@ -34,7 +35,7 @@ pub struct NewTensor<'a> {
 
 /// Writes a strict weight file of `tensors`, in their order, to `path`.
 ///
-/// The metadata keys `format`, `version` and `hash` are set here, whatever `metadata` says of them. A reader sees the
+/// The metadata keys `format`, `version`, `hash` and `header` are set here, whatever `metadata` says of them. A reader sees the
 /// old file or the new one, never a part of either; after an error `path` is as it was. Without `force` an existing
 /// target is an error, even one that another process makes meanwhile; this needs a file system with hard links.
 ///
@@ -190,6 +191,9 @@ fn header(
     let version = if metadata.contains_key(INT8) { VERSION_INT8 } else { VERSION };
     metadata.insert("version".to_owned(), version.to_owned());
     metadata.insert("hash".to_owned(), hash_text(hash));
+    // Its place is kept by a value that comes of no hash.
+    let blank = format!("{HEADER_HASH}{}", "-".repeat(32));
+    metadata.insert(HEADER.to_owned(), blank.clone());
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let pairs: Vec<String> = metadata.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value))).collect();
     let mut json = format!("{{{}:{{{}}}", quoted(METADATA), pairs.join(","));
@@ -206,6 +210,13 @@ fn header(
     let mut bytes = (length as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(json.as_bytes());
     bytes.resize(data_start, b' ');
+    // Within a string, quotes are escaped: this is the key, and its value.
+    let pair = format!("{}:{}", quoted(HEADER), quoted(&blank));
+    let at = bytes.windows(pair.len()).position(|window| window == pair.as_bytes()).expect("written above");
+    let value = at + pair.len() - 1 - blank.len();
+    let (before, after) = (bytes[..value].to_vec(), &bytes[value + blank.len()..]);
+    let hash = header_hash(&[&before, after].concat(), "");
+    bytes[value..value + blank.len()].copy_from_slice(hash.as_bytes());
     Ok(bytes)
 }
 

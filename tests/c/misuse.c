@@ -355,7 +355,7 @@ static void texts(void) {
     TRUE(googlenet_last_error_copy(NULL, 1, &needed) == GOOGLENET_ERR_NULL);
     TRUE(!strcmp(googlenet_status_name(GOOGLENET_ERR_BUSY), "GOOGLENET_ERR_BUSY"));
     TRUE(!strcmp(googlenet_status_name(-1), "unknown status"));
-    TRUE(!strcmp(googlenet_status_name(GOOGLENET_ERR_INTERNAL + 1), "unknown status"));
+    TRUE(!strcmp(googlenet_status_name(GOOGLENET_ERR_MEMORY + 1), "unknown status"));
     TRUE(googlenet_abi_version() == GOOGLENET_ABI_VERSION);
     TRUE(googlenet_version()[0] != 0);
 }

@@ -12,6 +12,7 @@ mod heads;
 mod layers;
 #[cfg(all(feature = "decode", feature = "mmap"))]
 mod loading;
+mod mutation;
 mod precision;
 mod random;
 mod small;

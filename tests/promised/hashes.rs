@@ -1,7 +1,9 @@
 //! Logits by their hashes: the same weights on the same instruction set have given these bits since they were recorded.
 //!
 //! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being
-//! xxh3-64 of the bits of all outputs, little endian, image by image. Threads, batch and position in a batch are no
+//! xxh3-64 of the bits of all outputs, little endian, image by image. In lower precisions the set is followed by the
+//! precision and by the instructions that its machine has for it, as in `avx512/bf16/vdpbf16ps`, since what a machine
+//! multiplies rounds otherwise than what it widens; of instructions that nobody has recorded nothing is compared. Threads, batch and position in a batch are no
 //! part of a line, since they change no bit. Where bits are meant to change,
 //! `GOOGLENET_RECORD=1 cargo test --test promised hashes -- --test-threads 1` writes the lines of this machine's sets
 //! anew; the commit says why.
@@ -10,7 +12,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use googlenet::model::{Dialect, Network};
-use googlenet::{Isa, Model, Options};
+use googlenet::weights::{Dtype, NewTensor, Weights, encode};
+use googlenet::{Isa, Model, Options, Precision};
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// The number of images in the largest batch.
@@ -30,6 +33,51 @@ fn key(isa: Isa) -> String {
 fn pixel(image: usize, i: usize) -> f32 {
     let mixed = ((i + 1) as u32).wrapping_mul(2_654_435_761).wrapping_add(image as u32 * 40_503);
     f32::from((mixed >> 24) as u8) - 128.0
+}
+
+/// How lines name what sessions of `options` compute with, in a lower precision.
+fn narrow_key(isa: Isa, precision: Precision, model: &Model, options: Options) -> String {
+    let session = model.session(options).expect("fits");
+    let mut instructions: Vec<String> =
+        session.describe().iter().filter_map(|step| step.instruction.map(str::to_owned)).collect();
+    instructions.sort();
+    instructions.dedup();
+    let instructions = if instructions.is_empty() { "none".to_owned() } else { instructions.join("+") };
+    format!("{}/{precision}/{instructions}", key(isa))
+}
+
+/// The model with scales for every convolution, which follow from its weights by arithmetic that rounds nowhere but in f32;
+/// all outputs share one.
+fn quantised(model: &Model) -> Model {
+    if model.weights().metadata().contains_key("int8") {
+        return model.clone();
+    }
+    let mut metadata = model.weights().metadata().clone();
+    metadata.insert("int8".to_owned(), "1".to_owned());
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    for tensor in model.weights().tensors() {
+        let (shape, values) = (tensor.shape().to_vec(), tensor.to_f32().into_owned());
+        if let Some(layer) = tensor.name().strip_suffix(".weight").filter(|_| shape.len() == 4) {
+            // At most 63 in size, any two weights are safe side by side.
+            let largest = |row: &[f32]| row.iter().fold(1e-3_f32, |most, w| most.max(w.abs())) / 63.0;
+            let scales = values.chunks_exact(values.len() / shape[0]).map(largest).collect();
+            tensors.push((format!("{layer}.weight_scale"), vec![shape[0]], scales));
+            tensors.push((format!("{layer}.output_scale"), vec![1], vec![2.0]));
+        }
+        if let Some(layer) = tensor.name().strip_suffix(".bias") {
+            let weight = model.weights().tensor(&format!("{layer}.weight")).expect("beside its bias");
+            if weight.shape().len() == 4 {
+                tensors.push((format!("{layer}.int8_bias"), shape.clone(), values.clone()));
+            }
+        }
+        tensors.push((tensor.name().to_owned(), shape, values));
+    }
+    let tensors: Vec<NewTensor<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| NewTensor { name, shape, dtype: Dtype::F32, values: values.into() })
+        .collect();
+    let file = encode(&metadata, &tensors).expect("a file");
+    Model::with_network(Weights::from_vec(file).expect("just written"), model.network().clone()).expect("complete")
 }
 
 /// The hashes of the outputs for each image of a batch, in order.
@@ -100,6 +148,33 @@ pub fn are_those_recorded(isa: Isa) {
             }
             // The recorded hash is the first image's, which is in every batch.
             let (line, hash) = (format!("{} {name} {side}", key(isa)), format!("{:016x}", alone[0]));
+            if recorded.get(&line) != Some(&hash) {
+                changed.push(format!("{line} {hash}"));
+                recorded.insert(line, hash);
+            }
+        }
+    }
+    for precision in [Precision::Bf16, Precision::Int8] {
+        for (name, model, sides, heads) in networks() {
+            // Larger maps have been compared in f32, and kernels know nothing of sides.
+            let side = *sides.iter().min().expect("one or two");
+            if emulated && !record && side > 100 {
+                continue;
+            }
+            let model = if precision == Precision::Int8 { quantised(&model) } else { model };
+            let options = || Options::new().isa(isa).side(side).precision(precision);
+            let key = narrow_key(isa, precision, &model, options());
+            if !record && !recorded.keys().any(|line| line.starts_with(&format!("{key} "))) {
+                println!("nobody has recorded {key} yet");
+                continue;
+            }
+            let batch = if emulated { 1 } else { IMAGES };
+            let alone = hashes(&model, options().batch(batch), &heads);
+            for threads in [2, 3] {
+                let found = hashes(&model, options().threads(threads), &heads);
+                assert_eq!(found, alone[..1], "{isa} in {precision}, {name} at {side}: {threads} threads");
+            }
+            let (line, hash) = (format!("{key} {name} {side}"), format!("{:016x}", alone[0]));
             if recorded.get(&line) != Some(&hash) {
                 changed.push(format!("{line} {hash}"));
                 recorded.insert(line, hash);

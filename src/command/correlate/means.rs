@@ -32,7 +32,14 @@ impl Means {
             match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
                 // A run that was killed left it, and had the same number, as in containers.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|file| Self { path, file: BufWriter::new(file), pictures: 0 }),
+                made => {
+                    let means = made.map(|file| Self { path, file: BufWriter::new(file), pictures: 0 })?;
+                    // Here a file lives without a name, too, and then nothing is left of it even if the run is killed.
+                    if cfg!(unix) {
+                        fs::remove_file(&means.path)?;
+                    }
+                    return Ok(means);
+                }
             }
         }
         Err(io::Error::other("no free name for a temporary file"))
@@ -79,7 +86,9 @@ impl Means {
 impl Drop for Means {
     fn drop(&mut self) {
         // Nobody could be told of a failure, and the file is only in the way.
-        let _ = fs::remove_file(&self.path);
+        if !cfg!(unix) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

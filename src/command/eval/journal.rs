@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::file::fault_point;
 
 /// The likeliest classes, the likeliest first, and the probability of that one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opinion {
+    /// Classes by their numbers.
     pub top: Vec<usize>,
+    /// The probability of the first, 0 to 1.
     pub confidence: f64,
 }
 
@@ -52,7 +55,8 @@ impl Journal {
         // Locked before it is read: what another run adds until it ends must not be cut off as incomplete.
         let mut file = locked(path).or_fail(Code::System, path.display())?;
         let mut bytes = Vec::new();
-        (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).or_fail(Code::System, path.display())?;
+        let read = fault_point().and_then(|()| (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        read.or_fail(Code::System, path.display())?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(not_a_journal(path));
         }
@@ -73,9 +77,10 @@ impl Journal {
             })?;
             verdicts[picture] = Some(verdict);
         }
-        file.set_len(whole as u64).or_fail(Code::System, path.display())?;
+        fault_point().and_then(|()| file.set_len(whole as u64)).or_fail(Code::System, path.display())?;
         if whole == 0 {
-            file.write_all(format!("{begun}\n").as_bytes()).or_fail(Code::System, path.display())?;
+            let written = fault_point().and_then(|()| file.write_all(format!("{begun}\n").as_bytes()));
+            written.or_fail(Code::System, path.display())?;
         }
         Ok((Self { file: Some((path.to_owned(), file)) }, verdicts))
     }
@@ -90,12 +95,14 @@ impl Journal {
             }
             Verdict::Unreadable(error) => json!({ "picture": picture, "error": error }),
         };
-        file.write_all(format!("{line}\n").as_bytes()).or_fail(Code::System, path.display())
+        let written = fault_point().and_then(|()| file.write_all(format!("{line}\n").as_bytes()));
+        written.or_fail(Code::System, path.display())
     }
 }
 
 /// Opens the file at `path`, or makes it, for this run alone, where the file system has locks.
 fn locked(path: &Path) -> io::Result<File> {
+    fault_point()?;
     let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {

@@ -1,7 +1,7 @@
 //! `eval`: how often weights are right about pictures whose classes are known.
 
 mod heads;
-mod journal;
+pub mod journal;
 mod report;
 mod truth;
 

@@ -15,7 +15,9 @@ use bytemuck::Pod;
 use googlenet_kernels::view::RowsMut;
 
 use super::{Access, Accesses, MAX_WRITES};
+use crate::Result;
 use crate::aligned::AlignedBytes;
+use crate::error::SessionError;
 use crate::plan::threads::Progress;
 
 /// What a task is handed.
@@ -69,10 +71,14 @@ unsafe impl Send for Arena {}
 
 impl Arena {
     /// An arena for schedules of these accesses.
-    pub(in crate::plan) fn new(accesses: Arc<Accesses>) -> Self {
-        let mut memory = AlignedBytes::zeroed(accesses.arena_bytes());
+    ///
+    /// # Errors
+    /// If its memory cannot be had.
+    pub(in crate::plan) fn new(accesses: Arc<Accesses>) -> Result<Self> {
+        let bytes = accesses.arena_bytes();
+        let mut memory = AlignedBytes::try_zeroed(bytes).map_err(|_| SessionError::Memory { bytes })?;
         let progress = Progress::new(accesses.phases().iter().map(Vec::len).collect());
-        Self { base: memory.as_mut_ptr(), _memory: memory, accesses, progress }
+        Ok(Self { base: memory.as_mut_ptr(), _memory: memory, accesses, progress })
     }
 
     /// Walks the schedule on this thread alone: every phase, every task. `task` computes one task, named by phase and
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_task_runs_once_and_phases_stay_apart_for_any_number_of_threads() {
-        let mut arena = Arena::new(three_phases());
+        let mut arena = Arena::new(three_phases()).expect("memory");
         for run in 1..RUNS {
             arena.rewind();
             let together = || arena.run(&[], add_one, expect(run));
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_thread_walks_the_same_schedule() {
-        let mut arena = Arena::new(three_phases());
+        let mut arena = Arena::new(three_phases()).expect("memory");
         (1..RUNS).for_each(|run| arena.run_alone(&[], add_one, expect(run)));
     }
 
@@ -204,7 +210,8 @@ mod tests {
         let write = Region { offset: 8, rows: 2, len: 4, stride: 8 };
         let from_input = Access { read: None, input: Some(4..12), writes: vec![write] };
         let from_arena = Access { read: Some(16..20), input: None, writes: vec![Region { offset: 0, ..write }] };
-        let mut arena = Arena::new(Arc::new(Accesses::new(vec![vec![from_input], vec![from_arena]], 20)));
+        let mut arena =
+            Arena::new(Arc::new(Accesses::new(vec![vec![from_input], vec![from_arena]], 20))).expect("memory");
         let input: Vec<f32> = vec![1.0, 2.0, 3.0, 4.0];
         let copy = |_, _, operands: Operands<'_>| {
             let x = operands.read::<f32>().to_vec();

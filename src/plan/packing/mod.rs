@@ -21,7 +21,7 @@ use super::steps::{NodeWeights, Quantised, StepWeights, Stored};
 use super::threads::{self, Lent};
 use crate::Result;
 use crate::aligned::AlignedBytes;
-use crate::error::TensorError;
+use crate::error::{SessionError, TensorError};
 use crate::model::{Graph, Node, Op, Place, WeightRows};
 use crate::plan::Precision;
 use crate::weights::{Dtype, INT8_BIAS, PACKED, PACKING, Tensor, WEIGHT_SCALE, Weights};
@@ -189,8 +189,9 @@ fn stored(graph: &Graph, planned: &PlannedStep, origin: &Origin<'_>) -> Result<O
         return Ok(Some((tensor.dtype(), Bytes::InFile(origin.weights.clone(), index, range))));
     }
     let copy = || {
-        let values = tensor.to_f32();
-        Ok(AlignedBytes::copy(bytemuck::cast_slice(&values[part(own, &tensor, values.len())])))
+        let values = tensor.try_to_f32()?;
+        let own: &[u8] = bytemuck::cast_slice(&values[part(own, &tensor, values.len())]);
+        AlignedBytes::try_copy(own).map_err(|_| SessionError::Memory { bytes: own.len() }.into())
     };
     let copy = origin.cache.packed.get(format!("{name} {:?} in f32", own.rows), copy)?;
     Ok(Some((Dtype::F32, Bytes::Made(copy))))
@@ -210,7 +211,8 @@ fn part(own: &WeightRows, tensor: &Tensor<'_>, len: usize) -> Range<usize> {
 
 fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result<AlignedBytes> {
     let graph = &schedule.graph;
-    let mut packed = AlignedBytes::zeroed(planned.step.packed_bytes());
+    let bytes = planned.step.packed_bytes();
+    let mut packed = AlignedBytes::try_zeroed(bytes).map_err(|_| SessionError::Memory { bytes })?;
     if packed.is_empty() {
         return Ok(packed);
     }
@@ -220,7 +222,7 @@ fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result
         let tensor = |name: String| weights.tensor(&name).ok_or(TensorError::Missing { tensor: name });
         let biases = tensor(own.bias())?.to_f32();
         let matrix = tensor(own.weight())?;
-        let values = if planned.step.takes_stored() { Cow::default() } else { matrix.to_f32() };
+        let values = if planned.step.takes_stored() { Cow::default() } else { matrix.try_to_f32()? };
         let quantised = |suffix: &str| -> Result<Option<Cow<'_, [f32]>>> {
             if !schedule.formats.is_integer(node) {
                 return Ok(None);
@@ -242,7 +244,7 @@ fn pack(schedule: &Schedule, planned: &PlannedStep, weights: &Weights) -> Result
                 .zip(corrected.as_ref())
                 .map(|(scales, biases)| Quantised { scales: &scales[rows.clone()], biases: &biases[rows] }),
         };
-        planned.step.pack(index, &node_weights, &mut packed);
+        planned.step.pack(index, &node_weights, &mut packed)?;
     }
     Ok(packed)
 }

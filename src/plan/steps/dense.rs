@@ -3,6 +3,7 @@
 use googlenet_kernels::dense::{self, Dense, Matrix};
 
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, split_evenly};
+use crate::Result;
 use crate::model::Op;
 use crate::plan::build::{Machine, Site};
 use crate::plan::memory::{Operands, Touch};
@@ -37,8 +38,9 @@ impl Step for FullyConnected {
         self.dense.packed_bytes()
     }
 
-    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) -> Result<()> {
         self.dense.pack(own.biases, packed);
+        Ok(())
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use googlenet_kernels::conv::{self, ConvKernel, ConvShape, Direct};
 
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges};
+use crate::Result;
 use crate::model::Op;
 use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
@@ -112,8 +113,9 @@ impl Step for Direct {
         self.block_widths()
     }
 
-    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) -> Result<()> {
         self.pack(index, own.weights, own.biases, packed);
+        Ok(())
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

@@ -22,6 +22,7 @@ use googlenet_kernels::element::Element;
 use super::Precision;
 use super::build::{Machine, Site};
 use super::memory::{Operands, Rows, Touch};
+use crate::Result;
 use crate::weights::Dtype;
 
 /// What each kind has to offer for a node; several offers of one kind differ in kernel or algorithm.
@@ -115,13 +116,20 @@ pub(super) struct Quantised<'a> {
 
 impl NodeWeights<'_> {
     /// Weights and biases for arithmetic in f32 that reads and writes stored values as they are.
-    pub(super) fn folded(&self) -> (Cow<'_, [f32]>, Cow<'_, [f32]>) {
+    ///
+    /// # Errors
+    /// If the memory for them cannot be had.
+    pub(super) fn folded(&self) -> Result<[Cow<'_, [f32]>; 2]> {
         let [input, output] = self.scales;
-        let times = |values: &'_ [f32], factor: f32| values.iter().map(|value| value * factor).collect::<Vec<f32>>();
-        match (input, output) {
-            (1.0, 1.0) => (Cow::Borrowed(self.weights), Cow::Borrowed(self.biases)),
-            _ => (times(self.weights, input / output).into(), times(self.biases, 1.0 / output).into()),
-        }
+        let times = |values: &[f32], factor: f32| -> Result<Vec<f32>> {
+            let mut scaled = super::work::zeros(values.len())?;
+            scaled.iter_mut().zip(values).for_each(|(scaled, value)| *scaled = value * factor);
+            Ok(scaled)
+        };
+        Ok(match (input, output) {
+            (1.0, 1.0) => [Cow::Borrowed(self.weights), Cow::Borrowed(self.biases)],
+            _ => [times(self.weights, input / output)?.into(), times(self.biases, 1.0 / output)?.into()],
+        })
     }
 }
 
@@ -184,7 +192,10 @@ pub(super) trait Step: fmt::Debug + Send + Sync {
     }
 
     /// Packs the weights and biases of its node `index` into their part of `packed`.
-    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+    ///
+    /// # Errors
+    /// If memory for that cannot be had.
+    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) -> Result<()> {
         let _ = (index, own, packed);
         unreachable!("a step without weights packs none")
     }

@@ -6,6 +6,8 @@ use googlenet_kernels::narrow::{self, Arithmetic, Direct, Kernel, Layout};
 
 use super::direct::{split, stack};
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights};
+use crate::Result;
+use crate::error::SessionError;
 use crate::model::Op;
 use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
@@ -91,11 +93,13 @@ impl Step for Direct {
         self.block_widths()
     }
 
-    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
+    fn pack(&self, index: usize, own: &NodeWeights<'_>, packed: &mut [u8]) -> Result<()> {
         let [input, output] = own.scales;
         match (self.kernel().arithmetic(), &own.quantised) {
             (Arithmetic::Int8, Some(quantised)) => {
-                let mut weights = vec![0; own.weights.len()];
+                let (mut weights, bytes) = (Vec::new(), own.weights.len());
+                weights.try_reserve_exact(bytes).map_err(|_| SessionError::Memory { bytes })?;
+                weights.resize(bytes, 0);
                 let rows = own.weights.len() / quantised.scales.len();
                 let filters = own.weights.chunks_exact(rows).zip(weights.chunks_exact_mut(rows));
                 filters.zip(quantised.scales).for_each(|((w, q), &scale)| narrow::quantise(w, scale, q));
@@ -105,10 +109,11 @@ impl Step for Direct {
             }
             (Arithmetic::Int8, None) => unreachable!("integers are chosen where the file has scales"),
             (Arithmetic::Bf16, _) => {
-                let (weights, biases) = own.folded();
+                let [weights, biases] = own.folded()?;
                 self.pack_bf16(index, &weights, &biases, packed);
             }
         }
+        Ok(())
     }
 
     fn split(&self, _: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

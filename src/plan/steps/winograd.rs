@@ -10,6 +10,7 @@ use googlenet_kernels::element::Element;
 use googlenet_kernels::winograd::{self, Transformed, Winograd};
 
 use super::{Ends, NodeWeights, Offer, Part, Step, StepWeights, ranges, split_evenly};
+use crate::Result;
 use crate::model::{MaxPool, Op};
 use crate::plan::Precision;
 use crate::plan::build::{Machine, Site};
@@ -161,9 +162,10 @@ impl Step for WinogradStep {
         self.conv.block_widths()
     }
 
-    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) {
-        let (weights, biases) = own.folded();
+    fn pack(&self, _: usize, own: &NodeWeights<'_>, packed: &mut [u8]) -> Result<()> {
+        let [weights, biases] = own.folded()?;
         self.conv.pack(&weights, &biases, packed);
+        Ok(())
     }
 
     fn split(&self, ends: &Ends, machine: &Machine, threads: usize) -> Vec<Part> {

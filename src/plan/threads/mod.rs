@@ -6,8 +6,11 @@
 //! - `waiting.rs` is how all of them wait: spin, yield, park
 
 mod lent;
+#[cfg(all(test, loom))]
+mod models;
 mod parallel;
 mod progress;
+mod sync;
 mod team;
 mod waiting;
 

@@ -6,8 +6,9 @@
 //! are done: whoever waits, waits for tasks that somebody is computing at that moment, and a single thread can finish
 //! everything alone.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::sync::{AtomicBool, AtomicUsize, Ordering};
 use super::waiting::Waiting;
 
 /// Who does which task, and which tasks are done.
@@ -42,9 +43,10 @@ impl Progress {
     /// Back to the first phase, every task undone. That nobody is inside, `&mut` says.
     pub(in crate::plan) fn rewind(&mut self) {
         for phase in &mut self.phases {
-            (*phase.next.get_mut(), *phase.done.get_mut()) = (0, 0);
+            phase.next.store(0, Ordering::Relaxed);
+            phase.done.store(0, Ordering::Relaxed);
         }
-        *self.failed.get_mut() = false;
+        self.failed.store(false, Ordering::Relaxed);
     }
 
     /// A task of `phase` for the caller to do; none if all are claimed.
@@ -60,9 +62,11 @@ impl Progress {
     /// Does a claimed task of `phase`. True for the last task of the phase to be finished; what all others wrote is then
     /// visible.
     pub(in crate::plan) fn perform(&self, phase: usize, task: impl FnOnce()) -> bool {
-        let unwinding = Unwinding(self);
-        task();
-        std::mem::forget(unwinding);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(task)) {
+            self.failed.store(true, Ordering::Release);
+            self.waiting.wake();
+            resume_unwind(panic);
+        }
         let Phase { tasks, done, .. } = &self.phases[phase];
         // AcqRel: releases this task's stores, and acquires those of the tasks that were counted before.
         let is_last = done.fetch_add(1, Ordering::AcqRel) + 1 == *tasks;
@@ -83,20 +87,9 @@ impl Progress {
     }
 }
 
-/// Dropped only where a task unwinds.
-struct Unwinding<'a>(&'a Progress);
-
-impl Drop for Unwinding<'_> {
-    fn drop(&mut self) {
-        self.0.failed.store(true, Ordering::Release);
-        self.0.waiting.wake();
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
     fn a_phase_ends_with_its_last_task_and_once() {

@@ -12,11 +12,10 @@
 //! the job must be one that any number of threads can finish.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::PoisonError;
 
 use super::lent::Lent;
+use super::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Builder, JoinHandle, Mutex, MutexGuard, Ordering};
 use super::waiting::Waiting;
 use crate::error::SessionError;
 use crate::{Error, Result};
@@ -28,7 +27,10 @@ pub(in crate::plan) trait Job: Send + Sync + 'static {
     type Worker: Send;
 
     /// Makes a thread's own things; called on that thread, once.
-    fn worker(&self) -> Self::Worker;
+    ///
+    /// # Errors
+    /// If the memory for them cannot be had.
+    fn worker(&self) -> Result<Self::Worker>;
 
     /// Does this thread's part of a run.
     fn work(&self, worker: &mut Self::Worker);
@@ -70,25 +72,27 @@ struct Board<J> {
 struct Notice<J> {
     job: Option<Arc<J>>,
     quit: bool,
+    /// Why a thread could not make what it needs.
+    refused: Option<Error>,
 }
 
 impl<J: Job> Team<J> {
     /// A team of `threads`, the caller included; one thread needs no helpers. If threads are lent, they come from there.
     pub(in crate::plan) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
         let job = Arc::new(job);
-        let workers = |count: usize| (0..count).map(|_| Mutex::new(job.worker())).collect();
+        let workers = |count: usize| (0..count).map(|_| job.worker().map(Mutex::new)).collect::<Result<Vec<_>>>();
         if threads == 1 {
-            return Ok(Self { workers: workers(1), job, helpers: Helpers::None });
+            return Ok(Self { workers: workers(1)?, job, helpers: Helpers::None });
         }
         if let Some(lent) = lent {
-            return Ok(Self { workers: workers(threads), job, helpers: Helpers::Lent(lent) });
+            return Ok(Self { workers: workers(threads)?, job, helpers: Helpers::Lent(lent) });
         }
-        let workers = workers(1);
+        let workers = workers(1)?;
         let board = Arc::new(Board {
             failed: AtomicBool::new(false),
             run: AtomicU64::new(0),
             busy: AtomicUsize::new(threads - 1),
-            notice: Mutex::new(Notice { job: Some(job.clone()), quit: false }),
+            notice: Mutex::new(Notice { job: Some(job.clone()), quit: false, refused: None }),
             posted: Waiting::default(),
             finished: Waiting::default(),
         });
@@ -97,11 +101,17 @@ impl<J: Job> Team<J> {
         for i in 1..threads {
             let Helpers::Own(_, handles) = &mut team.helpers else { unreachable!("made above") };
             let board = board.clone();
-            let builder = std::thread::Builder::new().name(format!("googlenet-{i}"));
+            let builder = Builder::new().name(format!("googlenet-{i}"));
             handles.push(builder.spawn(move || serve(&*board)).map_err(|source| refused(threads, source))?);
         }
-        team.wait();
-        Ok(team)
+        if !team.settle() {
+            // Those who did begin end before the panic goes on.
+            drop(team);
+            panic!("a thread of this session panicked");
+        }
+        let Helpers::Own(board, _) = &team.helpers else { unreachable!("made above") };
+        let refused = board.notice().refused.take();
+        refused.map_or(Ok(team), Err)
     }
 
     /// The job, between runs.
@@ -138,15 +148,15 @@ impl<J: Job> Team<J> {
             }
         }
         self.job.work(self.workers[0].get_mut().unwrap_or_else(PoisonError::into_inner));
-        self.wait();
+        assert!(self.settle(), "a thread of this session panicked");
     }
 
-    /// Waits until every worker has finished and let go of the job.
-    fn wait(&mut self) {
-        let Helpers::Own(board, _) = &self.helpers else { return };
+    /// Waits until every worker has finished and let go of the job; whether none has panicked.
+    fn settle(&mut self) -> bool {
+        let Helpers::Own(board, _) = &self.helpers else { return true };
         board.finished.until(|| board.busy.load(Ordering::Acquire) == 0);
         board.notice().job = None;
-        assert!(!board.failed.load(Ordering::Relaxed), "a thread of this session panicked");
+        !board.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -185,11 +195,17 @@ fn serve<J: Job>(board: &Board<J>) {
     let job = board.notice().job.clone().expect("the first notice carries the job");
     let made = catch_unwind(AssertUnwindSafe(|| job.worker()));
     drop(job);
-    let Ok(mut own) = made else {
-        // Whoever makes the team waits for this thread, and is to hear of it.
-        board.failed.store(true, Ordering::Relaxed);
-        board.leave();
-        return;
+    // Whoever makes the team waits for this thread, and is to hear of it.
+    let mut own = match made {
+        Ok(Ok(own)) => own,
+        Ok(Err(error)) => {
+            board.notice().refused = Some(error);
+            return board.leave();
+        }
+        Err(_) => {
+            board.failed.store(true, Ordering::Relaxed);
+            return board.leave();
+        }
     };
     let mut seen = 0;
     board.leave();
@@ -210,7 +226,7 @@ fn serve<J: Job>(board: &Board<J>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -229,7 +245,9 @@ mod tests {
     impl Job for Count {
         type Worker = ();
 
-        fn worker(&self) {}
+        fn worker(&self) -> Result<()> {
+            Ok(())
+        }
 
         fn work(&self, (): &mut ()) {
             let arrival = self.count.fetch_add(1, Ordering::Relaxed);
@@ -246,14 +264,19 @@ mod tests {
         }
     }
 
-    /// The first thread gets its own things; those that help it panic.
-    struct Unmade(AtomicUsize);
+    /// The first thread gets its own things; those that help it panic, or have no memory.
+    struct Unmade {
+        made: AtomicUsize,
+        panics: bool,
+    }
 
     impl Job for Unmade {
         type Worker = ();
 
-        fn worker(&self) {
-            assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "a test's panic");
+        fn worker(&self) -> Result<()> {
+            let is_first = self.made.fetch_add(1, Ordering::Relaxed) == 0;
+            assert!(is_first || !self.panics, "a test's panic");
+            if is_first { Ok(()) } else { Err(SessionError::Memory { bytes: 9 }.into()) }
         }
 
         fn work(&self, (): &mut ()) {}
@@ -262,8 +285,10 @@ mod tests {
     #[test]
     fn a_thread_that_cannot_begin_is_not_waited_for() {
         for threads in [2, 4] {
-            let made = catch_unwind(|| Team::new(Unmade(AtomicUsize::new(0)), threads, None).is_ok());
-            assert!(made.is_err());
+            let make = |panics| Team::new(Unmade { made: AtomicUsize::new(0), panics }, threads, None);
+            assert!(catch_unwind(|| make(true).is_ok()).is_err());
+            let refused = make(false).err().expect("no memory");
+            assert!(matches!(refused, Error::Session(SessionError::Memory { bytes: 9 })), "{refused}");
         }
     }
 

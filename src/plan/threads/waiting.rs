@@ -3,12 +3,14 @@
 //! Spinning alone is fastest while every thread has a core of its own and ruinous when one has not; parking alone costs
 //! a wake-up a phase. A thread spins for a moment, gives up its time slice for another, and then sleeps.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use super::sync::{Condvar, Mutex, MutexGuard, yield_now};
 
 /// Turns of `spin_loop` before the first yield: about 20 microseconds at 3.7 GHz.
-const SPINS: u32 = 2_000;
+const SPINS: u32 = if cfg!(loom) { 1 } else { 2_000 };
 /// Yields before parking.
-const YIELDS: u32 = 50;
+const YIELDS: u32 = if cfg!(loom) { 0 } else { 50 };
 
 /// A place where threads wait for a condition that other threads make true.
 #[derive(Debug, Default)]
@@ -57,12 +59,12 @@ fn spin_then_yield(done: impl Fn() -> bool) -> bool {
         if done() {
             return true;
         }
-        std::thread::yield_now();
+        yield_now();
     }
     done()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -2,14 +2,15 @@
 //! transformed convolution that must give the same bits.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use arbitrary::Arbitrary;
 use googlenet_kernels::conv::ConvShape;
 use googlenet_kernels::element::{Bf16, Element};
 use googlenet_kernels::pool::PoolShape;
 use googlenet_kernels::reference::max_pool_ref;
 use googlenet_kernels::view::RowsMut;
 use googlenet_kernels::winograd::{Operands, Transformed, Winograd};
-use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
 /// How a convolution is run, which changes no bit of its result.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -68,8 +69,11 @@ pub fn shape(sizes: &[u8; 10], how: How, [rows, columns, ic, oc]: [u8; 4]) -> Co
     ConvShape { ic: at(8, ic), ih, iw, oc: at(9, oc), oh, ow, kh, kw, stride_h, stride_w, pad_t, pad_l }
 }
 
-/// Bytes that end where their allocation does, so that the sanitizer sees what reaches past them. Whole elements are aligned
-/// as they are, but bytes may begin anywhere.
+/// Whether buffers begin where their allocation does, and do not end there.
+pub static AT_BEGINNING: AtomicBool = AtomicBool::new(false);
+
+/// Bytes that end where their allocation does, so that the sanitizer, or a page behind it, sees what reaches past them. Whole
+/// elements are aligned as they are, but bytes may begin anywhere.
 pub struct Buffer {
     words: Vec<u32>,
     len: usize,
@@ -101,14 +105,19 @@ impl Buffer {
 
     pub fn bytes(&self) -> &[u8] {
         let bytes = bytemuck::cast_slice(&self.words);
-        &bytes[bytes.len() - self.len..]
+        &bytes[before(bytes.len() - self.len)..][..self.len]
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let bytes = bytemuck::cast_slice_mut(&mut self.words);
-        let before = bytes.len() - self.len;
-        &mut bytes[before..]
+        let before = before(bytes.len() - self.len);
+        &mut bytes[before..][..self.len]
     }
+}
+
+/// How many of the bytes that fill up the last word stand before the others.
+fn before(more: usize) -> usize {
+    if AT_BEGINNING.load(Ordering::Relaxed) { 0 } else { more }
 }
 
 /// The numbers that stored elements are.

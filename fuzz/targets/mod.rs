@@ -1,0 +1,34 @@
+//! What the fuzz targets do, as plain functions of bytes: the programs in `fuzz_targets` hand these what the fuzzer makes up,
+//! and `tests/fuzzed.rs` whatever lies in `corpus` and `crashes`.
+//!
+//! A target panics where something is wrong. It takes any bytes, and at most some hundred megabytes and a second for them.
+
+pub mod calls;
+mod convolution;
+pub mod imports;
+pub mod journal;
+pub mod kernels;
+pub mod narrow;
+pub mod npy;
+pub mod pictures;
+pub mod plan;
+pub mod weights;
+
+/// What a target does with the bytes it is given.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name that its folder has in `corpus`.
+pub const TARGETS: [(&str, Target); 12] = [
+    ("calls", calls::run),
+    ("caffemodel", imports::caffemodel),
+    ("journal", journal::run),
+    ("kernels", kernels::run),
+    ("narrow", narrow::run),
+    ("npy", npy::run),
+    ("npz", imports::npz),
+    ("onnx", imports::onnx),
+    ("pictures", pictures::run),
+    ("plan", plan::run),
+    ("state_dict", imports::state_dict),
+    ("weights", weights::run),
+];
