@@ -1,7 +1,7 @@
 //! Models of the threads' meetings: `loom` runs each in every order in which the threads' steps, and the stores that the
 //! others see of them, may come, up to some preemptions, and finds stale reads, lost wake-ups and threads that wait for ever.
 //!
-//! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p googlenet --no-default-features --lib models::`
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p googlenet --no-default-features --lib models::`, as `.ci/trust` has it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,6 +13,13 @@ use super::sync::{AtomicUsize, Ordering};
 use super::team::{Job, Team};
 use super::waiting::Waiting;
 use crate::Result;
+
+/// Explores `model`, with `usual` preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+fn explore(usual: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(usual));
+    builder.check(model);
+}
 
 /// Memory that a thread writes and others read later. Nothing in an access orders it: unless the threads' meeting does, `loom`
 /// lets a reader see what was there before.
@@ -35,7 +42,7 @@ impl Cells {
 /// Three threads of which each waits for the one before it.
 #[test]
 fn nobody_sleeps_for_ever() {
-    loom::model(|| {
+    explore(2, || {
         let shared = Arc::new((Waiting::default(), AtomicUsize::new(0), Cells::new(1)));
         let turn = |own: usize, shared: &(Waiting, AtomicUsize, Cells)| {
             let (waiting, turn, cells) = shared;
@@ -84,7 +91,7 @@ fn walk(progress: &Progress, cells: &Cells, panics: Option<(usize, usize)>) -> b
 
 #[test]
 fn phases_stay_apart() {
-    loom::model(|| {
+    explore(1, || {
         let mut progress = Progress::new(vec![2, 1]);
         progress.rewind();
         let shared = Arc::new((progress, Cells::new(3)));
@@ -104,7 +111,7 @@ fn phases_stay_apart() {
 #[test]
 fn a_task_that_panics_ends_the_run() {
     for panics in [(0, 0), (0, 1), (1, 0)] {
-        loom::model(move || {
+        explore(1, move || {
             let mut progress = Progress::new(vec![2, 1]);
             progress.rewind();
             let shared = Arc::new((progress, Cells::new(3)));
@@ -156,7 +163,7 @@ impl Job for Adding {
 /// The caller and two threads of the team's own, in two runs; between them the caller has the job alone.
 #[test]
 fn a_run_ends_when_every_thread_has_let_go_of_the_job() {
-    loom::model(|| {
+    explore(2, || {
         let mut team = Team::new(Adding::new(None, None), THREADS, None).expect("threads");
         for run in 1..=RUNS {
             team.run();
@@ -170,7 +177,7 @@ fn a_run_ends_when_every_thread_has_let_go_of_the_job() {
 #[test]
 fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
     for panics_at in 0..THREADS {
-        loom::model(move || {
+        explore(2, move || {
             let mut team = Team::new(Adding::new(None, Some(panics_at)), THREADS, None).expect("threads");
             assert!(catch_unwind(AssertUnwindSafe(|| team.run())).is_err());
             drop(team); // joins them
@@ -182,7 +189,7 @@ fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
 fn a_thread_that_cannot_begin_is_not_waited_for() {
     // The first is the caller's own.
     for panics_made in 1..THREADS {
-        loom::model(move || {
+        explore(2, move || {
             let made = catch_unwind(|| Team::new(Adding::new(Some(panics_made), None), THREADS, None).is_ok());
             assert!(made.is_err());
         });
