@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 #[allow(dead_code, unused_imports, reason = "the command's own file, of which this target calls some")]
 #[path = "../../src/bin/googlenet/eval/journal.rs"]
-mod journal;
+mod of_eval;
 
-use journal::{Journal, KIND, Opinion, VERSION, Verdict};
+use of_eval::{Journal, KIND, Opinion, VERSION, Verdict};
 
 /// Goes on with a journal of `bytes`.
 pub fn run(bytes: &[u8]) {

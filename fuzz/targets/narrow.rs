@@ -148,7 +148,7 @@ fn int8(case: &Case, shape: &ConvShape) {
 }
 
 fn bytes(n: usize, next: &mut impl FnMut() -> u64) -> Vec<u8> {
-    let byte = |bits: u64| if bits % 4 == 0 { 255 } else { (bits >> 2) as u8 };
+    let byte = |bits: u64| if bits.is_multiple_of(4) { 255 } else { (bits >> 2) as u8 };
     (0..n).map(|_| byte(next() >> 30)).collect()
 }
 
