@@ -64,23 +64,24 @@ fn nobody_sleeps_for_ever() {
     });
 }
 
-/// Does what tasks there are on this thread: a first phase of two tasks, each of which writes a cell, and a second that reads
-/// both. Returns whether the run ended without a panic.
-fn walk(progress: &Progress, cells: &Cells, panics: Option<(usize, usize)>) -> bool {
+/// Does what tasks there are on this thread: those of a first phase each write a cell, and one of a second phase reads them
+/// all. Returns whether the run ended without a panic.
+fn walk(progress: &Progress, cells: &Cells, tasks: &[usize], panics: Option<(usize, usize)>) -> bool {
     let run = || {
-        for (phase, tasks) in [2, 1].into_iter().enumerate() {
+        for phase in 0..tasks.len() {
             while let Some(task) = progress.claim(phase) {
-                assert!(task < tasks);
                 let is_last = progress.perform(phase, || {
                     assert_ne!(panics, Some((phase, task)), "a test's panic");
                     match phase {
                         0 => cells.write(task, cells.read(task) + 1),
-                        _ => cells.write(2, cells.read(0) + cells.read(1)),
+                        _ => cells.write(2, (0..tasks[0]).map(|task| cells.read(task)).sum()),
                     }
                 });
-                // Whoever ends the last phase reads everything, as a session's thread does.
-                if is_last && phase == 1 {
-                    assert_eq!(cells.read(2), 2);
+                // Whoever ends a phase sees what all of its tasks wrote, as the thread does that copies outputs.
+                if is_last {
+                    let seen =
+                        if phase == 0 { (0..tasks[0]).map(|task| cells.read(task)).sum() } else { cells.read(2) };
+                    assert_eq!(seen, tasks[0]);
                 }
             }
             progress.wait(phase);
@@ -89,42 +90,34 @@ fn walk(progress: &Progress, cells: &Cells, panics: Option<(usize, usize)>) -> b
     catch_unwind(AssertUnwindSafe(run)).is_ok()
 }
 
+/// Three threads walk through phases of so many tasks; whether each ended without a panic, this one's first.
+fn together(tasks: &'static [usize], panics: Option<(usize, usize)>) -> (Vec<bool>, usize) {
+    let mut progress = Progress::new(tasks.to_vec());
+    progress.rewind();
+    let shared = Arc::new((progress, Cells::new(3)));
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || walk(&shared.0, &shared.1, tasks, panics))
+        })
+        .collect();
+    let mut ended = vec![walk(&shared.0, &shared.1, tasks, panics)];
+    let result = shared.1.read(2);
+    ended.extend(threads.into_iter().map(|thread| thread.join().expect("caught")));
+    (ended, result)
+}
+
 #[test]
 fn phases_stay_apart() {
-    explore(1, || {
-        let mut progress = Progress::new(vec![2, 1]);
-        progress.rewind();
-        let shared = Arc::new((progress, Cells::new(3)));
-        let threads: Vec<_> = (0..2)
-            .map(|_| {
-                let shared = shared.clone();
-                thread::spawn(move || assert!(walk(&shared.0, &shared.1, None)))
-            })
-            .collect();
-        assert!(walk(&shared.0, &shared.1, None));
-        assert_eq!(shared.1.read(2), 2);
-        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-    });
+    explore(1, || assert_eq!(together(&[2, 1], None), (vec![true; 3], 2)));
 }
 
 /// Whichever task panics, on whichever thread, no thread waits for it for ever.
 #[test]
 fn a_task_that_panics_ends_the_run() {
-    for panics in [(0, 0), (0, 1), (1, 0)] {
-        explore(1, move || {
-            let mut progress = Progress::new(vec![2, 1]);
-            progress.rewind();
-            let shared = Arc::new((progress, Cells::new(3)));
-            let threads: Vec<_> = (0..2)
-                .map(|_| {
-                    let shared = shared.clone();
-                    thread::spawn(move || walk(&shared.0, &shared.1, Some(panics)))
-                })
-                .collect();
-            let own = walk(&shared.0, &shared.1, Some(panics));
-            let others: Vec<bool> = threads.into_iter().map(|thread| thread.join().expect("caught")).collect();
-            assert!(!own && others == [false; 2], "{own} {others:?}");
-        });
+    let cases: [(&[usize], _); 3] = [(&[2], (0, 0)), (&[2], (0, 1)), (&[1, 1], (1, 0))];
+    for (tasks, panics) in cases {
+        explore(1, move || assert_eq!(together(tasks, Some(panics)).0, [false; 3]));
     }
 }
 
