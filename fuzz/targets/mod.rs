@@ -14,11 +14,11 @@ pub mod pictures;
 pub mod plan;
 pub mod weights;
 
-/// What a target does with the bytes it is given.
-pub type Target = fn(&[u8]);
+/// A target: the name that its folder has in `corpus`, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target, by the name that its folder has in `corpus`.
-pub const TARGETS: [(&str, Target); 12] = [
+/// Every target.
+pub const TARGETS: [Target; 12] = [
     ("calls", calls::run),
     ("caffemodel", imports::caffemodel),
     ("journal", journal::run),

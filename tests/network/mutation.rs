@@ -44,6 +44,9 @@ fn new(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<NewTensor<'_>> {
         .collect()
 }
 
+/// What a header says of a tensor: its name, type, shape, and where in the data section it lies.
+type Claim = (String, String, Vec<usize>, [usize; 2]);
+
 /// A file of those bytes as a model, the hashes checked.
 fn open(bytes: &[u8]) -> Result<Model> {
     Model::with_network(Weights::copy(bytes)?, small())
@@ -58,7 +61,7 @@ fn parts(file: &[u8]) -> (Header, &[u8]) {
 
 /// A file whose header has those entries, their ranges counted from the start of the data section, and no hash of itself, as
 /// whoever means to deceive would write it.
-fn forged(metadata: &BTreeMap<String, String>, entries: &[Fields], data: &[u8]) -> Vec<u8> {
+fn forged(metadata: &BTreeMap<String, String>, entries: &[Claim], data: &[u8]) -> Vec<u8> {
     let pairs = metadata.iter().filter(|(key, _)| *key != "header").map(|(key, value)| format!("{key:?}:{value:?}"));
     let mut json = format!("{{\"__metadata__\":{{{}}}", pairs.collect::<Vec<_>>().join(","));
     for (name, dtype, shape, offsets) in entries {
@@ -72,10 +75,7 @@ fn forged(metadata: &BTreeMap<String, String>, entries: &[Fields], data: &[u8]) 
     file
 }
 
-/// What a header says of a tensor: name, type, shape, and where its data begin and end.
-type Fields = (String, String, Vec<usize>, [usize; 2]);
-
-fn entries(header: &Header) -> Vec<Fields> {
+fn entries(header: &Header) -> Vec<Claim> {
     let entry = |entry: &Entry| {
         let offsets = [entry.range.start, entry.range.end].map(|at| at - header.data_start);
         (entry.name.clone(), entry.dtype.name().to_owned(), entry.shape.clone(), offsets)
@@ -142,7 +142,7 @@ fn whatever_the_header_says_of_each_tensor_is_checked() {
     for (kind, file) in FILES.iter() {
         let (header, data) = parts(file);
         let whole = entries(&header);
-        let refused = |index: usize, change: &dyn Fn(&mut Fields)| {
+        let refused = |index: usize, change: &dyn Fn(&mut Claim)| {
             let mut entries = whole.clone();
             change(&mut entries[index]);
             let forged = forged(&header.metadata, &entries, data);
@@ -172,7 +172,7 @@ fn whatever_the_header_says_of_each_tensor_is_checked() {
             // One more and one less along each dimension, a dimension more, none.
             for dim in 0..whole[index].2.len() {
                 for delta in [-1, 1] {
-                    let changed = |entry: &mut Fields| {
+                    let changed = |entry: &mut Claim| {
                         entry.2[dim] = entry.2[dim].wrapping_add_signed(delta);
                     };
                     let found = refused(index, &changed).expect(&what).0;
@@ -199,7 +199,7 @@ fn whatever_the_header_says_of_each_tensor_is_checked() {
             for (begin, end) in
                 [(0, 4), (0, -4), (4, 0), (-4, 0), (4, 4), (-4, -4), (64, 64), (-64, -64), (1 << 40, 1 << 40)]
             {
-                let changed = |entry: &mut Fields| {
+                let changed = |entry: &mut Claim| {
                     entry.3[0] = entry.3[0].wrapping_add_signed(begin);
                     entry.3[1] = entry.3[1].wrapping_add_signed(end);
                 };

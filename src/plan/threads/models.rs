@@ -1,7 +1,7 @@
 //! Models of the threads' meetings: `loom` runs each in every order in which the threads' steps, and the stores that the
 //! others see of them, may come, up to some preemptions, and finds stale reads, lost wake-ups and threads that wait for ever.
 //!
-//! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p googlenet --no-default-features --lib models::`
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p googlenet --no-default-features --lib models::`, as `.ci/trust` has it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,6 +13,13 @@ use super::sync::{AtomicUsize, Ordering};
 use super::team::{Job, Team};
 use super::waiting::Waiting;
 use crate::Result;
+
+/// Explores `model`, with `usual` preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+fn explore(usual: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(usual));
+    builder.check(model);
+}
 
 /// Memory that a thread writes and others read later. Nothing in an access orders it: unless the threads' meeting does, `loom`
 /// lets a reader see what was there before.
@@ -35,7 +42,7 @@ impl Cells {
 /// Three threads of which each waits for the one before it.
 #[test]
 fn nobody_sleeps_for_ever() {
-    loom::model(|| {
+    explore(2, || {
         let shared = Arc::new((Waiting::default(), AtomicUsize::new(0), Cells::new(1)));
         let turn = |own: usize, shared: &(Waiting, AtomicUsize, Cells)| {
             let (waiting, turn, cells) = shared;
@@ -57,23 +64,24 @@ fn nobody_sleeps_for_ever() {
     });
 }
 
-/// Does what tasks there are on this thread: a first phase of two tasks, each of which writes a cell, and a second that reads
-/// both. Returns whether the run ended without a panic.
-fn walk(progress: &Progress, cells: &Cells, panics: Option<(usize, usize)>) -> bool {
+/// Does what tasks there are on this thread: those of a first phase each write a cell, and one of a second phase reads them
+/// all. Returns whether the run ended without a panic.
+fn walk(progress: &Progress, cells: &Cells, tasks: &[usize], panics: Option<(usize, usize)>) -> bool {
     let run = || {
-        for (phase, tasks) in [2, 1].into_iter().enumerate() {
+        for phase in 0..tasks.len() {
             while let Some(task) = progress.claim(phase) {
-                assert!(task < tasks);
                 let is_last = progress.perform(phase, || {
                     assert_ne!(panics, Some((phase, task)), "a test's panic");
                     match phase {
                         0 => cells.write(task, cells.read(task) + 1),
-                        _ => cells.write(2, cells.read(0) + cells.read(1)),
+                        _ => cells.write(2, (0..tasks[0]).map(|task| cells.read(task)).sum()),
                     }
                 });
-                // Whoever ends the last phase reads everything, as a session's thread does.
-                if is_last && phase == 1 {
-                    assert_eq!(cells.read(2), 2);
+                // Whoever ends a phase sees what all of its tasks wrote, as the thread does that copies outputs.
+                if is_last {
+                    let seen =
+                        if phase == 0 { (0..tasks[0]).map(|task| cells.read(task)).sum() } else { cells.read(2) };
+                    assert_eq!(seen, tasks[0]);
                 }
             }
             progress.wait(phase);
@@ -82,42 +90,34 @@ fn walk(progress: &Progress, cells: &Cells, panics: Option<(usize, usize)>) -> b
     catch_unwind(AssertUnwindSafe(run)).is_ok()
 }
 
+/// Three threads walk through phases of so many tasks; whether each ended without a panic, this one's first.
+fn together(tasks: &'static [usize], panics: Option<(usize, usize)>) -> (Vec<bool>, usize) {
+    let mut progress = Progress::new(tasks.to_vec());
+    progress.rewind();
+    let shared = Arc::new((progress, Cells::new(3)));
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || walk(&shared.0, &shared.1, tasks, panics))
+        })
+        .collect();
+    let mut ended = vec![walk(&shared.0, &shared.1, tasks, panics)];
+    let result = shared.1.read(2);
+    ended.extend(threads.into_iter().map(|thread| thread.join().expect("caught")));
+    (ended, result)
+}
+
 #[test]
 fn phases_stay_apart() {
-    loom::model(|| {
-        let mut progress = Progress::new(vec![2, 1]);
-        progress.rewind();
-        let shared = Arc::new((progress, Cells::new(3)));
-        let threads: Vec<_> = (0..2)
-            .map(|_| {
-                let shared = shared.clone();
-                thread::spawn(move || assert!(walk(&shared.0, &shared.1, None)))
-            })
-            .collect();
-        assert!(walk(&shared.0, &shared.1, None));
-        assert_eq!(shared.1.read(2), 2);
-        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-    });
+    explore(1, || assert_eq!(together(&[2, 1], None), (vec![true; 3], 2)));
 }
 
 /// Whichever task panics, on whichever thread, no thread waits for it for ever.
 #[test]
 fn a_task_that_panics_ends_the_run() {
-    for panics in [(0, 0), (0, 1), (1, 0)] {
-        loom::model(move || {
-            let mut progress = Progress::new(vec![2, 1]);
-            progress.rewind();
-            let shared = Arc::new((progress, Cells::new(3)));
-            let threads: Vec<_> = (0..2)
-                .map(|_| {
-                    let shared = shared.clone();
-                    thread::spawn(move || walk(&shared.0, &shared.1, Some(panics)))
-                })
-                .collect();
-            let own = walk(&shared.0, &shared.1, Some(panics));
-            let others: Vec<bool> = threads.into_iter().map(|thread| thread.join().expect("caught")).collect();
-            assert!(!own && others == [false; 2], "{own} {others:?}");
-        });
+    let cases: [(&[usize], _); 3] = [(&[2], (0, 0)), (&[2], (0, 1)), (&[1, 1], (1, 0))];
+    for (tasks, panics) in cases {
+        explore(1, move || assert_eq!(together(tasks, Some(panics)).0, [false; 3]));
     }
 }
 
@@ -156,7 +156,7 @@ impl Job for Adding {
 /// The caller and two threads of the team's own, in two runs; between them the caller has the job alone.
 #[test]
 fn a_run_ends_when_every_thread_has_let_go_of_the_job() {
-    loom::model(|| {
+    explore(2, || {
         let mut team = Team::new(Adding::new(None, None), THREADS, None).expect("threads");
         for run in 1..=RUNS {
             team.run();
@@ -170,7 +170,7 @@ fn a_run_ends_when_every_thread_has_let_go_of_the_job() {
 #[test]
 fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
     for panics_at in 0..THREADS {
-        loom::model(move || {
+        explore(2, move || {
             let mut team = Team::new(Adding::new(None, Some(panics_at)), THREADS, None).expect("threads");
             assert!(catch_unwind(AssertUnwindSafe(|| team.run())).is_err());
             drop(team); // joins them
@@ -182,7 +182,7 @@ fn a_panic_on_any_thread_ends_the_run_and_all_threads() {
 fn a_thread_that_cannot_begin_is_not_waited_for() {
     // The first is the caller's own.
     for panics_made in 1..THREADS {
-        loom::model(move || {
+        explore(2, move || {
             let made = catch_unwind(|| Team::new(Adding::new(Some(panics_made), None), THREADS, None).is_ok());
             assert!(made.is_err());
         });
