@@ -82,13 +82,13 @@ export class Engine {
     #said: string[];
     #broken = false;
 
-    private constructor(exports: Exports, said: string[]) {
+    private constructor(exports: Exports, said: string[], threads: boolean) {
         this.#exports = exports;
         this.#said = said;
         exports.__wasi_init_tp?.();
         exports.__wasm_call_ctors?.();
         this.#call(() => exports.about());
-        this.about = this.#json();
+        this.about = { ...this.#json<About>(), threads };
     }
 
     /** An engine of its own. */
@@ -98,7 +98,7 @@ export class Engine {
             said.push(text);
             if (said.length > 20) said.shift();
         });
-        return new Engine(exports, said);
+        return new Engine(exports, said, parts.memory !== undefined);
     }
 
     open(bytes: Uint8Array, opening: Opening): { model: number; description: Description } {

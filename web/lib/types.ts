@@ -131,5 +131,6 @@ export interface Opening {
 export interface About {
     version: string;
     isa: string;
+    /** Whether it can start threads. */
     threads: boolean;
 }

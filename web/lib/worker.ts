@@ -84,10 +84,13 @@ async function start({ module: url }: Start): Promise<Engine> {
     return Engine.make({ module, memory, spawn });
 }
 
-/** Sees to it that a session has workers for its threads. */
+/**
+ * Sees to it that a session has workers for its threads, and for as many that pack its weights and end: that they did is
+ * heard of only after the call.
+ */
 async function enough({ threads = 1 }: SessionOptions): Promise<void> {
     // The session refuses numbers that make no sense.
-    const missing = Math.min(threads, navigator.hardwareConcurrency) - 1 - idle.length;
+    const missing = 2 * (Math.min(threads, navigator.hardwareConcurrency) - 1) - idle.length;
     if (!crew || !(missing > 0)) return;
     idle.push(...(await Promise.all(Array.from({ length: missing }, () => hire(crew!)))));
 }

@@ -131,14 +131,13 @@ fn drop_in<T>(places: &mut [Option<T>], number: u32) {
     }
 }
 
-/// Says what this module is: its version, instruction set, and whether it can start threads, as JSON.
+/// Says what this module is: its version and instruction set, as JSON.
 #[unsafe(no_mangle)]
 pub extern "C" fn about() -> u32 {
     answer(|_, _| {
         let about = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "isa": googlenet::isa::best().name(),
-            "threads": cfg!(target_feature = "atomics"),
         });
         Ok((1, json(&about)?))
     })

@@ -30,6 +30,21 @@ export function native(weights) {
     return JSON.parse(out.toString());
 }
 
+/** The first `count` inputs of the real weights' reference, and another engine's logits for them. */
+export function references(count) {
+    const file = readFileSync(join(real, "reference.safetensors"));
+    const length = Number(file.readBigUInt64LE(0));
+    const header = JSON.parse(file.subarray(8, 8 + length).toString());
+    const values = (name, type, i, size) => {
+        const from = 8 + length + header[name].data_offsets[0] + i * size * type.BYTES_PER_ELEMENT;
+        return new type(Uint8Array.from(file.subarray(from, from + size * type.BYTES_PER_ELEMENT)).buffer);
+    };
+    return Array.from({ length: count }, (_, i) => ({
+        input: Float32Array.from(values("input", Int16Array, i, 3 * 224 * 224)),
+        logits: [...values("logits", Float32Array, i, 1000)],
+    }));
+}
+
 /** The largest difference of two lists, in parts of the second's largest value. */
 export function distance(got, expected) {
     if (got.length !== expected.length) return Infinity;
