@@ -1,7 +1,8 @@
 """A run from Python against a run in Rust, in turns in one process: `python benches/run.py [WEIGHTS] [--threads N]`.
 
-Python's runs are `session.run(x)`, which copies its input; Rust's are those of `googlenet bench`, which does not. The ratio
-is that of the medians over all turns, and the least over all turns is told, too.
+Python's runs are `session.run(x)`, which copies its input; Rust's are those of `googlenet bench`, which does not. Told are,
+by turn, the ratio of the medians and that of the least times, which other programs on the machine disturb less, and of both
+the median over all turns.
 """
 
 from __future__ import annotations
@@ -55,15 +56,16 @@ def main() -> None:
                 report = rust()
                 medians[1].append(report["median_ms"])
                 least[1].append(report["min_ms"])
-    ratios = sorted(p / r for p, r in zip(*medians))
+    ratios = [sorted(round(p / r, 4) for p, r in zip(*times)) for times in (medians, least)]
     report = {
         "python_ms": statistics.median(medians[0]),
         "rust_ms": statistics.median(medians[1]),
-        "ratio": statistics.median(ratios),
-        "ratios": [round(ratio, 4) for ratio in ratios],
-        "least_python_ms": min(least[0]),
-        "least_rust_ms": min(least[1]),
-        "least_ratio": min(least[0]) / min(least[1]),
+        "ratio": statistics.median(ratios[0]),
+        "ratios": ratios[0],
+        "least_python_ms": statistics.median(least[0]),
+        "least_rust_ms": statistics.median(least[1]),
+        "least_ratio": statistics.median(ratios[1]),
+        "least_ratios": ratios[1],
         "threads": args.threads,
         "side": args.side,
         "isa": session.isa,
