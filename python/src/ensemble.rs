@@ -82,7 +82,8 @@ impl Ensemble {
             Err(_) => {
                 let model = |model: PyResult<Bound<'_, PyAny>>| -> PyResult<Py<Model>> {
                     let model = model?;
-                    let other = || PyTypeError::new_err(format!("models are googlenet.Model, found {}", model.get_type()));
+                    let other =
+                        || PyTypeError::new_err(format!("models are googlenet.Model, found {}", model.get_type()));
                     Ok(model.cast::<Model>().map_err(|_| other())?.clone().unbind())
                 };
                 models.try_iter()?.map(model).collect::<PyResult<_>>()?
@@ -146,13 +147,7 @@ impl Ensemble {
 
     fn __repr__(&self) -> String {
         let s = |count: usize| if count == 1 { "" } else { "s" };
-        format!(
-            "<googlenet.Ensemble: {} model{}, {} crop{}>",
-            self.models,
-            s(self.models),
-            self.crops,
-            s(self.crops)
-        )
+        format!("<googlenet.Ensemble: {} model{}, {} crop{}>", self.models, s(self.models), self.crops, s(self.crops))
     }
 }
 
@@ -185,7 +180,12 @@ impl Runner for EnsembleRunner {
             py.detach(|| prepared.iter().map(|picture| ensemble.classify(picture.view()?, self.top)).collect());
         drop(held);
         let model = own.model.clone_ref(py).into_any();
-        Ok(all.or_raise("")?.into_iter().zip(kept).map(|(top, kept)| predictions(py, top, kept, &model, None)).collect())
+        Ok(all
+            .or_raise("")?
+            .into_iter()
+            .zip(kept)
+            .map(|(top, kept)| predictions(py, top, kept, &model, None))
+            .collect())
     }
 
     fn unusable(&self, x: &Bound<'_, PyAny>) -> PyErr {

@@ -144,8 +144,8 @@ impl Session {
         let roles = &self.model.network().roles;
         let (values, [c, h, w]) = (session.shared_endpoint(name)?, session.endpoint_shape(name)?);
         let is_flat = [&roles.logits, &roles.probabilities].iter().any(|flat| *flat == name);
-        Some(match is_flat || self.features.as_deref() == Some(name) && !self.endpoints.iter().any(|own| own == name) {
-            true => arrays::shared(py, &values, &[live, c * h * w]),
+        Some(match is_flat {
+            true => arrays::shared(py, &values, &[live, c]),
             false => arrays::shared(py, &values, &[live, c, h, w]),
         })
     }
@@ -223,7 +223,9 @@ impl Session {
         let mut held = self.claim()?;
         let own = if name == LOGITS { &self.model.network().roles.logits } else { name };
         let view = self.view(py, &mut held, own);
-        view.unwrap_or_else(|| Err(PyValueError::new_err(format!("the session keeps no layer {name:?}: name it in endpoints="))))
+        view.unwrap_or_else(|| {
+            Err(PyValueError::new_err(format!("the session keeps no layer {name:?}: name it in endpoints=")))
+        })
     }
 
     /// Where in the picture number `image` of the last run the class number `index` is seen: its map, float32 [h, w], and the

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Literal, Protocol, TypeAlias, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._predictions import ClassMap, Predictions
+
+__all__ = ["Ensemble", "Error", "Model", "Results", "Session", "__version__", "call", "main", "photograph"]
 
 __version__: str
 
@@ -26,6 +28,7 @@ _Picture: TypeAlias = _Path | bytes | bytearray | memoryview | NDArray[np.uint8]
 class Error(Exception):
     """A file, weights or a picture that cannot be used, or a session that is in use."""
 
+@final
 class Model:
     @staticmethod
     def open(path: _Path, *, map: bool = False) -> Model: ...
@@ -60,13 +63,15 @@ class Model:
     def path(self) -> Any: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+# A text or an array is an iterable, too: the first signature that fits counts.
+@final
 class Session:
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self, x: _Picture, top: int = 5, *, embed: bool = False, errors: Literal["raise", "return"] = "raise"
     ) -> Predictions: ...
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self,
         x: list[Any] | tuple[Any, ...],
         top: int = 5,
@@ -75,7 +80,7 @@ class Session:
         errors: Literal["raise"] = "raise",
     ) -> list[Predictions]: ...
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self, x: list[Any] | tuple[Any, ...], top: int = 5, *, embed: bool = False, errors: Literal["return"]
     ) -> list[Predictions | Exception]: ...
     @overload
@@ -87,7 +92,7 @@ class Session:
         self, x: Iterable[Any], top: int = 5, *, embed: bool = False, errors: Literal["return"]
     ) -> Iterator[Predictions | Exception]: ...
     @overload
-    def embed(self, x: _Picture | list[Any] | tuple[Any, ...], *, errors: Literal["raise"] = "raise") -> NDArray[np.float32]: ...
+    def embed(self, x: _Picture | list[Any] | tuple[Any, ...], *, errors: Literal["raise"] = "raise") -> NDArray[np.float32]: ...  # type: ignore[overload-overlap]
     @overload
     def embed(self, x: Iterable[Any], *, errors: Literal["raise"] = "raise") -> Iterator[NDArray[np.float32]]: ...
     @overload
@@ -112,6 +117,7 @@ class Session:
     @property
     def class_map_shape(self) -> tuple[int, int] | None: ...
 
+@final
 class Ensemble:
     def __new__(
         cls,
@@ -122,13 +128,13 @@ class Ensemble:
         precision: str = "f32",
     ) -> Ensemble: ...
     @overload
-    def classify(self, x: _Picture, top: int = 5, *, errors: Literal["raise", "return"] = "raise") -> Predictions: ...
+    def classify(self, x: _Picture, top: int = 5, *, errors: Literal["raise", "return"] = "raise") -> Predictions: ...  # type: ignore[overload-overlap]
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self, x: list[Any] | tuple[Any, ...], top: int = 5, *, errors: Literal["raise"] = "raise"
     ) -> list[Predictions]: ...
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self, x: list[Any] | tuple[Any, ...], top: int = 5, *, errors: Literal["return"]
     ) -> list[Predictions | Exception]: ...
     @overload
@@ -145,6 +151,7 @@ class Ensemble:
     @property
     def crops(self) -> int: ...
 
+@final
 class Results:
     """Results, one after the other."""
 

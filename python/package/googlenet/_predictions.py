@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from ._native import Error, Model
 
 
-class Prediction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Prediction:
     """One class and how likely it is."""
 
     index: int
@@ -83,7 +85,8 @@ class Predictions(Sequence[Prediction]):
     def __reduce__(self) -> tuple[Any, ...]:
         # A picture may be large, and need not be one that can be pickled; a path is all that goes along.
         source = self._source if _is_path(self._source) else None
-        return Predictions, (self._top, source, self._model, self.embedding)
+        rows = tuple((one.index, one.label, one.probability) for one in self._top)
+        return Predictions, (rows, source, self._model, self.embedding)
 
     def __repr__(self) -> str:
         lines = [f"  {prediction}" for prediction in self._top]
@@ -154,7 +157,7 @@ def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     share = np.clip(values / most, 0, 1) if most > 0 else np.zeros_like(values)
     rgba = np.empty((*values.shape, 4), np.uint8)
     rgba[..., :3] = (255, 96, 0)
-    rgba[..., 3] = np.rint(200 * share)
+    rgba[..., 3] = np.rint(150 * share)
     return rgba
 
 

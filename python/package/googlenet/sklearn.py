@@ -55,7 +55,8 @@ class GoogLeNetFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: Iterable[Any]) -> NDArray[np.float32]:
         """The features of pictures: float32, [n, features]."""
-        return self._session().embed(_pictures(X))
+        features: NDArray[np.float32] = self._session().embed(_pictures(X))
+        return features
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """The features' names: googlenet0, googlenet1, ..."""
@@ -72,8 +73,7 @@ class GoogLeNetFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 model = Model.demo()
             else:
                 model = weights if isinstance(weights, Model) else Model.open(weights)
-            session = model.session(threads=self.threads, batch=self.batch, precision=self.precision)
-            made = (key, os.getpid(), session)
+            made = (key, os.getpid(), model.session(threads=self.threads, batch=self.batch, precision=self.precision))
             self._made = made
         session: Session = made[2]
         return session
@@ -96,16 +96,17 @@ def _pictures(X: Iterable[Any]) -> list[Any]:
     """Samples as a list: the rows of a table of one column are that column's."""
     if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike)):
         raise ValueError("expected several pictures, found one; hand in a list")
-    if hasattr(X, "iloc") and getattr(X, "ndim", 1) == 2:
-        if X.shape[1] != 1:
-            raise ValueError(f"expected one column of pictures, found {X.shape[1]}")
-        X = X.iloc[:, 0]
-    if isinstance(X, np.ndarray) and X.dtype.kind in "OUS":
-        if X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]
-        if X.ndim != 1:
-            raise ValueError(f"expected one column of pictures, found an array of shape {list(X.shape)}")
-        return X.tolist()
-    if isinstance(X, np.ndarray) and X.ndim != 4:
-        raise ValueError(f"expected pictures [n, h, w, 3] of uint8, found an array of shape {list(X.shape)}")
-    return list(X)
+    rows: Any = X
+    if hasattr(rows, "iloc") and getattr(rows, "ndim", 1) == 2:
+        if rows.shape[1] != 1:
+            raise ValueError(f"expected one column of pictures, found {rows.shape[1]}")
+        rows = rows.iloc[:, 0]
+    if isinstance(rows, np.ndarray) and rows.dtype.kind in "OUS":
+        if rows.ndim == 2 and rows.shape[1] == 1:
+            rows = rows[:, 0]
+        if rows.ndim != 1:
+            raise ValueError(f"expected one column of pictures, found an array of shape {list(rows.shape)}")
+        return list(rows.tolist())
+    if isinstance(rows, np.ndarray) and rows.ndim != 4:
+        raise ValueError(f"expected pictures [n, h, w, 3] of uint8, found an array of shape {list(rows.shape)}")
+    return list(rows)
