@@ -46,9 +46,10 @@ app = FastAPI(title="googlenet", lifespan=lifespan)
 
 @app.post("/classify")
 async def classify(request: Request, top: int = Query(5, ge=1, le=1000)):
-    picture = b""
+    picture = bytearray()
     async for piece in request.stream():
-        if len(picture := picture + piece) > LARGEST:
+        picture += piece
+        if len(picture) > LARGEST:
             raise HTTPException(413, f"more than {LARGEST} bytes")
     answer = asyncio.get_running_loop().create_future()
     try:

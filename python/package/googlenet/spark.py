@@ -123,6 +123,9 @@ def _start(master: str | None, workers: int | None, cpus: int) -> SparkSession:
     if master is None:
         cores = "*" if workers is None else str(workers * cpus)
         master = f"local[{cores}]"
+    if master.startswith("local"):
+        # Spark would take whichever `python3` it finds.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("googlenet").config("spark.task.cpus", str(cpus))
     builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
     session: SparkSession = builder.getOrCreate()
