@@ -1,0 +1,192 @@
+"""Pictures classified by the workers of a Ray cluster.
+
+    python -m googlenet.ray IN OUT --weights F [--address A] [--resume]
+
+makes of a folder of pictures, or of parquet files that hold some, a table of labels, probabilities and embeddings, one row a
+picture; a picture that cannot be read is a row with its error. A worker that is killed loses nothing and doubles nothing;
+`--resume` goes on where a run was stopped: OUT holds what there is to do, and a file for each part of it that is done.
+
+In a pipeline of one's own, `Classifier` is what `map_batches` wants:
+
+>>> import ray
+>>> from googlenet.ray import Classifier
+>>> pictures = ray.data.read_binary_files("pictures", include_paths=True)
+>>> found = pictures.map_batches(
+...     Classifier, fn_constructor_kwargs={"weights": "googlenet.safetensors"}, compute=ray.data.ActorPoolStrategy(size=4),
+...     num_cpus=1, batch_size=32,
+... )
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+
+from . import _parts
+from ._parts import How, Outcome, Part, Place, Run
+
+__all__ = ["Classifier", "Outcome", "run"]
+
+
+class Classifier:
+    """The class for `map_batches`: a model a worker, with as many threads as the worker has CPUs.
+
+    A batch has a column `bytes`, `content` or `image` of JPEG or PNG files, or a column `path` of files that every machine can
+    read. It comes back without those that hold files, and with
+
+        classes, labels, probabilities   the likeliest classes, the likeliest first
+        embedding                        float32, 1024 for GoogLeNet
+        error                            why a picture could not be read; then the others are None
+
+    weights: a weight file's path on every machine, where it is mapped, so that the workers of a machine share its pages and
+        nobody may change it meanwhile; by default the demonstration weights.
+    top, embeddings, precision, isa: as of `run`.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        top: int = 5,
+        embeddings: bool = True,
+        precision: str = "f32",
+        isa: str | None = None,
+    ) -> None:
+        self._how = How(None if weights is None else os.fspath(weights), "", top, embeddings, precision, isa)
+        self._session = self._how.session(_threads())
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch with its classes."""
+        columns = _parts.classify(self._session, _parts.pictures_of(batch), self._how)
+        kept = {name: values for name, values in batch.items() if name not in _parts.BYTES_COLUMNS}
+        return {**kept, **{name: _objects(values) for name, values in columns.items()}}
+
+
+class _Maker:
+    """Makes parts."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._session = run.how.session(_threads())
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        made = [self._run.make(part, self._session) for part in map(pickle.loads, batch["part"])]
+        return {key: np.array([one[key] for one in made], np.int64) for key in ("part", "pictures", "errors")}
+
+
+def run(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    address: str | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    cpus: int = 1,
+    part: int = _parts.PICTURES_A_PART,
+    top: int = 5,
+    embeddings: bool = True,
+    precision: str = "f32",
+    isa: str | None = None,
+    source_filesystem: Any = None,
+    out_filesystem: Any = None,
+) -> Outcome:
+    """Classify all pictures of `source` into parquet files in `out`.
+
+    source: a folder (what is below it counts, what begins with a dot or an underscore does not) or a file: pictures, or parquet
+        files with a column `bytes`, `content` or `image`. A path that every machine has, or a URI that pyarrow knows (s3://,
+        gs://, hdfs://), or a path on `source_filesystem`, a filesystem of pyarrow.
+    out: a folder, named likewise.
+    weights: a weight file's path on every machine, by default the demonstration weights. Workers refuse another content.
+    address: the cluster's; by default the one that the process is connected to, that RAY_ADDRESS names, or a new one on this machine.
+    resume: go on with what was begun in `out`, with the pictures that were there then.
+    workers, cpus: how many models, each with so many CPUs, by default as many as the cluster has CPUs for.
+    part: how many picture files are done and written together; of parquet files it is a row group.
+    top, embeddings: how many classes are told, and whether the features are.
+    precision, isa: as of `Model.session`; machines of one instruction set give the same bits.
+
+    The table's rows have `path` (below `source`) and `row` (in a parquet file, else null), then what `Classifier` adds.
+    """
+    how = How(None if weights is None else os.fspath(weights), "", top, embeddings, precision, isa).checked()
+    run, missing, parts, pictures = _parts.plan(Place(source, source_filesystem), Place(out, out_filesystem), how, part, resume)
+    errors = 0
+    if missing:
+        is_ours = not ray.is_initialized()
+        if is_ours:
+            _connect(address or os.environ.get("RAY_ADDRESS") or "local")
+        try:
+            errors = _compute(run, missing, workers, cpus)
+        finally:
+            if is_ours:
+                ray.shutdown()
+    _parts.finish(run, parts)
+    return Outcome(pictures, errors, parts, parts - len(missing))
+
+
+def _compute(run: Run, missing: list[Part], workers: int | None, cpus: int) -> int:
+    """Let the cluster make parts; returns how many errors are in them."""
+    have = int(ray.cluster_resources().get("CPU", 0))
+    if workers is None:
+        workers = have // cpus
+    workers = min(workers, len(missing))
+    if workers < 1 or workers * cpus > have:
+        raise ValueError(f"{max(workers, 1)} workers of {cpus} CPUs, but the cluster has {have}")
+    context = ray.data.DataContext.get_current()
+    shown, context.enable_progress_bars = context.enable_progress_bars, sys.stderr.isatty()
+    try:
+        items = [{"part": pickle.dumps(part)} for part in missing]
+        # A block a part: parts go to whoever is free. A worker that dies is started again, and its parts with it.
+        made = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            _Maker,
+            fn_constructor_args=(run,),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=cpus,
+            batch_size=None,
+        )
+        return sum(row["errors"] for row in made.iter_rows())
+    finally:
+        context.enable_progress_bars = shown
+
+
+def _connect(address: str) -> None:
+    if address == "local":
+        # Nothing but names and numbers goes through the object store, of which Ray would make a third of the memory.
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, object_store_memory=128 << 20)
+    else:
+        ray.init(address=address, log_to_driver=False)
+
+
+def _threads() -> int:
+    """As many as the worker has CPUs."""
+    if not ray.is_initialized() or ray.get_runtime_context().worker.mode != ray.WORKER_MODE:
+        return 1
+    return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
+
+
+def _objects(values: list[Any]) -> Any:
+    """A column of values of any kind, which NumPy is not to make one array of."""
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def main(args: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = _parts.options("googlenet.ray", "Classify pictures on a Ray cluster.")
+    parser.add_argument("--address", metavar="A", help="the cluster's address [RAY_ADDRESS, or a new one on this machine]")
+    parsed = parser.parse_args(args)
+    return _parts.command(parser, parsed, run, address=parsed.address)
+
+
+if __name__ == "__main__":
+    # Workers look for classes in the module of this name, not in `__main__`.
+    from googlenet.ray import main as _main
+
+    sys.exit(_main())
