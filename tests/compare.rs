@@ -56,6 +56,19 @@ fn json_holds_the_same_counts_and_every_layer() {
     assert_eq!(value["claims"]["modules"].as_array().map(Vec::len), Some(9));
 }
 
+/// A network has one name in the table, in JSON and in its layers' heading.
+#[test]
+fn a_network_is_named_once_and_by_one_word() {
+    let failed = compare(&["--no-bench", "--networks", "bvlc,naive,bvlc"]);
+    let stderr = String::from_utf8_lossy(&failed.stderr);
+    assert!(failed.status.code() == Some(2) && stderr.contains("bvlc twice") && failed.stdout.is_empty(), "{stderr}");
+    let value: Value = serde_json::from_str(&succeed(&["--no-bench", "--networks", "naive", "--json"])).expect("JSON");
+    assert_eq!(
+        (&value["networks"][0]["dialect"], &value["networks"][0]["network"]),
+        (&"naive".into(), &"naive".into())
+    );
+}
+
 #[test]
 fn networks_take_turns_and_every_step_is_timed() {
     let arguments = ["--networks", "bvlc,onnx-zoo", "--classes", "5", "--runs", "2", "--layers", "--f16", "--json"];

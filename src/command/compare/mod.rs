@@ -14,7 +14,7 @@ use crate::model::Dialect;
 use clap::Args;
 use serde_json::json;
 
-use crate::command::exit::{Code, OrFail, Outcome};
+use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::{load, output};
 use claims::Claims;
 use counts::Counts;
@@ -29,7 +29,7 @@ use timing::Times;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Compare {
-    /// The networks, by their dialects
+    /// The networks, by their dialects, each once
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = load::dialect(),
         default_value = "krizhevsky,zeiler-fergus,bvlc,naive")]
     networks: Vec<Dialect>,
@@ -74,6 +74,10 @@ Examples:
 impl Compare {
     /// Counts, measures, prints and draws.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let mut named = self.networks.iter().enumerate();
+        if let Some((_, twice)) = named.find(|&(index, network)| self.networks[..index].contains(network)) {
+            return Err(Failure::new(Code::Usage, format!("--networks names {twice} twice")));
+        }
         // The file is begun before the work, so that none is done in vain where it cannot be.
         let svg = match &self.svg {
             Some(path) => {
