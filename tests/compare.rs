@@ -90,8 +90,8 @@ fn the_drawing_is_whole_and_is_not_replaced_unasked() {
     let text = std::fs::read_to_string(&path).expect("drawn");
     let drawing = roxmltree::Document::parse(&text).expect("XML");
     let bars = drawing.descendants().filter(|node| node.has_tag_name("rect") && node.attribute("height") == Some("14"));
-    assert_eq!(bars.count(), 5 * 4, "a bar for each count and network");
-    for words in ["1582.7 million", "97.5 million", "4944", "googlenet bvlc"] {
+    assert_eq!(bars.count(), 6 * 4, "a bar for each count and network");
+    for words in ["1582.7 million", "97.5 million", "Weights in f32", "390.1 MB", "4944", "googlenet bvlc"] {
         assert!(text.contains(words), "{words}");
     }
     let described = drawing.descendants().find(|node| node.has_tag_name("desc")).and_then(|node| node.text());

@@ -133,7 +133,7 @@ impl Compare {
             let [c, h, w] = of.largest;
             let largest = format!("{c}x{h}x{w}, {:.1} MB", megabytes(of.largest_bytes()));
             write!(out, "{:<22} {:>5} {:>13} {:>11} ", of.label(), of.depth, of.multiply_adds, of.parameters)?;
-            write!(out, "{:>8.1} {:>8.1} ", megabytes(4 * of.parameters), megabytes(2 * of.parameters))?;
+            write!(out, "{:>8.1} {:>8.1} ", megabytes(of.f32_bytes()), megabytes(of.f32_bytes() / 2))?;
             write!(out, "{largest:>22} {:>9.2}", megabytes(of.arena_bytes as u64))?;
             let times = times.get(i).map(|times| format!(" {:>9.2} {:>9.2}", times.median, times.min));
             writeln!(out, "{}", times.unwrap_or_default())?;
