@@ -56,6 +56,20 @@ fn json_holds_the_same_counts_and_every_layer() {
     assert_eq!(value["claims"]["modules"].as_array().map(Vec::len), Some(9));
 }
 
+/// Published figures are for 1,000 classes; so is what stands beside them, whatever the table is for.
+#[test]
+fn claims_are_for_the_published_number_of_classes() {
+    let all = ["5", "1000"].map(|classes| succeed(&["--no-bench", "--classes", classes, "--networks", "bvlc"]));
+    let [few, many] = all.each_ref().map(|text| text.split_once("\n\n").expect("a table, then claims"));
+    assert_ne!(few.0, many.0);
+    assert_eq!(few.1, many.1);
+    assert!(few.1.starts_with("The authors' claims, counted for their 1000 classes\n"), "{}", few.1);
+    let text = succeed(&["--no-bench", "--classes", "5", "--networks", "bvlc", "--json"]);
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&value["classes"], &value["claims"]["classes"]), (&5.into(), &1000.into()));
+    assert_eq!(value["claims"]["parameters"]["in_all"], 6_998_552);
+}
+
 /// A network has one name in the table, in JSON and in its layers' heading.
 #[test]
 fn a_network_is_named_once_and_by_one_word() {

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use crate::command::exit::Outcome;
 
-/// The exact counts behind the claims, each for one image at the network's own side.
+/// The exact counts behind the claims, each for one image at the network's own side and for 1,000 classes.
 pub struct Claims {
-    classes: usize,
     googlenet: Sums,
     /// The parameters of GoogLeNet with both auxiliary heads.
     with_heads: u64,
@@ -44,8 +43,9 @@ pub struct Module {
 }
 
 impl Claims {
-    /// Counts networks for `classes` classes.
-    pub fn new(classes: usize) -> Self {
+    /// Counts the networks for the number of classes that published figures are for.
+    pub fn new() -> Self {
+        let classes = PUBLISHED_CLASSES;
         let googlenet = Dialect::Bvlc.network(classes);
         let naive = Dialect::Naive.network(classes);
         let krizhevsky = Dialect::Krizhevsky.network(classes);
@@ -58,7 +58,6 @@ impl Claims {
         let shapes = Dialect::Bvlc.network_with_heads(classes).parameters();
         let with_heads = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
         Self {
-            classes,
             with_heads,
             modules: modules([&googlenet, &naive]),
             googlenet: Sums::new(&googlenet),
@@ -71,7 +70,7 @@ impl Claims {
     pub fn text(&self, out: &mut dyn Write) -> Outcome {
         let millions = |count: u64| count as f64 / 1e6;
         let Self { googlenet, krizhevsky, ungrouped, .. } = self;
-        writeln!(out)?;
+        writeln!(out, "\nThe authors' claims, counted for their {PUBLISHED_CLASSES} classes")?;
         writeln!(out, "\"fewer than 1.5 billion operations\"")?;
         writeln!(
             out,
@@ -100,20 +99,19 @@ impl Claims {
             ungrouped.multiply_adds
         )?;
         let holds = |other: &Sums| if googlenet.multiply_adds < 2 * other.multiply_adds { "holds" } else { "fails" };
-        let published = Sums::new(&Dialect::Krizhevsky.network(PUBLISHED_CLASSES));
         writeln!(
             out,
             "  So the claim {} in groups, and {} without. Table 1's {PUBLISHED_OPERATIONS} M would be {:.2} times, in groups.",
             holds(krizhevsky),
             holds(ungrouped),
-            PUBLISHED_OPERATIONS as f64 / millions(published.multiply_adds)
+            PUBLISHED_OPERATIONS as f64 / millions(krizhevsky.multiply_adds)
         )?;
         writeln!(out, "\"5 million parameters\"")?;
         writeln!(
             out,
             "  {} with the classifier of {} classes and all biases, {} without the classifier, which leaves",
             googlenet.parameters,
-            self.classes,
+            PUBLISHED_CLASSES,
             googlenet.parameters - googlenet.classifier
         )?;
         writeln!(
@@ -157,6 +155,7 @@ impl Claims {
             })
         };
         json!({
+            "classes": PUBLISHED_CLASSES,
             "operations": {
                 "multiply_adds": googlenet.multiply_adds,
                 "first_convolution": googlenet.first,
