@@ -298,7 +298,8 @@ fn peak(mut command: Command) -> usize {
     kib << 10
 }
 
-/// A thousand pictures need at most 64 MiB more than a session that classifies one, for the layer with most units.
+/// A thousand pictures need at most 64 MiB more than a session that classifies one, for the layer of GoogLeNet with most
+/// units.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_is_bounded() {
@@ -319,4 +320,56 @@ fn memory_is_bounded() {
     println!("session {session} bytes, 5 pictures {few}, 1000 pictures {many}");
     assert!(many <= session + (64 << 20), "{many} bytes, a session has {session}");
     assert!(many <= few + (8 << 20), "{many} bytes for 1000 pictures, {few} for 5");
+}
+
+/// A fully connected layer of 4,096 units stays within the same 64 MiB, and neither the picture nor the page grows with
+/// the square of the units.
+#[cfg(target_os = "linux")]
+#[test]
+fn many_units_stay_within_the_same_memory() {
+    use googlenet::model::Dialect;
+    use googlenet::weights::{Dtype, NewTensor, write};
+
+    let (folder, work) = (folder(), tempdir().expect("a folder"));
+    let weights = work.path().join("caffenet.safetensors");
+    let parameters = Dialect::Caffenet.network(2).parameters();
+    // What a tensor's elements are made of repeats, but no two rows begin at the same place.
+    let value = |i: usize, scale: f32| ((i % 65_521) as f32 * 0.618_034).fract().mul_add(2.0, -1.0) * scale;
+    let tensors: Vec<_> = parameters
+        .iter()
+        .map(|(name, shape)| {
+            let (n, row): (usize, usize) = (shape.iter().product(), shape[1..].iter().product());
+            let scale = (6.0 / row as f32).sqrt();
+            // Every unit of the layer is far above 0 in every picture, so that all of them vary.
+            let offset = if name == "fc6.bias" { 1000.0 } else { 0.0 };
+            let values: Vec<f32> = (0..n).map(|i| offset + value(i, scale)).collect();
+            NewTensor { name, shape, dtype: Dtype::F16, values: values.into() }
+        })
+        .collect();
+    let keys = [
+        ("dialect", "caffenet"),
+        ("input_side", "227"),
+        ("channels", "bgr"),
+        ("mean", "104,117,123"),
+        ("std", "1,1,1"),
+        ("resize", "256"),
+        ("geometry", "warp"),
+    ];
+    let metadata = keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    write(&weights, &metadata, &tensors, false).expect("written");
+    drop(tensors);
+
+    let own = ["--weights", text(&weights), "--threads", "2"];
+    let session = peak(googlenet(&[&["classify", text(&folder.path().join("0.png"))][..], &own].concat()));
+    let out = work.path().join("out");
+    let arguments = ["correlate", text(folder.path()), "--out", text(&out), "--endpoint", "fc6"];
+    let all = peak(googlenet(&[&arguments[..], &own].concat()));
+    println!("session {session} bytes, 4096 units {all}");
+    assert!(all <= session + (64 << 20), "{all} bytes, a session has {session}");
+    let json: Value = serde_json::from_slice(&fs::read(out.join("clusters.json")).expect("read")).expect("JSON");
+    assert_eq!(json["shape"], serde_json::json!([4096, 1, 1]));
+    assert!(json["dead"].as_array().is_some_and(|dead| dead.len() < 100), "{} units are dead", json["dead"]);
+    let size = |name: &str| fs::metadata(out.join(name)).expect("a file").len();
+    assert!(size("correlation.png") < 4 << 20 && size("index.html") < 6 << 20, "{}", size("index.html"));
+    assert_eq!(npy(&out.join("correlations.npy")).0, [1, 4096, 4096]);
 }

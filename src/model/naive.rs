@@ -12,7 +12,7 @@ use super::{Conv, Dialect, Layer, Network, googlenet};
 pub(super) const NAIVE: Published = Published { name: "naive", network: table, preset: "short-side", undoes: None };
 
 fn table(classes: usize) -> Network {
-    let mut network = Network { name: "naive-inception", dialect: Dialect::Naive, ..googlenet(classes) };
+    let mut network = Network { name: "naive", dialect: Dialect::Naive, ..googlenet(classes) };
     for layer in &mut network.layers {
         if let Layer::Inception(module) = layer {
             module.branches.iter_mut().for_each(naive);

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use crate::command::exit::Outcome;
 
-/// The exact counts behind the claims, each for one image at the network's own side.
+/// The exact counts behind the claims, each for one image at the network's own side and for 1,000 classes.
 pub struct Claims {
-    classes: usize,
     googlenet: Sums,
     /// The parameters of GoogLeNet with both auxiliary heads.
     with_heads: u64,
@@ -44,8 +43,9 @@ pub struct Module {
 }
 
 impl Claims {
-    /// Counts networks for `classes` classes.
-    pub fn new(classes: usize) -> Self {
+    /// Counts the networks for the number of classes that published figures are for.
+    pub fn new() -> Self {
+        let classes = PUBLISHED_CLASSES;
         let googlenet = Dialect::Bvlc.network(classes);
         let naive = Dialect::Naive.network(classes);
         let krizhevsky = Dialect::Krizhevsky.network(classes);
@@ -58,7 +58,6 @@ impl Claims {
         let shapes = Dialect::Bvlc.network_with_heads(classes).parameters();
         let with_heads = shapes.iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
         Self {
-            classes,
             with_heads,
             modules: modules([&googlenet, &naive]),
             googlenet: Sums::new(&googlenet),
@@ -67,71 +66,20 @@ impl Claims {
         }
     }
 
-    /// Prints each claim and what is counted.
+    /// Prints each claim, what is counted, and whether the claim holds.
     pub fn text(&self, out: &mut dyn Write) -> Outcome {
-        let millions = |count: u64| count as f64 / 1e6;
-        let Self { googlenet, krizhevsky, ungrouped, .. } = self;
-        writeln!(out)?;
-        writeln!(out, "\"fewer than 1.5 billion operations\"")?;
-        writeln!(
-            out,
-            "  {} multiply-adds: every convolution and the classifier by its definition, at 224x224.",
-            googlenet.multiply_adds
-        )?;
-        writeln!(
-            out,
-            "  The paper's table 1 adds up to {PUBLISHED_OPERATIONS} M. It gives the first convolution {PUBLISHED_FIRST} M, where \
-             7x7 filters of 3"
-        )?;
-        writeln!(
-            out,
-            "  channels take {:.1} M for 64 maps of 112x112; all else is {:.1} M here and {} M there.",
-            millions(googlenet.first),
-            millions(googlenet.multiply_adds - googlenet.first),
-            PUBLISHED_OPERATIONS - PUBLISHED_FIRST
-        )?;
-        writeln!(out, "\"less than twice Krizhevsky's\"")?;
-        writeln!(
-            out,
-            "  {:.2} times its {}, in two groups; {:.2} times the {} that it would take without groups.",
-            ratio(googlenet.multiply_adds, krizhevsky.multiply_adds),
-            krizhevsky.multiply_adds,
-            ratio(googlenet.multiply_adds, ungrouped.multiply_adds),
-            ungrouped.multiply_adds
-        )?;
-        let holds = |other: &Sums| if googlenet.multiply_adds < 2 * other.multiply_adds { "holds" } else { "fails" };
-        let published = Sums::new(&Dialect::Krizhevsky.network(PUBLISHED_CLASSES));
-        writeln!(
-            out,
-            "  So the claim {} in groups, and {} without. Table 1's {PUBLISHED_OPERATIONS} M would be {:.2} times, in groups.",
-            holds(krizhevsky),
-            holds(ungrouped),
-            PUBLISHED_OPERATIONS as f64 / millions(published.multiply_adds)
-        )?;
-        writeln!(out, "\"5 million parameters\"")?;
-        writeln!(
-            out,
-            "  {} with the classifier of {} classes and all biases, {} without the classifier, which leaves",
-            googlenet.parameters,
-            self.classes,
-            googlenet.parameters - googlenet.classifier
-        )?;
-        writeln!(
-            out,
-            "  the convolutions; {} with both auxiliary heads, which training alone needs. Table 1 adds up to",
-            self.with_heads
-        )?;
-        writeln!(
-            out,
-            "  {PUBLISHED_PARAMETERS} M, for {PUBLISHED_CLASSES} classes and without heads. Krizhevsky's {} are {:.1} times as many; the paper's",
-            krizhevsky.parameters,
-            ratio(krizhevsky.parameters, googlenet.parameters)
-        )?;
-        writeln!(out, "  \"12 times fewer\" would be {:.2} M.", millions(krizhevsky.parameters) / 12.0)?;
+        self.operations(out)?;
+        self.parameters(out)?;
         let widths: Vec<String> = self.modules.iter().map(|module| module.widths[0].to_string()).collect();
-        writeln!(out, "widths \"256 to 1024\"")?;
+        writeln!(out, "widths \"256 to 1024\": {}", verdict(self.widths_hold()))?;
         writeln!(out, "  {}: the channels that the modules put out, from 3a to 5b.", widths.join(", "))?;
-        writeln!(out, "the naive module \"does not work\"")?;
+        let [own, naive] = self.module_sums();
+        writeln!(out, "the naive module \"does not work\": {} of its cost", verdict(naive > own))?;
+        writeln!(
+            out,
+            "  Its modules take {:.1} times the multiply-adds of GoogLeNet's. How well it would learn is not tried here.",
+            ratio(naive, own)
+        )?;
         writeln!(
             out,
             "  {:<6} {:>14} {:>14} {:>22} {:>7}",
@@ -142,6 +90,97 @@ impl Claims {
             writeln!(out, "  {name:<6} {own:>14} {naive:>14} {naive_adds:>22} {times:>7.1}")?;
         }
         Ok(())
+    }
+
+    fn operations(&self, out: &mut dyn Write) -> Outcome {
+        let Self { googlenet, krizhevsky, ungrouped, .. } = self;
+        let (all, rest) = (googlenet.multiply_adds, googlenet.multiply_adds - googlenet.first);
+        let inferred = self.inferred_first();
+        writeln!(out, "\nThe authors' claims, counted for their {PUBLISHED_CLASSES} classes")?;
+        writeln!(
+            out,
+            "\"fewer than 1.5 billion operations\": {}, {} with the first convolution as table 1 seems to count it",
+            verdict(all < CLAIMED_OPERATIONS),
+            verdict(rest + inferred < CLAIMED_OPERATIONS)
+        )?;
+        writeln!(
+            out,
+            "  {all} multiply-adds: every convolution and the classifier by its definition, at 224x224.\n  \
+             The paper's table 1 adds up to {PUBLISHED_OPERATIONS} M. It gives the first convolution \
+             {PUBLISHED_FIRST} M, where 7x7 filters of 3\n  \
+             channels take {:.1} M for 64 maps of 112x112; all else is {:.1} M here and {} M there.",
+            millions(googlenet.first),
+            millions(rest),
+            PUBLISHED_OPERATIONS - PUBLISHED_FIRST
+        )?;
+        writeln!(
+            out,
+            "  Inferred, not stated there: the table's 2.7 K parameters of that layer are 64 x 3 x (7 + 7) = {INFERRED_PARAMETERS}, those \
+             of a\n  \
+             7x1 and a 1x7 convolution, and times 112 x 112 they make {:.1} M. With these GoogLeNet takes {:.1} M.",
+            millions(inferred),
+            millions(rest + inferred)
+        )?;
+        let holds = |other: &Sums| verdict(all < 2 * other.multiply_adds);
+        writeln!(
+            out,
+            "\"less than twice Krizhevsky's\": {} in groups, {} without",
+            holds(krizhevsky),
+            holds(ungrouped)
+        )?;
+        writeln!(
+            out,
+            "  {:.2} times its {}, in two groups; {:.2} times the {} that it would take without groups.\n  \
+             Table 1's {PUBLISHED_OPERATIONS} M would be {:.2} times, in groups.",
+            ratio(all, krizhevsky.multiply_adds),
+            krizhevsky.multiply_adds,
+            ratio(all, ungrouped.multiply_adds),
+            ungrouped.multiply_adds,
+            PUBLISHED_OPERATIONS as f64 / millions(krizhevsky.multiply_adds)
+        )?;
+        Ok(())
+    }
+
+    fn parameters(&self, out: &mut dyn Write) -> Outcome {
+        let Self { googlenet, krizhevsky, .. } = self;
+        let convolutions = googlenet.parameters - googlenet.classifier;
+        let [all, without] = [googlenet.parameters, convolutions].map(|count| verdict(is_claimed(count)));
+        writeln!(out, "\"5 million parameters\": {all} in all, {without} without the classifier")?;
+        writeln!(
+            out,
+            "  {} with the classifier of {PUBLISHED_CLASSES} classes and all biases, {convolutions} without the \
+             classifier, which leaves\n  \
+             the convolutions; neither rounds to 5 million. {} with both auxiliary heads, which training alone\n  \
+             needs. Table 1 adds up to {PUBLISHED_PARAMETERS} M, for {PUBLISHED_CLASSES} classes and without heads.",
+            googlenet.parameters, self.with_heads
+        )?;
+        let fewer = krizhevsky.parameters >= 12 * googlenet.parameters;
+        writeln!(out, "\"12 times fewer\" parameters than Krizhevsky's, in the paper: {}", verdict(fewer))?;
+        writeln!(
+            out,
+            "  Its {} are {:.1} times as many; 12 times fewer would be {:.2} M.",
+            krizhevsky.parameters,
+            ratio(krizhevsky.parameters, googlenet.parameters),
+            millions(krizhevsky.parameters) / 12.0
+        )?;
+        Ok(())
+    }
+
+    /// The multiply-adds of the first convolution as the paper's table 1 seems to count them.
+    fn inferred_first(&self) -> u64 {
+        // Each of the layer's 64 * 3 * 49 weights is used once at each of its positions.
+        self.googlenet.first / (64 * 3 * 49) * INFERRED_PARAMETERS
+    }
+
+    /// Whether the modules' widths begin at 256, end at 1024, and never fall.
+    fn widths_hold(&self) -> bool {
+        let widths: Vec<usize> = self.modules.iter().map(|module| module.widths[0]).collect();
+        widths.first() == Some(&256) && widths.last() == Some(&1024) && widths.is_sorted()
+    }
+
+    /// The multiply-adds of all of GoogLeNet's modules, and of all naive ones.
+    fn module_sums(&self) -> [u64; 2] {
+        [0, 1].map(|which| self.modules.iter().map(|module| module.multiply_adds[which]).sum())
     }
 
     /// The counts as JSON.
@@ -156,26 +195,39 @@ impl Claims {
                 "naive_multiply_adds": module.multiply_adds[1],
             })
         };
+        let (all, rest) = (googlenet.multiply_adds, googlenet.multiply_adds - googlenet.first);
+        let inferred = self.inferred_first();
+        let convolutions = googlenet.parameters - googlenet.classifier;
         json!({
+            "classes": PUBLISHED_CLASSES,
             "operations": {
-                "multiply_adds": googlenet.multiply_adds,
+                "holds": all < CLAIMED_OPERATIONS,
+                "holds_with_first_convolution_inferred": rest + inferred < CLAIMED_OPERATIONS,
+                "multiply_adds": all,
                 "first_convolution": googlenet.first,
                 "published_millions": PUBLISHED_OPERATIONS,
                 "published_first_convolution_millions": PUBLISHED_FIRST,
+                "first_convolution_inferred": inferred,
             },
             "times_krizhevsky": {
+                "holds_with_groups": all < 2 * krizhevsky.multiply_adds,
+                "holds_without_groups": all < 2 * ungrouped.multiply_adds,
                 "with_groups": ratio(googlenet.multiply_adds, krizhevsky.multiply_adds),
                 "without_groups": ratio(googlenet.multiply_adds, ungrouped.multiply_adds),
                 "krizhevsky_multiply_adds": krizhevsky.multiply_adds,
                 "krizhevsky_multiply_adds_without_groups": ungrouped.multiply_adds,
             },
             "parameters": {
+                "holds_in_all": is_claimed(googlenet.parameters),
+                "holds_without_classifier": is_claimed(convolutions),
+                "holds_12_times_fewer": krizhevsky.parameters >= 12 * googlenet.parameters,
                 "in_all": googlenet.parameters,
-                "without_classifier": googlenet.parameters - googlenet.classifier,
+                "without_classifier": convolutions,
                 "with_heads": self.with_heads,
                 "published_millions": PUBLISHED_PARAMETERS,
                 "times_fewer_than_krizhevsky": ratio(krizhevsky.parameters, googlenet.parameters),
             },
+            "widths": { "holds": self.widths_hold() },
             "modules": self.modules.iter().map(module).collect::<Vec<_>>(),
         })
     }
@@ -218,6 +270,19 @@ fn modules(networks: [&Network; 2]) -> Vec<Module> {
     names.map(module).collect()
 }
 
+/// Whether a count of parameters is "5 million", in whole millions.
+fn is_claimed(parameters: u64) -> bool {
+    (4_500_000..5_500_000).contains(&parameters)
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "holds" } else { "fails" }
+}
+
+fn millions(count: u64) -> f64 {
+    count as f64 / 1e6
+}
+
 fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }
@@ -228,5 +293,10 @@ const PUBLISHED_CLASSES: usize = 1000;
 const PUBLISHED_OPERATIONS: u64 = 1502;
 /// What that column has for the first convolution, in millions.
 const PUBLISHED_FIRST: u64 = 34;
+/// What its column "params" seems to have for it, by its 2.7 K: the weights of 7x1 and 1x7 filters of 3 channels, without
+/// biases. The paper does not say so; [`PUBLISHED_FIRST`] is their product with the 112x112 positions of the maps.
+const INFERRED_PARAMETERS: u64 = 64 * 3 * (7 + 7);
+/// The operations that the talk claims to stay below.
+const CLAIMED_OPERATIONS: u64 = 1_500_000_000;
 /// The sum of the table's column "params", in millions.
 const PUBLISHED_PARAMETERS: f64 = 6.8;

@@ -58,6 +58,11 @@ impl Counts {
         (self.largest.iter().product::<usize>() * size_of::<f32>()) as u64
     }
 
+    /// The bytes of the weights in f32; f16 takes half.
+    pub fn f32_bytes(&self) -> u64 {
+        4 * self.parameters
+    }
+
     /// The counts as JSON, with the times if they were taken.
     pub fn json(&self, times: Option<&Times>, layers: bool) -> Value {
         let mut value = json!({
@@ -67,8 +72,8 @@ impl Counts {
             "depth": self.depth,
             "multiply_adds": self.multiply_adds,
             "parameters": self.parameters,
-            "f32_bytes": 4 * self.parameters,
-            "f16_bytes": 2 * self.parameters,
+            "f32_bytes": self.f32_bytes(),
+            "f16_bytes": self.f32_bytes() / 2,
             "largest_activation": self.largest,
             "largest_activation_bytes": self.largest_bytes(),
             "arena_bytes": self.arena_bytes,

@@ -24,6 +24,7 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
     let mut panels = vec![
         panel("Multiply-adds of an image", &|_, of| scaled(of.multiply_adds as f64, 1e6, "million")),
         panel("Parameters", &|_, of| scaled(of.parameters as f64, 1e6, "million")),
+        panel("Weights in f32", &|_, of| scaled(of.f32_bytes() as f64, 1e6, "MB")),
         panel("Largest activation", &|_, of| scaled(of.largest_bytes() as f64, 1e6, "MB")),
         panel("Arena of activations", &|_, of| scaled(of.arena_bytes as f64, 1e6, "MB")),
         panel("Depth, in layers with weights", &|_, of| (of.depth as f64, of.depth.to_string())),

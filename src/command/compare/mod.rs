@@ -14,7 +14,7 @@ use crate::model::Dialect;
 use clap::Args;
 use serde_json::json;
 
-use crate::command::exit::{Code, OrFail, Outcome};
+use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::{load, output};
 use claims::Claims;
 use counts::Counts;
@@ -24,12 +24,12 @@ use timing::Times;
 ///
 /// Counts are exact: multiply-adds by each layer's definition, parameters with biases, activations in f32, the arena as
 /// this machine plans it, the depth in layers with weights. Times are of one run in which the networks take turns, on
-/// seeded weights; it needs some 4 GB. Below, what is claimed of GoogLeNet stands beside
-/// exact counts.
+/// seeded weights; it needs some 4 GB. Below, what is claimed of GoogLeNet stands beside exact counts for 1,000 classes, with
+/// whether it holds.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Compare {
-    /// The networks, by their dialects
+    /// The networks, by their dialects, each once
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = load::dialect(),
         default_value = "krizhevsky,zeiler-fergus,bvlc,naive")]
     networks: Vec<Dialect>,
@@ -49,7 +49,7 @@ pub struct Compare {
     /// Runs of each network to time, after two to warm up
     #[arg(long, value_name = "N", default_value = "15", value_parser = load::count)]
     runs: usize,
-    /// How many classes each network tells apart
+    /// How many classes each network tells apart in the table and in timed runs; claims are always counted for 1,000
     #[arg(long, value_name = "N", default_value = "1000", value_parser = load::classes)]
     classes: usize,
     /// Hold the weights as 16-bit floats while times are taken
@@ -74,6 +74,10 @@ Examples:
 impl Compare {
     /// Counts, measures, prints and draws.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
+        let mut named = self.networks.iter().enumerate();
+        if let Some((_, twice)) = named.find(|&(index, network)| self.networks[..index].contains(network)) {
+            return Err(Failure::new(Code::Usage, format!("--networks names {twice} twice")));
+        }
         // The file is begun before the work, so that none is done in vain where it cannot be.
         let svg = match &self.svg {
             Some(path) => {
@@ -87,7 +91,7 @@ impl Compare {
         let counts = self.networks.iter().map(count).collect::<Outcome<Vec<_>>>()?;
         let networks: Vec<_> = counts.iter().map(|of| &of.network).collect();
         let times = if self.no_bench { Vec::new() } else { timing::measure(&networks, &options, &self.timing())? };
-        let claims = Claims::new(self.classes);
+        let claims = Claims::new();
         if let Some((path, mut file)) = svg {
             let drawing = drawing::draw(&counts, &times, &claims);
             file.write_all(drawing.as_bytes()).or_fail(Code::System, path.display())?;
@@ -129,7 +133,7 @@ impl Compare {
             let [c, h, w] = of.largest;
             let largest = format!("{c}x{h}x{w}, {:.1} MB", megabytes(of.largest_bytes()));
             write!(out, "{:<22} {:>5} {:>13} {:>11} ", of.label(), of.depth, of.multiply_adds, of.parameters)?;
-            write!(out, "{:>8.1} {:>8.1} ", megabytes(4 * of.parameters), megabytes(2 * of.parameters))?;
+            write!(out, "{:>8.1} {:>8.1} ", megabytes(of.f32_bytes()), megabytes(of.f32_bytes() / 2))?;
             write!(out, "{largest:>22} {:>9.2}", megabytes(of.arena_bytes as u64))?;
             let times = times.get(i).map(|times| format!(" {:>9.2} {:>9.2}", times.median, times.min));
             writeln!(out, "{}", times.unwrap_or_default())?;

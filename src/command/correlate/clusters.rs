@@ -5,6 +5,7 @@
 //! wanted, these are the clusters. The order of units is that of the tree's leaves, with the larger of two merged
 //! groups first.
 
+use std::io;
 use std::mem::take;
 
 use kodama::{Method, linkage};
@@ -26,10 +27,20 @@ pub struct Cluster {
 }
 
 /// Divides `units`, of which there is at least one, into `count` clusters, or into as many as there are units.
-pub fn cluster(units: &[usize], count: usize, correlation: impl Fn(usize, usize) -> f64) -> Clusters {
+///
+/// `row` gives a unit's correlations with all units. The memory is that of the distances of each two units, in f32:
+/// [`bytes`].
+pub fn cluster(
+    units: &[usize],
+    count: usize,
+    mut row: impl FnMut(usize) -> io::Result<Vec<f32>>,
+) -> io::Result<Clusters> {
     let n = units.len();
-    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
-    let mut distances: Vec<f64> = pairs.map(|(i, j)| 1.0 - correlation(units[i], units[j])).collect();
+    let mut distances = Vec::with_capacity(n * (n - 1) / 2);
+    for (i, &unit) in units.iter().enumerate() {
+        let row = row(unit)?;
+        distances.extend(units[i + 1..].iter().map(|&other| 1.0 - row[other]));
+    }
     let tree = linkage(&mut distances, n, Method::Average);
     drop(distances);
 
@@ -56,52 +67,63 @@ pub fn cluster(units: &[usize], count: usize, correlation: impl Fn(usize, usize)
     let named = |group: &[usize]| group.iter().map(|&unit| units[unit]).collect::<Vec<usize>>();
     let clusters = order.chunk_by(|&a, &b| cluster_of[a] == cluster_of[b]).map(|group| {
         let units = named(group);
-        let mean_correlation = mean_correlation(&units, &correlation);
-        Cluster { units, mean_correlation }
+        let mean_correlation = mean_correlation(&units, &mut row)?;
+        Ok(Cluster { units, mean_correlation })
     });
-    Clusters { clusters: clusters.collect(), order: named(&order) }
+    Ok(Clusters { clusters: clusters.collect::<io::Result<_>>()?, order: named(&order) })
 }
 
-fn mean_correlation(units: &[usize], correlation: impl Fn(usize, usize) -> f64) -> Option<f64> {
+/// The memory in bytes that clustering `units` units takes, but for a few values for each.
+pub fn bytes(units: usize) -> usize {
+    units * units.saturating_sub(1) / 2 * size_of::<f32>()
+}
+
+fn mean_correlation(units: &[usize], mut row: impl FnMut(usize) -> io::Result<Vec<f32>>) -> io::Result<Option<f64>> {
     let n = units.len();
-    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
-    let sum: f64 = pairs.map(|(i, j)| correlation(units[i], units[j])).sum();
-    (n > 1).then(|| sum / (n * (n - 1) / 2) as f64)
+    if n == 1 {
+        return Ok(None);
+    }
+    let mut sum = 0.0;
+    for (i, &unit) in units.iter().enumerate() {
+        let row = row(unit)?;
+        sum += units[i + 1..].iter().map(|&other| f64::from(row[other])).sum::<f64>();
+    }
+    Ok(Some(sum / (n * (n - 1) / 2) as f64))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Units that are alike modulo 3 are correlated by 0.9, others by -0.1.
-    fn modulo(i: usize, j: usize) -> f64 {
-        if i % 3 == j % 3 { 0.9 } else { -0.1 }
+    /// Clusters of units of which those that are alike modulo 3 are correlated by 0.9, others by -0.1.
+    fn modulo(units: &[usize], count: usize) -> Clusters {
+        let r = |i: usize, j: usize| if i % 3 == j % 3 { 0.9 } else { -0.1 };
+        cluster(units, count, |i| Ok((0..13).map(|j| r(i, j)).collect())).expect("rows")
     }
 
     #[test]
     fn groups_are_found_and_lie_side_by_side() {
         let units = [1, 2, 3, 4, 5, 6, 8, 9, 12];
-        let found = cluster(&units, 3, modulo);
+        let found = modulo(&units, 3);
         let mut groups: Vec<Vec<usize>> = found.clusters.iter().map(|cluster| cluster.units.clone()).collect();
         assert_eq!(groups.concat(), found.order);
         groups.iter_mut().for_each(|group| group.sort_unstable());
         groups.sort();
         assert_eq!(groups, [vec![1, 4], vec![2, 5, 8], vec![3, 6, 9, 12]]);
         for cluster in &found.clusters {
-            assert!((cluster.mean_correlation.expect("several units") - 0.9).abs() < 1e-12);
+            assert!((cluster.mean_correlation.expect("several units") - 0.9).abs() < 1e-7);
         }
         // The tree is the same however many clusters are wanted.
         for count in [1, 2, 9, 100] {
-            let other = cluster(&units, count, modulo);
+            let other = modulo(&units, count);
             assert_eq!((other.clusters.len(), &other.order), (count.min(9), &found.order));
         }
         // Of two groups that are merged, the larger one comes first, wherever its units stood.
         for units in [[1, 2, 4, 5, 7], [2, 1, 5, 4, 8]] {
-            let sizes: Vec<usize> =
-                cluster(&units, 2, modulo).clusters.iter().map(|cluster| cluster.units.len()).collect();
+            let sizes: Vec<usize> = modulo(&units, 2).clusters.iter().map(|cluster| cluster.units.len()).collect();
             assert_eq!(sizes, [3, 2]);
         }
-        let lone = cluster(&[7], 5, modulo);
+        let lone = modulo(&[7], 5);
         assert_eq!((lone.order, lone.clusters[0].mean_correlation), (vec![7], None));
     }
 }

@@ -6,7 +6,6 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::clusters::Cluster;
-use super::statistics::Statistics;
 
 /// A temporary file of rows of f32, a row for each picture; it is removed when this is dropped.
 pub struct Means {
@@ -51,24 +50,24 @@ impl Means {
         means.iter().try_for_each(|&mean| self.file.write_all(&(mean as f32).to_le_bytes()))
     }
 
-    /// For each of `clusters`, the `top` pictures that excite it most, the most exciting first. All of the clusters'
-    /// units must vary.
+    /// For each of `clusters`, the `top` pictures that excite it most, the most exciting first. `moments` has the mean
+    /// and the standard deviation of each unit; all of the clusters' units must vary.
     pub fn exciting(
         mut self,
-        statistics: &Statistics,
+        moments: &[(f64, f64)],
         clusters: &[Cluster],
         top: usize,
     ) -> io::Result<Vec<Vec<Excitement>>> {
         self.file.flush()?;
         self.file.rewind()?;
         let mut reader = BufReader::new(self.file.get_ref());
-        let mut row = vec![0; 4 * statistics.shape()[0]];
+        let mut row = vec![0; 4 * moments.len()];
         let mut best = vec![Vec::with_capacity(top + 1); clusters.len()];
         for picture in 0..self.pictures {
             reader.read_exact(&mut row)?;
             let (row, _) = row.as_chunks::<4>();
             let score = |&unit: &usize| {
-                let (mean, deviation) = statistics.moments(unit);
+                let (mean, deviation) = moments[unit];
                 (f64::from(f32::from_le_bytes(row[unit])) - mean) / deviation
             };
             for (best, cluster) in best.iter_mut().zip(clusters) {
@@ -94,6 +93,7 @@ impl Drop for Means {
 
 #[cfg(test)]
 mod tests {
+    use super::super::statistics::Statistics;
     use super::*;
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             means.push(&statistics.add(&map)).expect("written");
         }
         let clusters = [vec![0], vec![1, 0], vec![1]].map(|units| Cluster { units, mean_correlation: None });
-        let found = means.exciting(&statistics, &clusters, 2).expect("read");
+        let found = means.exciting(&statistics.moments(), &clusters, 2).expect("read");
         let expected = [[(1, 1.0), (2, 0.0)], [(1, 0.5), (2, 0.0)], [(0, 0.0), (1, 0.0)]];
         let expected = expected.map(|best| best.map(|(picture, value)| Excitement { picture, value }).to_vec());
         assert_eq!(found, expected);

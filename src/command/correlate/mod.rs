@@ -5,6 +5,7 @@
 //! the network runs, one picture at a time
 //! statistics.rs, product.rs                 the layer's map goes into means, variances and correlations, in one pass
 //! means.rs                                  the units' means in the picture go to a temporary file
+//! rows.rs                                   the correlations go to their file, and the sums of products are dropped
 //! clusters.rs, shares.rs, means.rs          what all of that amounts to
 //! report.rs, matrix.rs, plot.rs, page.rs    JSON, PNG, SVG and HTML of it
 //! ```
@@ -20,6 +21,7 @@ mod page;
 mod plot;
 mod product;
 mod report;
+mod rows;
 mod shares;
 mod statistics;
 
@@ -30,7 +32,6 @@ use std::sync::Arc;
 
 use crate::image::{self, Geometry, Rule};
 use crate::model::Channels;
-use crate::npy::write_header;
 use crate::rayon::ThreadPoolBuilder;
 use crate::{Options, Session};
 use ::image::ExtendedColorType;
@@ -46,6 +47,7 @@ use folders::Results;
 use means::Means;
 use page::THUMBNAIL;
 use report::Report;
+use rows::Rows;
 use statistics::Statistics;
 
 /// Find the units of a layer that fire together over the pictures (JPEG or PNG) in a folder and the folders inside.
@@ -104,8 +106,12 @@ Files in FOLDER, which are the same bytes for any number of threads:
 The correlation at a distance is Pearson's over all ordered pairs of positions at that distance, of all pictures.
 
 Memory does not grow with the number of pictures, but for their names. Beside the network and one decoded picture, a
-layer of c units in h x w positions needs 12 c^2 + 16 c h w bytes, and at the end 4 c^2 bytes and what the page takes.
-FOLDER holds 4 c bytes for each picture meanwhile.
+layer of c units in h x w positions needs 4 d c^2 + 16 c h w bytes, where d is the number of distances, or half of the
+first term where that would be more than 32 MiB: then sums are held in 32 bits, and a correlation is off by some 1e-7
+times the square root of the number of pictures. When the pictures are done, that goes, and clustering needs 2 c^2 bytes.
+With some 12 MiB for all else this stays below 64 MiB up to some 2,900 units in 7x7 positions, or 5,200 in one; what a
+layer needs beyond is said before the first picture. FOLDER holds 4 c bytes for each picture meanwhile.
+Above 1,024 units, correlation.png has means of blocks of the matrix.
 
 Example:
   googlenet correlate photographs --weights googlenet.safetensors --endpoint inception_4e/output --out together";
@@ -115,6 +121,11 @@ const MATRIX: &str = "correlation.png";
 const CORRELATIONS: &str = "correlations.npy";
 const PLOT: &str = "shares.svg";
 const JSON: &str = "clusters.json";
+
+/// The bytes beside the network that layers of usual sizes need at most.
+const PROMISED: usize = 64 << 20;
+/// The bytes of them, about, that are for all but sums and clustering: the drawing and the page.
+const REST: usize = 12 << 20;
 
 /// How many pictures are shown for each cluster.
 const TOP: usize = 5;
@@ -137,6 +148,9 @@ impl Correlate {
         let mut session = load::session(&model, options, self.verbose)?;
         let shape = session.endpoint_shape(endpoint).expect("it was asked for");
 
+        if let Some(words) = large(shape) {
+            say(words);
+        }
         let mut statistics = Statistics::new(shape);
         let mut means = Means::create(results.path()).or_fail(Code::System, results.path().display())?;
         let (mut used, mut unreadable) = (Vec::new(), Vec::new());
@@ -161,9 +175,20 @@ impl Correlate {
             return Err(Failure::new(Code::Input, text));
         }
 
-        let correlation = |i: usize, j: usize| statistics.correlation(0, i, j).expect("both units vary");
-        let clusters = clusters::cluster(&live, self.clusters, correlation);
-        let exciting = means.exciting(&statistics, &clusters.clusters, TOP);
+        if let Some(unit) = live.iter().find(|&&unit| !statistics.holds(unit)) {
+            let text = format!("unit {unit} of {endpoint} varies by too little or too much for sums in 32 bits");
+            return Err(Failure::new(Code::Input, text));
+        }
+
+        results.write(CORRELATIONS, |file| rows::write(&statistics, file))?;
+        let (shares, moments) = (shares::shares(&statistics, &live), statistics.moments());
+        // From here on the file is the only place of the correlations, of which a row at a time is in memory.
+        drop(statistics);
+        let path = results.path().join(CORRELATIONS);
+        let mut rows = Rows::open(&path).or_fail(Code::System, path.display())?;
+        let clusters = clusters::cluster(&live, self.clusters, |unit| rows.get(unit));
+        let clusters = clusters.or_fail(Code::System, path.display())?;
+        let exciting = means.exciting(&moments, &clusters.clusters, TOP);
         let report = Report {
             network: network.name,
             dialect: network.dialect,
@@ -172,13 +197,12 @@ impl Correlate {
             pictures: used.iter().map(|path| self.name(path)).collect(),
             unreadable,
             dead,
-            shares: shares::shares(&statistics, &live),
+            shares,
             exciting: exciting.or_fail(Code::System, results.path().display())?,
             clusters,
         };
-        results.write(CORRELATIONS, |file| write_correlations(&statistics, file))?;
         results.write(JSON, |file| writeln!(file, "{:#}", report.json()))?;
-        let matrix = matrix::draw(&report.clusters, correlation);
+        let matrix = matrix::draw(&report.clusters, |unit| rows.get(unit));
         let matrix = matrix.map_err(|error| Failure::new(Code::System, format!("{MATRIX}: {error}")))?;
         results.write(MATRIX, |file| file.write_all(&matrix.png))?;
         let plot = plot::draw(&report.shares);
@@ -250,17 +274,14 @@ fn observe<'a>(
     })
 }
 
-/// Writes the correlations at every distance as an array `[distances, c, c]`.
-fn write_correlations(statistics: &Statistics, mut out: &mut dyn Write) -> std::io::Result<()> {
-    let [c, ..] = statistics.shape();
-    write_header(&mut out, &[statistics.distances(), c, c])?;
-    for (distance, i) in (0..statistics.distances()).flat_map(|distance| (0..c).map(move |i| (distance, i))) {
-        for j in 0..c {
-            let value = statistics.correlation(distance, i, j).map_or(f32::NAN, |value| value as f32);
-            out.write_all(&value.to_le_bytes())?;
-        }
-    }
-    Ok(())
+/// What is said before the run of a layer of the shape `shape`, `[c, h, w]`, if the promised memory is not enough for
+/// it.
+fn large(shape: [usize; 3]) -> Option<String> {
+    let bytes = Statistics::bytes(shape).max(clusters::bytes(shape[0])) + REST;
+    (bytes > PROMISED).then(|| {
+        let (mib, bits) = (bytes.div_ceil(1 << 20), Statistics::bits(shape));
+        format!("note: {} units take some {mib} MiB beside the network, with sums in {bits} bits", shape[0])
+    })
 }
 
 /// A small JPEG picture of the middle of the picture at `path`; `None` if the picture cannot be read any more.
@@ -282,5 +303,21 @@ fn cluster_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=256) => Ok(count),
         _ => Err("expected a whole number from 1 to 256".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_more_than_is_promised_is_said() {
+        for shape in [[64, 112, 112], [1024, 7, 7], [2900, 7, 7], [4096, 1, 1], [5200, 1, 1]] {
+            assert_eq!(large(shape), None, "{shape:?}");
+        }
+        // 3 * 618 * 619 / 2 blocks of 256 bytes, 16 bytes for each of 4944 * 49 values, and 12 MiB.
+        let words = "note: 4944 units take some 156 MiB beside the network, with sums in 32 bits";
+        assert_eq!(large([4944, 7, 7]).as_deref(), Some(words));
+        assert!(large([6000, 1, 1]).is_some());
     }
 }

@@ -53,7 +53,7 @@ fn section_matrix(page: &mut String, report: &Report, matrix: &Matrix, live: usi
         page,
         format_args!(
             "<h2>The matrix</h2>\n\
-             <p>Each row, and each column, is one of the {live} units that vary. Red says that two units tend to be \
+             <p>{squares}Red says that two units tend to be \
              active at the same position, blue that one tends to be quiet where the other is active. The units are in \
              an order that was made by hierarchical clustering, so that those which fire together lie side by side: \
              groups of them are red squares on the diagonal.</p>\n\
@@ -65,6 +65,13 @@ fn section_matrix(page: &mut String, report: &Report, matrix: &Matrix, live: usi
              clusters, of which {several} have more than one unit.</figcaption>\n</figure>\n",
             base64(&matrix.png),
             limit = matrix.limit,
+            squares = match matrix.block {
+                1 => format!("Each row, and each column, is one of the {live} units that vary. "),
+                block => format!(
+                    "There are {live} units that vary: each square is the mean correlation of {block} of them, in a \
+                     row, with {block}. "
+                ),
+            },
         ),
     );
 }

@@ -26,10 +26,14 @@
 //!
 //! The last line is the rule of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
 //! sample variances", 1979, in its form for two variables. No sum depends on the number of threads.
+//!
+//! C is what takes memory, and is held in f64 where that is little, else in f32: [`Width`]. Then each picture rounds it
+//! to 2^-24 of itself, once for each 128 positions and once for its mean, so that a correlation is off by some
+//! 1e-7 times the square root of the number of pictures.
 
 use crate::rayon::prelude::*;
 
-use super::product::{Triangle, WIDTH};
+use super::product::{Triangle, WIDTH, Width};
 
 /// The statistics of a layer's units at every distance that its maps have, up to [`FARTHEST`].
 pub struct Statistics {
@@ -68,11 +72,29 @@ pub const FARTHEST: usize = 2;
 impl Statistics {
     /// Statistics of no pictures yet, whose maps will have the shape `shape`, `[c, h, w]`.
     pub fn new(shape: [usize; 3]) -> Self {
+        Self::with_width(shape, width(shape))
+    }
+
+    fn with_width(shape: [usize; 3], width: Width) -> Self {
         let [c, h, w] = shape;
-        let distances = (0..=FARTHEST).take_while(|&distance| distance < h.max(w));
-        let populations = distances.map(|distance| Population::new(c, [h, w], distance)).collect();
+        let populations = distances(shape).map(|distance| Population::new(c, [h, w], distance, width)).collect();
         let len = c.div_ceil(WIDTH) * WIDTH * h * w;
         Self { shape, populations, x: vec![0.0; len], y: vec![0.0; len] }
+    }
+
+    /// The memory in bytes that statistics of maps of the shape `shape`, `[c, h, w]`, take.
+    pub fn bytes(shape: [usize; 3]) -> usize {
+        let [c, h, w] = shape;
+        let panels = c.div_ceil(WIDTH);
+        distances(shape).count() * Triangle::bytes(panels, width(shape)) + 2 * 8 * panels * WIDTH * h * w
+    }
+
+    /// The number of bits of a sum: 64, or 32 where the sums would take too much memory.
+    pub fn bits(shape: [usize; 3]) -> usize {
+        match width(shape) {
+            Width::F32 => 32,
+            Width::F64 => 64,
+        }
     }
 
     /// Adds a picture's map and returns the mean of each unit in it. The map's values must be finite.
@@ -120,10 +142,19 @@ impl Statistics {
         self.populations[distance].pairs as usize
     }
 
-    /// The mean and the standard deviation of a unit over all positions of all pictures.
-    pub fn moments(&self, unit: usize) -> (f64, f64) {
+    /// The mean and the standard deviation of each unit over all positions of all pictures.
+    pub fn moments(&self) -> Vec<(f64, f64)> {
         let population = &self.populations[0];
-        (population.means[unit], (population.squares[unit] / population.count).sqrt())
+        let moments = population.means.iter().zip(&population.squares);
+        moments.map(|(&mean, squares)| (mean, (squares / population.count).sqrt())).collect()
+    }
+
+    /// Whether the sums can hold products of a unit's values: f32 has no room for squares of values that vary by less
+    /// than some 1e-17, or by more than 1e18.
+    pub fn holds(&self, unit: usize) -> bool {
+        let held = |population: &Population| (1e-33..1e37).contains(&population.squares[unit]);
+        width(self.shape) == Width::F64
+            || self.populations.iter().all(|population| population.squares[unit] == 0.0 || held(population))
     }
 
     /// The correlation of two units at `distance`; `None` if one of them has the same value in the whole population.
@@ -139,12 +170,26 @@ impl Statistics {
     }
 }
 
+/// The distances that maps of the shape `shape`, `[c, h, w]`, have.
+fn distances([_, h, w]: [usize; 3]) -> impl Iterator<Item = usize> {
+    (0..=FARTHEST).take_while(move |&distance| distance < h.max(w))
+}
+
+/// What the sums of products of maps of the shape `shape`, `[c, h, w]`, are held in.
+fn width(shape: [usize; 3]) -> Width {
+    let wide = distances(shape).count() * Triangle::bytes(shape[0].div_ceil(WIDTH), Width::F64);
+    if wide <= MOST_WIDE { Width::F64 } else { Width::F32 }
+}
+
+/// The most bytes of sums in f64.
+const MOST_WIDE: usize = 32 << 20;
+
 impl Population {
-    fn new(c: usize, size: [usize; 2], distance: usize) -> Self {
+    fn new(c: usize, size: [usize; 2], distance: usize, width: Width) -> Self {
         let mut weights = Vec::with_capacity(size[0] * size[1]);
         for_each_neighbourhood(size, distance, |neighbours| weights.push(neighbours.count() as f64));
         let pairs = weights.iter().sum();
-        let products = Triangle::new(c.div_ceil(WIDTH));
+        let products = Triangle::new(c.div_ceil(WIDTH), width);
         Self { distance, size, weights, pairs, count: 0.0, means: vec![0.0; c], squares: vec![0.0; c], products }
     }
 
@@ -312,6 +357,35 @@ mod tests {
         }
     }
 
+    /// Sums in f32 are those in f64 but for a rounding for each picture and 128 positions, and one for its mean.
+    #[test]
+    fn narrow_sums_are_close() {
+        let shape = [19, 13, 11];
+        let maps = maps(shape, 60, 3.0);
+        let [wide, narrow] = [Width::F64, Width::F32].map(|width| {
+            let mut statistics = Statistics::with_width(shape, width);
+            maps.iter().for_each(|map| drop(statistics.add(map)));
+            statistics
+        });
+        let mut differ = false;
+        for (distance, i, j) in (0..=2).flat_map(|d| (0..19).flat_map(move |i| (0..19).map(move |j| (d, i, j)))) {
+            let [wide, narrow] = [&wide, &narrow].map(|of| of.correlation(distance, i, j).expect("values vary"));
+            // 180 roundings by 2^-24 of a sum, of which none exceeds the last sum of squares.
+            assert!((wide - narrow).abs() <= 180.0 / f64::from(1 << 24), "{distance} {i} {j}: {wide} {narrow}");
+            differ |= wide != narrow;
+        }
+        assert!(differ);
+    }
+
+    #[test]
+    fn many_units_have_narrow_sums() {
+        let sizes = [[1024, 7, 7], [2048, 1, 1], [4096, 1, 1], [4944, 7, 7]];
+        assert_eq!(sizes.map(Statistics::bits), [64, 64, 32, 32]);
+        // A triangle of 512 panels has 512 * 513 / 2 blocks of 64 sums.
+        assert_eq!(Statistics::bytes([4096, 1, 1]), 512 * 513 / 2 * 64 * 4 + 16 * 4096);
+        assert_eq!(Statistics::bytes([1024, 7, 7]), 3 * 128 * 129 / 2 * 64 * 8 + 16 * 1024 * 49);
+    }
+
     #[test]
     fn constant_units_are_dead_and_pairs_are_counted() {
         let shape = [3, 3, 3];
@@ -330,6 +404,6 @@ mod tests {
         // Of the middle 8, of an edge 5, of a corner 3 neighbours at distance 1; at distance 2, an edge has 3, a corner
         // 5.
         assert_eq!([0, 1, 2].map(|distance| statistics.pairs(distance)), [9, 8 + 4 * 5 + 4 * 3, 4 * 3 + 4 * 5]);
-        assert_eq!(statistics.moments(1), (f64::from(0.1_f32), 0.0));
+        assert_eq!(statistics.moments()[1], (f64::from(0.1_f32), 0.0));
     }
 }
