@@ -1,8 +1,9 @@
 //! Any convolution shape, on every kernel and algorithm, in the nests that plans run: small-integer inputs must give
 //! the reference's sums, exactly where nothing is transformed; split into tasks, shared or with a pool behind it, an
 //! algorithm must give the same bits as whole. The convolution is one group of several, whose outputs lie among those of
-//! the others, which must not change. Besides, a fully connected layer, whose f16 must give the bits of the same numbers
-//! in f32, a normalisation, whose bytes must be the same on every set, and a max pool of every element.
+//! the others, which must not change. Besides, two fully connected layers, a small one of any f16 and a large one, whose f16
+//! must give the bits of the same numbers in f32, a normalisation, whose bytes must be the same on every set, and a max
+//! pool of every element.
 
 use arbitrary::{Arbitrary, Unstructured};
 
@@ -28,7 +29,9 @@ struct Case {
     in_place: bool,
     how: How,
     seed: u64,
-    /// The weights of the fully connected layer, which decide its number of inputs.
+    /// How many inputs the large fully connected layer has, whose weights are made from the seed.
+    inputs: u16,
+    /// The weights of the small one, which decide its number of inputs.
     halves: Vec<u16>,
     /// What the normalisation is made of.
     normalised: [u8; 6],
@@ -99,11 +102,24 @@ pub fn run(bytes: &[u8]) {
 
 const GUARD: f32 = 7777.0;
 
-/// A layer of the given f16, cut into rows, and of the same numbers in f32.
+/// The f16 bits of the whole numbers from -4 to 4.
+const WHOLE: [u16; 9] = [0xC400, 0xC200, 0xC000, 0xBC00, 0, 0x3C00, 0x4000, 0x4200, 0x4400];
+
+/// A small layer of the f16 that the case holds, whatever they are, and one of whole numbers with up to 10,000 inputs, of
+/// which the networks' largest layers have 9,216.
 fn fully_connected(case: &Case) {
     let outputs = usize::from(case.how.rows) % 10 + 1;
-    let (inputs, split) = (case.halves.len() / outputs, usize::from(case.how.blocks) % (outputs + 1));
-    let halves = &case.halves[..inputs * outputs];
+    dense_layer(case, outputs, &case.halves[..case.halves.len() / outputs * outputs]);
+    let mut next = random(case.seed);
+    let large = usize::from(case.inputs) % 10_001 * outputs;
+    let large: Vec<u16> = (0..large).map(|_| WHOLE[(next() % 9) as usize]).collect();
+    dense_layer(case, outputs, &large);
+}
+
+/// A layer of the given f16, cut into rows, and of the same numbers in f32. Sums of small whole numbers must be exact.
+fn dense_layer(case: &Case, outputs: usize, halves: &[u16]) {
+    let (inputs, split) = (halves.len() / outputs, usize::from(case.how.blocks) % (outputs + 1));
+    let is_exact = halves.iter().all(|half| WHOLE.contains(half));
     let wide: Vec<f32> = halves.iter().map(|&half| f16_ref(half) as f32).collect();
     let x: Vec<f32> = (0..inputs).map(|i| ((i as u64 ^ case.seed) % 9) as f32 - 4.0).collect();
     let bias: Vec<f32> = (0..outputs).map(|o| o as f32 - 3.0).collect();
@@ -128,6 +144,7 @@ fn fully_connected(case: &Case) {
             if magnitudes[o].is_finite() {
                 let expected = if case.relu { expected[o].max(0.0) } else { expected[o] };
                 let bound = (inputs + 1) as f64 * f64::from(f32::EPSILON) * magnitudes[o];
+                let bound = if is_exact { 0.0 } else { bound };
                 assert!((f64::from(y) - expected).abs() <= bound, "{isa} {inputs}x{outputs}: {y} for {expected}");
             }
         }

@@ -121,6 +121,23 @@ fn threads_at_224_give_the_same_bits() {
     }
 }
 
+/// At this size Krizhevsky's network has its large fully connected layers, which all threads share.
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]
+fn large_layers_at_227_give_the_same_bits() {
+    let network = Dialect::Caffenet.network(10);
+    assert_eq!(network.side, 227);
+    let model = crate::random::random_model(&network, network.side);
+    for isa in isa::detected() {
+        let expected = logits_of_batch(&model, Options::new().isa(isa).batch(3));
+        assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "the pictures give different logits");
+        for (threads, batch) in [(1, 1), (2, 1), (3, 1), (8, 1), (2, 3), (3, 2)] {
+            let found = logits_of_batch(&model, Options::new().isa(isa).threads(threads).batch(batch));
+            assert_eq!(found, expected[..batch], "{isa}: {threads} threads, batch {batch}");
+        }
+    }
+}
+
 /// The caller may lend threads all at once, one after the other, one index again and again, or not at all.
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "takes minutes where every instruction is emulated")]

@@ -12,8 +12,35 @@ use googlenet_kernels::reference::{
     average_pool_ref, dense_ref, global_average_ref, lrn_ref, max_pool_ref, softmax_ref,
 };
 
-/// Runs one node in f64 on the planes `x` of its input.
-fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Vec<f64> {
+/// What one node is by its definition.
+struct Definition {
+    values: Vec<f64>,
+    /// How far each value may be from the engine's, if that computes sums as they are defined, without a transform.
+    bounds: Vec<f64>,
+}
+
+impl Definition {
+    /// Values, each with the bound that `bound` makes of it and its index.
+    fn new(values: Vec<f64>, bound: impl Fn(usize, f64) -> f64) -> Self {
+        let bounds = values.iter().enumerate().map(|(i, &value)| bound(i, value)).collect();
+        Self { values, bounds }
+    }
+
+    /// Sums of so many products and a bias, with the sums of their terms' absolute values, above `floor`. Each of the
+    /// n + 1 products and additions of which a term is part rounds by EPSILON / 2 at most; taken twice for the products of
+    /// these errors that is (n + 1) * EPSILON * sum |w x| (Higham, "Accuracy and Stability of Numerical Algorithms",
+    /// 2002, section 3.1). What lies below the floor comes no further from it by being moved there.
+    fn of_sums((sums, magnitudes): (Vec<f64>, Vec<f64>), n: usize, floor: f64) -> Self {
+        let values = sums.into_iter().map(|sum| sum.max(floor)).collect();
+        Self::new(values, |i, _| (n + 1) as f64 * f64::from(f32::EPSILON) * magnitudes[i])
+    }
+}
+
+/// Runs one node in f64 on the planes `x` of its input. The kernels' own tests derive the bounds of what is not a sum of
+/// products, at the place that each says here.
+fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String, Vec<f32>>) -> Definition {
+    let epsilon = f64::from(f32::EPSILON);
+    let largest = || x.iter().fold(0.0_f64, |most, &x| most.max(f64::from(x).abs()));
     let [c, h, w] = graph.shape(node.input);
     let [_, oh, ow] = graph.shape(node.output);
     // These are the node's rows of a tensor of its layer, which are not all rows if the layer has groups.
@@ -24,9 +51,7 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
         &all[own.rows.start * row..own.rows.end * row]
     };
     match &node.op {
-        Op::Conv(shape) => {
-            conv2d_ref(shape, x, rows("weight"), rows("bias")).0.into_iter().map(|v| v.max(0.0)).collect()
-        }
+        Op::Conv(shape) => Definition::of_sums(conv2d_ref(shape, x, rows("weight"), rows("bias")), shape.steps(), 0.0),
         Op::MaxPool(pool) => {
             let shape = PoolShape {
                 ih: h,
@@ -38,25 +63,40 @@ fn layer(graph: &Graph, node: &model::Node, x: &[f32], weights: &HashMap<String,
                 pad_t: pool.leading(h),
                 pad_l: pool.leading(w),
             };
-            max_pool_ref(&shape, x).into_iter().map(f64::from).collect()
+            Definition::new(max_pool_ref(&shape, x).into_iter().map(f64::from).collect(), |_, _| 0.0)
         }
         Op::Lrn(lrn) => {
             let (size, plane) = (lrn.size, h * w);
-            lrn_ref(&LrnShape { c, plane, size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k, scale: 1.0 }, x)
+            let shape = LrnShape { c, plane, size, alpha: lrn.alpha, beta: lrn.beta, k: lrn.k, scale: 1.0 };
+            // `lrn.rs` of the kernels; a scale of 1 does not round.
+            Definition::new(lrn_ref(&shape, x), |_, value| (size + 8) as f64 / 2.0 * epsilon * value.abs())
         }
-        Op::GlobalAverage => global_average_ref(x, h * w),
+        Op::GlobalAverage => {
+            // `average.rs` of the kernels: h * w - 1 additions and a quotient.
+            let magnitudes = global_average_ref(&x.iter().map(|x| x.abs()).collect::<Vec<_>>(), h * w);
+            Definition::new(global_average_ref(x, h * w), |i, _| (h * w) as f64 * epsilon * magnitudes[i])
+        }
         Op::AveragePool(pool) => {
             let windows = match pool.windows {
                 AverageWindows::Sliding { kernel, stride } => Windows::Sliding { kernel, stride, pad: 0 },
                 AverageWindows::Adaptive(_) => Windows::Adaptive,
             };
-            average_pool_ref(&AveragePoolShape { ih: h, iw: w, oh, ow, windows }, x)
+            // `average_pool.rs` of the kernels: at most h * w additions and a quotient.
+            let bound = (h * w + 1) as f64 * epsilon * largest();
+            Definition::new(average_pool_ref(&AveragePoolShape { ih: h, iw: w, oh, ow, windows }, x), |_, _| bound)
         }
         Op::FullyConnected { relu } => {
             let floor = if *relu { 0.0 } else { f64::NEG_INFINITY };
-            dense_ref(x, rows("weight"), rows("bias")).0.into_iter().map(|v| v.max(floor)).collect()
+            Definition::of_sums(dense_ref(x, rows("weight"), rows("bias")), x.len(), floor)
         }
-        Op::Softmax => softmax_ref(x),
+        Op::Softmax => {
+            // `softmax.rs` of the kernels.
+            let fixed = 6.0 + f64::from(x.len().ilog2());
+            Definition::new(softmax_ref(x), |_, value| {
+                let depth = if value > 0.0 { value.ln().abs() } else { 0.0 };
+                epsilon * (fixed + depth) * value + f64::from(f32::MIN_POSITIVE)
+            })
+        }
     }
 }
 
@@ -72,10 +112,13 @@ fn errors(got: &[f32], expected: &[f64], name: &str) -> (f64, f64) {
 }
 
 /// The largest errors, as the function `errors` measures them, that one layer may have, by the algorithm that computes
-/// it. A direct sum of GoogLeNet's longest kind, 1,728 terms of random sign, rounds like a random walk of 42 steps of
-/// half an ulp of the terms' size: 2.5e-6. F(m, r) may have larger errors because of its points: see the battery of
-/// these algorithms; its sums are over channels, those of the polyphase form where the stride is above 1, of which
-/// GoogLeNet has 192 at most. Other networks have longer sums, and such a walk's length grows with the root of its steps.
+/// it. Nothing proves these: they are measured errors with some room, so that a kernel that becomes less exact is noticed
+/// long before it reaches the bounds of [`Definition`], which grow with the number of terms, as if every rounding went the
+/// same way. What they follow is a random walk: a direct sum of GoogLeNet's longest kind, 1,728 terms of random sign, has
+/// as many roundings of half an ulp at most, which come to 42 of them: 2.5e-6. So other networks' bounds grow with the
+/// root of the number of their terms. What F(m, r) loses by its points is measured too, by the battery of these
+/// algorithms, which also derives what they may lose at most; its sums are over channels, those of the polyphase form
+/// where the stride is above 1, of which GoogLeNet has 192 at most.
 fn layer_bounds(kernel: &str, op: &Op, inputs: usize) -> (f64, f64) {
     let [terms, channels] = match op {
         Op::Conv(shape) => [shape.steps(), shape.ic * shape.stride_h * shape.stride_w],
@@ -92,7 +135,8 @@ fn layer_bounds(kernel: &str, op: &Op, inputs: usize) -> (f64, f64) {
 }
 
 /// The largest errors, as the function `errors` measures them, that any layer may have on top of all the layers before
-/// it. The errors of some twenty layers add like independent ones, and every path goes through F(4,4) and F(4,5).
+/// it. These are measured, too; the test prints what it finds. Derived bounds would be multiplied by a layer's
+/// sum |w| / |sum w x| from one layer to the next, and say nothing after some twenty layers.
 const NETWORK_BOUNDS: (f64, f64) = (4e-5, 1e-5);
 
 /// Compares each layer of `network` with its definition in two ways: the layer alone, whose definition is evaluated on
@@ -114,7 +158,7 @@ pub fn every_layer_is_its_definition(network: &Network, side: usize) {
     let mut network_outputs = Vec::new();
     for node in &graph.nodes {
         let x = &activations[node.input.activation][planes(node.input)];
-        let expected = layer(&graph, node, x, &weights);
+        let expected = layer(&graph, node, x, &weights).values;
         let rounded = activations[node.output.activation][planes(node.output)].iter_mut();
         rounded.zip(&expected).for_each(|(rounded, &value)| *rounded = value as f32);
         network_outputs.push(expected);
@@ -136,9 +180,18 @@ pub fn every_layer_is_its_definition(network: &Network, side: usize) {
             let x = &x[planes(node.input)];
             let got = session.endpoint(&node.name).expect("asked for");
             let step = steps.iter().rev().find(|step| step.layers.split(" + ").any(|layer| layer == node.name));
-            let (max_bound, rms_bound) = layer_bounds(&step.expect("every layer is planned").kernel, &node.op, x.len());
-            let (max, rms) = errors(got, &layer(&graph, node, x, &weights), &node.name);
+            let kernel = &step.expect("every layer is planned").kernel;
+            let (max_bound, rms_bound) = layer_bounds(kernel, &node.op, x.len());
+            let definition = layer(&graph, node, x, &weights);
+            let (max, rms) = errors(got, &definition.values, &node.name);
             assert!(max <= max_bound && rms <= rms_bound, "{isa}: {} alone: max {max:e}, rms {rms:e}", node.name);
+            if !kernel.starts_with("F(") {
+                let values = definition.values.iter().zip(&definition.bounds);
+                for (i, (&got, (&expected, &bound))) in got.iter().zip(values).enumerate() {
+                    let err = (f64::from(got) - expected).abs();
+                    assert!(err <= bound, "{isa}: {} at {i}: {got} for {expected}, {err:e} off", node.name);
+                }
+            }
             let (max, rms) = errors(got, network_output, &node.name);
             let (max_bound, rms_bound) = NETWORK_BOUNDS;
             assert!(max <= max_bound && rms <= rms_bound, "{isa}: up to {}: max {max:e}, rms {rms:e}", node.name);

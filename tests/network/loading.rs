@@ -1,9 +1,10 @@
-//! The ways in which a weight file comes into memory: the demonstration weights give the same bits by each of them.
+//! The ways in which a weight file comes into memory: the demonstration weights give the same bits by each of them, as do
+//! weights of a network with groups and hidden fully connected layers.
 
 use std::path::Path;
 
 use googlenet::error::{TensorError, WeightsError};
-use googlenet::weights::{Dtype, NewTensor, Strictness, Weights, write};
+use googlenet::weights::{Dtype, NewTensor, Strictness, Weights, encode, write};
 use googlenet::{Error, Model, Options, image};
 
 /// Bytes that begin at a cache line, so that they are used where they lie.
@@ -198,24 +199,98 @@ fn numbers_stored_as_f16_give_the_bits_of_the_same_numbers_in_f32() {
     assert!(outputs(&mapped) == expected);
 }
 
+/// The same file with all tensors moved by `shift` bytes, by spaces at the end of the header; a file of other programs may
+/// begin its data anywhere.
+fn moved(file: &[u8], shift: u64) -> Vec<u8> {
+    let (length, rest) = file.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
+    let (header, data) = rest.split_at(usize::try_from(length).expect("a header of memory"));
+    let spaces: Vec<u8> = (0..shift).map(|_| b' ').collect();
+    [&(length + shift).to_le_bytes(), header, &spaces, data].concat()
+}
+
 #[test]
 fn misaligned_tensors_give_the_same_bits() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = as_f16_and_f32(folder.path());
     let expected = outputs(&Model::new(Weights::from_vec(files[0].clone()).expect("valid")).expect("complete"));
     for (file, shift) in files.iter().flat_map(|file| [(file, 1), (file, 2)]) {
-        // Spaces at the end of the header move all tensors; a file of other programs may begin its data anywhere.
-        let (length, rest) = file.split_at(8);
-        let length = u64::from_le_bytes(length.try_into().expect("8 bytes"));
-        let (header, data) = rest.split_at(usize::try_from(length).expect("a header of memory"));
-        let mut moved = (length + shift).to_le_bytes().to_vec();
-        moved.extend(header);
-        moved.extend((0..shift).map(|_| b' '));
-        moved.extend(data);
-        let weights = Weights::from_vec_as(moved, Strictness::Plain).expect("valid");
+        let weights = Weights::from_vec_as(moved(file, shift), Strictness::Plain).expect("valid");
         let matrix = weights.tensor("loss3/classifier.weight").expect("the classifier's");
         assert_eq!(matrix.bytes().as_ptr().addr() % 64, shift as usize);
         assert!(outputs(&Model::new(weights).expect("complete")) == expected, "moved by {shift}");
+    }
+}
+
+/// The network of `small.rs` has what GoogLeNet has not: groups, whose weights are rows of one tensor, and a hidden fully
+/// connected layer.
+#[test]
+fn groups_and_hidden_layers_give_the_same_bits_by_each_way() {
+    let network = crate::table::small();
+    let heads = network.head_names();
+    let complete = |weights: Weights| Model::with_network(weights, network.clone()).expect("complete");
+    // The bits of the logits and both heads' outputs, of a picture and of a batch of two.
+    let outputs = |model: &Model| {
+        let mut bits = Vec::new();
+        for options in [Options::new(), Options::new().threads(3).batch(2)] {
+            let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
+            let mut session = model.session(options).expect("a session");
+            session.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.731).sin() * 100.0);
+            session.run();
+            let kept = heads.iter().map(|head| session.endpoint(head).expect("kept"));
+            bits.extend(kept.chain([session.logits()]).flatten().map(|value| value.to_bits()));
+        }
+        bits
+    };
+    let file_of = |weights: &Weights, dtype| {
+        let tensors = weights.tensors();
+        let tensors = tensors.map(|t| NewTensor { name: t.name(), shape: t.shape(), dtype, values: t.to_f32() });
+        encode(weights.metadata(), &tensors.collect::<Vec<_>>()).expect("a file")
+    };
+    let halves = file_of(crate::random::random_model(&network, network.side).weights(), Dtype::F16);
+    let wide = file_of(&Weights::from_vec(halves.clone()).expect("valid"), Dtype::F32);
+    let expected = outputs(&complete(Weights::from_vec(wide.clone()).expect("valid")));
+    assert_eq!(expected.len(), 3 * 3 * network.classes);
+    assert!(expected.iter().all(|&bits| f32::from_bits(bits).is_finite()));
+    assert!(expected.windows(2).any(|pair| pair[0] != pair[1]));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    for (dtype, file) in [(Dtype::F16, halves), (Dtype::F32, wide)] {
+        let [path, packed] = ["plain", "packed"].map(|kind| folder.path().join(format!("{}-{kind}", dtype.name())));
+        std::fs::write(&path, &file).expect("written");
+        complete(Weights::open(&path).expect("valid")).pack(&packed, Options::new(), false).expect("packed");
+        // Bytes that begin at a cache line, so that they are used where they lie.
+        let leaked = Box::leak(vec![0_u8; file.len() + 64].into_boxed_slice());
+        let first = leaked.as_ptr().align_offset(64);
+        let linked = &mut leaked[first..first + file.len()];
+        linked.copy_from_slice(&file);
+        let shifted = |shift| {
+            let weights = Weights::from_vec_as(moved(&file, shift), Strictness::Plain).expect("valid");
+            let matrix = weights.tensor("hidden/dense.weight").expect("the hidden layer's");
+            assert_eq!(matrix.bytes().as_ptr().addr() % 64, shift as usize);
+            Ok(weights)
+        };
+        let ways = [
+            ("read", Weights::open(&path)),
+            // SAFETY: nobody else knows the folder, and this test writes to the file no more.
+            ("mapped", unsafe { Weights::map(&path) }),
+            ("from static bytes", Weights::from_static(linked)),
+            ("from a vector", Weights::from_vec(file.clone())),
+            ("copied", Weights::copy(&file)),
+            ("packed and read", Weights::open(&packed)),
+            // SAFETY: as above.
+            ("packed and mapped", unsafe { Weights::map(&packed) }),
+            ("moved by a byte", shifted(1)),
+            ("moved by two bytes", shifted(2)),
+        ];
+        for (way, weights) in ways {
+            let model = complete(weights.expect("valid"));
+            let dense = model.weights().tensor("hidden/dense.weight").expect("the hidden layer's");
+            assert_eq!(dense.dtype(), dtype, "{way}");
+            let uses_packed = model.session(Options::new()).expect("a session").uses_packed_file();
+            assert_eq!(uses_packed, way.starts_with("packed"), "{way}");
+            assert!(outputs(&model) == expected, "{} {way}", dtype.name());
+        }
     }
 }
 

@@ -247,8 +247,9 @@ fn both_syntaxes_hold_the_same_weights_heads_included() {
 
 #[test]
 fn other_networks_are_read() {
-    let networks = [Dialect::Caffenet, Dialect::BvlcAlexnet, Dialect::ZeilerFergus, Dialect::Naive];
-    for (dialect, syntax) in networks.into_iter().zip([Syntax::Old, Syntax::New].into_iter().cycle()) {
+    let krizhevskys = [Dialect::Krizhevsky, Dialect::BvlcAlexnet, Dialect::Caffenet];
+    let networks = krizhevskys.into_iter().chain([Dialect::ZeilerFergus, Dialect::Naive]);
+    for (dialect, syntax) in networks.zip([Syntax::Old, Syntax::New].into_iter().cycle()) {
         let imported = import_bytes(&write_layers(syntax, &layers(dialect)), None).expect("the table's own network");
         assert_eq!(imported.dialect, dialect);
         oracle::agrees(dialect.name(), &imported, |_, x| x);
