@@ -143,7 +143,9 @@ def test_ctrl_c_stops_within_a_second(tmp_path: Path, work: str) -> None:
     for index in range(1, 2000):
         os.link(folder / "0.png", folder / f"{index}.png")
     program = (
-        "import googlenet, itertools, sys\n"
+        "import googlenet, itertools, signal, sys\n"
+        # Whoever runs the tests in the background may have had the shell ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "cat = googlenet.photograph()\n"
         "model = googlenet.Model.demo()\n"
         "session = model.session(threads=1, batch=8)\n"
@@ -158,7 +160,10 @@ def test_ctrl_c_stops_within_a_second(tmp_path: Path, work: str) -> None:
     time.sleep(0.7)
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "stopped\n"
+    try:
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
     took = time.monotonic() - begin
-    assert process.wait(10) == 0
+    assert said == "stopped\n" and process.returncode == 0
     assert took < 1, f"{took:.2f} s"
