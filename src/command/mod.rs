@@ -40,18 +40,8 @@ use exit::{Code, Outcome};
 use printable::Printable;
 
 /// GoogLeNet and its predecessors on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
-///
-/// Without weights and without a picture it shows what it can do:
-///
-///     googlenet classify
-///
-/// classifies a built-in photograph with built-in demonstration weights. For ImageNet's 1000 classes, convert the BVLC
-/// weights once and name them:
-///
-///     googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
-///     googlenet classify --weights googlenet.safetensors cat.jpg
 #[derive(Parser)]
-#[command(version, verbatim_doc_comment, after_help = AFTER_HELP, subcommand_required = true)]
+#[command(version, long_about = LONG_ABOUT, after_help = AFTER_HELP, subcommand_required = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +63,20 @@ enum Command {
     Correlate(correlate::Correlate),
     Plan(plan::Plan),
 }
+
+// No comment of documentation: its indented lines would be examples in Rust.
+const LONG_ABOUT: &str = "\
+GoogLeNet and its predecessors on CPUs: classify pictures, judge weights, run tensors, measure, convert and inspect weights.
+
+Without weights and without a picture it shows what it can do:
+
+    googlenet classify
+
+classifies a built-in photograph with built-in demonstration weights. For ImageNet's 1000 classes, convert the BVLC
+weights once and name them:
+
+    googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
+    googlenet classify --weights googlenet.safetensors cat.jpg";
 
 const AFTER_HELP: &str = "\
 Results go to stdout, words to stderr. Weight files are mapped: nobody may write to one while it is in use.
