@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::OnceLock;
 
 use googlenet::Error;
-use googlenet::error::{FileError, PictureError, PrepareError, SessionError, WeightsError};
+use googlenet::error::{FileError, PictureError, PrepareError, SessionError, WeightsError, with_causes};
 
 use super::pointers;
 
@@ -113,13 +113,7 @@ impl From<Error> for Failure {
             },
             _ => GOOGLENET_ERR_MODEL,
         };
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Self { status, text }
+        Self { status, text: with_causes(&error) }
     }
 }
 

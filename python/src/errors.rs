@@ -1,6 +1,6 @@
 //! The library's errors as exceptions, with its words.
 
-use googlenet::error::{FileError, PictureError, SessionError};
+use googlenet::error::{FileError, PictureError, SessionError, with_causes};
 use pyo3::exceptions::{PyException, PyFileExistsError, PyOSError, PyValueError};
 use pyo3::{PyErr, create_exception};
 
@@ -16,7 +16,7 @@ create_exception!(
 /// `what` names the picture or file in hand, and may be empty.
 pub fn exception(what: &str, error: &googlenet::Error) -> PyErr {
     use googlenet::Error as E;
-    let words = chain(error);
+    let words = with_causes(error);
     // These errors name their file themselves.
     match error {
         E::File(FileError::Io { source, .. }) => {
@@ -38,20 +38,6 @@ pub fn exception(what: &str, error: &googlenet::Error) -> PyErr {
         }
         _ => Error::new_err(words),
     }
-}
-
-/// The texts of an error and its causes, outermost first; a cause that the error before it quotes at its end is left out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Turns the library's errors into exceptions.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::Error;
-use crate::error::{FileError, SessionError, WeightsError};
+use crate::error::{FileError, SessionError, WeightsError, with_causes};
 
 use crate::command::printable::Printable;
 
@@ -135,19 +135,9 @@ fn named(what: impl fmt::Display, problem: &str) -> String {
     if what.is_empty() { problem.to_owned() } else { format!("{what}: {problem}") }
 }
 
-/// The texts of an error and its causes, outermost first, on one line; a cause that the error before it quotes at its
-/// end is left out.
+/// The texts of an error and its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text.replace(['\n', '\r'], " ")
+    with_causes(error).replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

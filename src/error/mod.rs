@@ -87,6 +87,27 @@ impl std::error::Error for Error {
     }
 }
 
+/// The texts of an error and its causes, outermost first; a cause that the error before it quotes at its end is left out.
+///
+/// ```
+/// let error = googlenet::Model::open("none.safetensors").err().expect("no such file");
+/// let text = googlenet::error::with_causes(&error);
+/// assert!(text.contains("none.safetensors"));
+/// assert_eq!(text.matches("os error").count(), 1);
+/// ```
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Lets `?` and `into` turn each subject's error into an [`Error`].
 macro_rules! from_subjects {
     ($($subject:ident($error:ident)),*) => {$(
@@ -124,6 +145,32 @@ mod tests {
         let error = ImportError::NodeMismatch { node: "n".into(), layer: "l".into(), what: "readers", expected, found };
         let text = Error::from(error).to_string();
         assert!(text.len() < 2000 && !text.contains('\u{1b}'), "{text}");
+    }
+
+    /// An error with a text and a cause.
+    #[derive(Debug)]
+    struct Link(&'static str, Option<Box<Link>>);
+
+    impl fmt::Display for Link {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Link {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let disk = || Some(Box::new(Link("no space", None)));
+        assert_eq!(with_causes(&Link("alone", None)), "alone");
+        assert_eq!(with_causes(&Link("not written", disk())), "not written: no space");
+        assert_eq!(with_causes(&Link("not written: no space", disk())), "not written: no space");
+        let middle = Some(Box::new(Link("a.bin: no space", disk())));
+        assert_eq!(with_causes(&Link("not packed", middle)), "not packed: a.bin: no space");
     }
 
     #[test]
