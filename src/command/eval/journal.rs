@@ -33,7 +33,32 @@ pub enum Verdict {
 
 /// A journal that is being written; one without a file takes verdicts and writes nothing.
 pub struct Journal {
-    file: Option<(PathBuf, File)>,
+    file: Option<(PathBuf, Locked)>,
+}
+
+/// A file that this run alone writes to, until it is dropped. To close the file would not do: a process that another thread
+/// is about to start has it, too, until it becomes its own program.
+struct Locked(File);
+
+impl Locked {
+    /// Opens the file at `path`, or makes it, for this run alone, where the file system has locks.
+    fn open(path: &Path) -> io::Result<Self> {
+        fault_point()?;
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"))
+            }
+            _ => Ok(Self(file)),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // If it fails, the lock ends with the last of those that have the file.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Journal {
@@ -53,9 +78,9 @@ impl Journal {
             return Err(not_a_journal(path));
         }
         // Locked before it is read: what another run adds until it ends must not be cut off as incomplete.
-        let mut file = locked(path).or_fail(Code::System, path.display())?;
+        let mut file = Locked::open(path).or_fail(Code::System, path.display())?;
         let mut bytes = Vec::new();
-        let read = fault_point().and_then(|()| (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        let read = fault_point().and_then(|()| (&file.0).take(MAX_BYTES + 1).read_to_end(&mut bytes));
         read.or_fail(Code::System, path.display())?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(not_a_journal(path));
@@ -77,9 +102,9 @@ impl Journal {
             })?;
             verdicts[picture] = Some(verdict);
         }
-        fault_point().and_then(|()| file.set_len(whole as u64)).or_fail(Code::System, path.display())?;
+        fault_point().and_then(|()| file.0.set_len(whole as u64)).or_fail(Code::System, path.display())?;
         if whole == 0 {
-            let written = fault_point().and_then(|()| file.write_all(format!("{begun}\n").as_bytes()));
+            let written = fault_point().and_then(|()| file.0.write_all(format!("{begun}\n").as_bytes()));
             written.or_fail(Code::System, path.display())?;
         }
         Ok((Self { file: Some((path.to_owned(), file)) }, verdicts))
@@ -95,20 +120,8 @@ impl Journal {
             }
             Verdict::Unreadable(error) => json!({ "picture": picture, "error": error }),
         };
-        let written = fault_point().and_then(|()| file.write_all(format!("{line}\n").as_bytes()));
+        let written = fault_point().and_then(|()| file.0.write_all(format!("{line}\n").as_bytes()));
         written.or_fail(Code::System, path.display())
-    }
-}
-
-/// Opens the file at `path`, or makes it, for this run alone, where the file system has locks.
-fn locked(path: &Path) -> io::Result<File> {
-    fault_point()?;
-    let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"))
-        }
-        _ => Ok(file),
     }
 }
 
@@ -200,6 +213,20 @@ mod tests {
             drop(journal);
             assert_eq!(fs::read(&path).expect("read"), whole, "{length} bytes");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_journal_is_free_at_once_though_a_copy_of_its_file_is_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let (journal, _) = Journal::open(Some(&path), &about(10), 1, 1).expect("begun");
+        // What a child has of it between its start and its own program.
+        let copy = journal.file.as_ref().expect("a file").1.0.try_clone().expect("a copy");
+        assert!(Journal::open(Some(&path), &about(10), 1, 1).is_err(), "it is in use");
+        drop(journal);
+        Journal::open(Some(&path), &about(10), 1, 1).expect("nobody writes to it");
+        drop(copy);
     }
 
     #[test]
