@@ -20,7 +20,7 @@ use crate::command::progress::Progress;
 ///
 /// The peak is measured in the same process, on the same number of threads, before and after the runs. GMAC/s counts
 /// the multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do. With `--layers` it
-/// measures in the same way what the threads read of memory, which bounds layers that read each weight once.
+/// measures, between the runs, what the threads read of memory, which bounds layers that read each weight once.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Bench {
@@ -201,33 +201,46 @@ impl Bench {
         Ok(Times { median: at(0.5), min: at(0.0), p90: at(0.9) })
     }
 
-    /// What each layer takes, and the 10^9 bytes a second that the threads read of memory, before or after.
+    /// What each layer takes, and the 10^9 bytes a second that the threads read of memory, measured between the runs: memory
+    /// is shared with other programs, and what it gives changes from one second to the next.
     fn profile(&self, model: &Model, side: usize) -> Outcome<(Vec<LayerTime>, f64)> {
         let mut session = self.session(model, side, true)?;
         let isa = session.isa();
-        let before = bandwidth(isa, self.threads);
-        session.run();
-        session.reset_profile();
+        // Each has numbers of its own, or the second would find them in a cache that both share. Ones, as pages of zeros that
+        // nobody wrote to are all the same one.
+        let numbers = vec![vec![1.0; READ_BYTES / size_of::<f32>()]; self.threads];
         let progress = Progress::new(self.runs, "layers");
-        for _ in 0..self.runs {
+        let mut layers: Vec<LayerTime> = Vec::new();
+        let (mut bursts, mut seconds_a_byte) = (0, 0.0);
+        let mut left = self.runs;
+        while left > 0 {
+            let read = |numbers: &Vec<f32>| read_bandwidth(isa, numbers, BURST_MILLISECONDS);
+            seconds_a_byte += together(numbers.iter().collect(), read).recip();
+            bursts += 1;
+            // What was read has taken the caches from the weights, which this run brings back.
             session.run();
-            progress.advance(1)?;
+            session.reset_profile();
+            let runs = left.min(self.runs.div_ceil(BURSTS));
+            for _ in 0..runs {
+                session.run();
+                progress.advance(1)?;
+            }
+            left -= runs;
+            match layers.as_mut_slice() {
+                [] => layers = session.profile(),
+                layers => layers
+                    .iter_mut()
+                    .zip(session.profile())
+                    .for_each(|(sum, layer)| sum.nanoseconds += layer.nanoseconds),
+            }
         }
-        Ok((session.profile(), before.max(bandwidth(isa, self.threads)) / 1e9))
+        Ok((layers, f64::from(bursts) / seconds_a_byte / 1e9))
     }
 }
 
 /// The multiply-adds per second that `threads` threads reach together when they do nothing else.
 fn peak(isa: Isa, threads: usize) -> f64 {
     together(vec![(); threads], |()| fma_peak(isa, MILLISECONDS))
-}
-
-/// The bytes per second that `threads` threads read of memory together when they do nothing else.
-fn bandwidth(isa: Isa, threads: usize) -> f64 {
-    // Each has numbers of its own, or the second would find them in a cache that both share. Ones, as pages of zeros that
-    // nobody wrote to are all the same one.
-    let numbers = vec![vec![1.0; READ_BYTES / size_of::<f32>()]; threads];
-    together(numbers, |numbers| read_bandwidth(isa, &numbers, MILLISECONDS))
 }
 
 /// The sum of what threads measure at once, one for each of `operands`.
@@ -255,3 +268,6 @@ fn cpu() -> String {
 const READ_BYTES: usize = 100_000_000;
 /// How long a measurement of what the cores can do takes.
 const MILLISECONDS: u64 = 200;
+/// How often memory is measured between runs, and how long each takes.
+const BURSTS: usize = 20;
+const BURST_MILLISECONDS: u64 = 20;
