@@ -27,9 +27,8 @@ pub struct Image {
 /// # Safety
 /// `image` is null or valid for `'a`, and so is its `data`.
 pub(super) unsafe fn view<'a>(image: *const Image) -> Result<Rgb8<'a>, Failure> {
-    // SAFETY: the caller promises that `image` is null or valid.
-    let image = unsafe { pointers::get(image, "image") }?;
-    pointers::check_size::<Image>(image.struct_size, "image")?;
+    // SAFETY: the caller promises that `image` is null or valid; its first field is its size.
+    let image = unsafe { pointers::sized(image, "image") }?;
     // SAFETY: the caller promises that `image->data` is valid for `image->length` bytes.
     let data = unsafe { pointers::slice(image.data, image.length, "image->data") }?;
     Rgb8::new(image.width, image.height, image.stride, data).map_err(Failure::of("image"))
