@@ -8,6 +8,7 @@
 //! memory/     the arena that tasks share, and the proof that they may
 //! threads/    a session's own threads, or those that a caller lends
 //! work.rs     what the threads do in a run
+//! record.rs   when they did it, and trace.rs: that as callers read it
 //! ```
 
 mod build;
@@ -16,11 +17,13 @@ mod describe;
 mod memory;
 mod packing;
 mod precision;
+mod record;
 mod schedule;
 mod steps;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trace;
 mod work;
 
 use std::sync::{Arc, PoisonError};
@@ -32,6 +35,7 @@ use crate::aligned::AlignedBytes;
 use crate::model::{Graph, Place};
 use crate::weights::Weights;
 use build::{Formats, Machine, Nominal};
+use record::Recording;
 use schedule::{Kept, Key, Schedule};
 use threads::Team;
 use work::Work;
@@ -40,6 +44,7 @@ pub(crate) use cache::Cache;
 pub use describe::{LayerTime, StepDescription};
 pub use precision::Precision;
 pub(crate) use threads::Lent;
+pub use trace::{Activity, Slice, Trace};
 
 /// What a plan is built for.
 pub(crate) struct Request<'a> {
@@ -135,6 +140,22 @@ impl Plan {
     /// The same, shared: later runs leave it as it is.
     pub(crate) fn shared_output(&self, index: usize) -> Arc<Vec<f32>> {
         self.outputs[index].clone()
+    }
+
+    /// Records what the threads, of which there are `threads`, do in the next `runs` runs.
+    pub(crate) fn record(&mut self, runs: usize, threads: usize) -> Result<()> {
+        let work = self.team.job_mut();
+        // First, so that memory is not needed for both.
+        work.recording = None;
+        if runs > 0 {
+            work.recording = Some(Recording::new(threads, runs, work.most_events())?);
+        }
+        Ok(())
+    }
+
+    /// What was recorded.
+    pub(crate) fn trace(&self, threads: usize) -> Trace {
+        Trace::new(self.schedule(), self.team.job().recording.as_ref(), threads)
     }
 
     /// Bytes of one arena of activations.

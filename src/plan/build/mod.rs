@@ -63,6 +63,7 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, formats: Formats, thread
         output_offsets: steps.iter().map(begins).collect(),
         scratch_bytes: steps.iter().map(|step| step.step.scratch_bytes()).max().unwrap_or(0),
         accesses: Arc::new(Accesses::new(accesses, arena_bytes)),
+        buffers,
         isa: machine.isa,
         formats,
         graph,
