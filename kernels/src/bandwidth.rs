@@ -17,21 +17,25 @@ use crate::simd::Simd;
 
 /// Measures how many bytes a second the calling thread reads of `numbers` on `isa`, in about `milliseconds`.
 ///
-/// The result is the median over passes of the kind whose median is the best, as memory is shared, and what a layer takes
-/// is a mean. It is memory's speed if the numbers are many times the caches' size.
+/// The result is the median over stretches of passes of the kind whose median is the best, as memory is shared, and what a
+/// layer takes is a mean. It is memory's speed if the numbers are many times the caches' size, and a cache's if they fit it.
 ///
 /// # Panics
 /// If there are no numbers.
 pub fn read_bandwidth(isa: Isa, numbers: &[f32], milliseconds: u64) -> f64 {
     assert!(!numbers.is_empty(), "numbers to read");
     let kinds = [op::select::<Sum<1>>(isa), op::select::<Sum<4>>(isa), op::select::<Sum<8>>(isa)];
+    // A stretch is long beside a look at the clock.
+    let passes = (STRETCH_BYTES / size_of_val(numbers)).max(1);
     let mut seconds = kinds.map(|_| Vec::new());
     let (begin, limit) = (Instant::now(), Duration::from_millis(milliseconds));
     while seconds[0].is_empty() || begin.elapsed() < limit {
         for (pass, seconds) in kinds.iter().zip(&mut seconds) {
             let begin = Instant::now();
-            black_box(pass(black_box(numbers)));
-            seconds.push(begin.elapsed().as_secs_f64());
+            for _ in 0..passes {
+                black_box(pass(black_box(numbers)));
+            }
+            seconds.push(begin.elapsed().as_secs_f64() / passes as f64);
         }
     }
     let medians = seconds.map(|mut seconds| {
@@ -41,6 +45,9 @@ pub fn read_bandwidth(isa: Isa, numbers: &[f32], milliseconds: u64) -> f64 {
     let least = medians.into_iter().fold(f64::INFINITY, f64::min);
     size_of_val(numbers) as f64 / least.max(f64::MIN_POSITIVE)
 }
+
+/// Bytes that are read between two looks at the clock, if the numbers are fewer: some 20 microseconds' worth.
+const STRETCH_BYTES: usize = 1 << 21;
 
 /// The sum of numbers, read as that many rows side by side.
 struct Sum<const ROWS: usize>;
