@@ -392,3 +392,73 @@ fn the_roofline_has_every_layer_that_multiplies() {
         assert!(text.contains(words), "{words}");
     }
 }
+
+/// The drawing of a plan: each network, each precision, shared images and whole ones.
+#[test]
+fn plans_of_all_networks_are_drawn_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dialects = ["bvlc", "torchvision", "krizhevsky", "bvlc-alexnet", "zeiler-fergus", "naive"];
+    let cases = dialects.iter().map(|&dialect| (dialect, "f32", "2", "1"));
+    let others = [("bvlc", "int8", "8", "1"), ("bvlc", "bf16", "1", "1"), ("naive", "f32", "2", "3")];
+    for (dialect, precision, threads, batch) in cases.chain(others) {
+        let svg = path(folder.path(), &format!("{dialect}-{precision}-{threads}-{batch}.svg"));
+        let arguments = ["plan", "--dialect", dialect, "--precision", precision, "--threads", threads];
+        let text = succeed(&[&arguments[..], &["--batch", batch, "--svg", &svg]].concat());
+        let drawn = std::fs::read_to_string(&svg).expect("drawn");
+        let drawing = roxmltree::Document::parse(&drawn).unwrap_or_else(|error| panic!("{svg}: {error}"));
+        let of = |class: &str| {
+            let own = move |node: &roxmltree::Node<'_, '_>| {
+                node.attribute("class").is_some_and(|classes| classes.split(' ').any(|own| own == class))
+            };
+            drawing.descendants().filter(own).collect::<Vec<_>>()
+        };
+        // Every layer of the table has a box, with its kernel; every module a frame.
+        let cost = json(&succeed(&["cost", "--dialect", dialect, "--json"]));
+        let layers: std::collections::BTreeSet<&str> = cost["layers"]
+            .as_array()
+            .expect("layers")
+            .iter()
+            .map(|layer| layer["name"].as_str().expect("a name").split("/group").next().expect("a name"))
+            .collect();
+        let legend = of("layer").iter().filter(|node| node.attribute("width") == Some("16")).count();
+        assert_eq!(of("layer").len() - legend, layers.len(), "{svg}");
+        let modules = layers.iter().filter_map(|name| name.strip_prefix("inception_")?.split('/').next());
+        let modules: std::collections::BTreeSet<&str> = modules.collect();
+        assert_eq!(of("module").len(), modules.len(), "{svg}");
+        let words: Vec<&str> = drawing.descendants().filter_map(|node| node.text()).collect();
+        for word in ["The network", "The arena over time", "Tasks over threads"] {
+            assert!(words.contains(&word), "{svg}: {word}");
+        }
+        for line in text.lines().filter_map(|line| line.split_once(", at byte ")) {
+            let kernel = line.1.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',' || c == ' ');
+            let kernel = kernel.split(": ").next().and_then(|kernel| kernel.split(" (").next()).expect("a kernel");
+            // Of two steps the drawing shows the second.
+            let shown = kernel.ends_with(" input") || words.iter().any(|word| word.contains(kernel));
+            assert!(shown, "{svg}: {kernel:?} of {line:?}");
+        }
+        // What is drawn lies in the drawing.
+        let view: Vec<f64> = drawing
+            .root_element()
+            .attribute("viewBox")
+            .expect("a size")
+            .split(' ')
+            .map(|n| n.parse().expect("a number"))
+            .collect();
+        for node in drawing.descendants().filter(|node| node.has_tag_name("rect")) {
+            let number = |key: &str| node.attribute(key).map_or(0.0, |value| value.parse::<f64>().expect("a number"));
+            assert!(number("x") >= 0.0 && number("x") + number("width") <= view[2] + 0.1, "{svg}: {node:?}");
+            assert!(number("width") >= 0.0 && number("height") > 0.0, "{svg}: {node:?}");
+        }
+        let tasks: usize = text
+            .lines()
+            .filter_map(|line| line.split(", ").find_map(|part| part.strip_suffix(" tasks")?.parse::<usize>().ok()))
+            .sum();
+        assert!(of("task").len() >= tasks, "{svg}: {} of {tasks} tasks", of("task").len());
+        assert!(!of("span").is_empty() && of("peak").len() == 1, "{svg}");
+    }
+    let svg = path(folder.path(), "demo.svg");
+    assert!(succeed(&["plan", "--svg", &svg]).contains("\nweights packed in memory"));
+    fail(&["plan", "--svg", &svg], 5, "exists");
+    fail(&["plan", "--dialect", "bvlc", "--weights", "x"], 2, "--weights");
+    fail(&["plan", "--dialect", "krizhevsky", "--side", "64"], 2, "64");
+}

@@ -405,4 +405,10 @@ impl Session {
     pub fn trace(&self) -> Trace {
         self.plan.trace(self.threads)
     }
+
+    /// All of the plan, to be drawn.
+    #[cfg(feature = "cli")]
+    pub(crate) fn overview(&self) -> crate::plan::Overview {
+        self.plan.overview()
+    }
 }
