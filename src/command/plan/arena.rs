@@ -44,7 +44,7 @@ pub fn picture(overview: &Overview) -> Picture {
     let live: Vec<usize> = (0..phases).map(|phase| live(overview, phase)).collect();
     let most = live.iter().copied().max().unwrap_or(0);
     let text = format!(
-        "peak {:.2} MB, in phase {peak}; at most {:.2} MB hold values at once",
+        "peak {:.2} MB in phase {peak}; at most {:.2} MB live at once",
         megabytes(overview.arena_bytes),
         megabytes(most)
     );
@@ -143,7 +143,7 @@ fn nice(value: f64) -> f64 {
 }
 
 /// Sizes, in pixels: what lies around the plot, and its height.
-const LEFT: f64 = 40.0;
+const LEFT: f64 = 38.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 42.0;
 const HEIGHT: f64 = 280.0;

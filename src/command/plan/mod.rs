@@ -203,16 +203,16 @@ fn stretches(overview: &Overview) -> Vec<(String, std::ops::Range<usize>)> {
 }
 
 /// The drawing's width, in pixels: it is shown at 400 as well as at 1,200 of the screen's.
-const WIDTH: f64 = 480.0;
+const WIDTH: f64 = 420.0;
 /// How many classes a network without weights has.
 const CLASSES: usize = 1000;
 
 const STYLE: &str = "\
-svg.plan{--int8:#1a8a5a;--card:#f4f6f8;width:100%;max-width:48rem;height:auto;display:block;margin:0 auto;background:var(--ground)}\
+svg.plan{--int8:#1a8a5a;--card:#f4f6f8;width:100%;max-width:44rem;height:auto;display:block;margin:0 auto;background:var(--ground)}\
 @media(prefers-color-scheme:dark){svg.plan{--int8:#4cc38a;--card:#22262b}}\
 .plan .ground{fill:var(--ground)}.plan .head{font-size:16px;font-weight:600}\
 .plan .title{font-size:13px;font-weight:600}.plan .small{font-size:10.5px}.plan .tiny{font-size:9.5px}\
-.plan .name{font-size:11px;font-weight:600}.plan .middle{text-anchor:middle}.plan .end{text-anchor:end}\
+.plan .name{font-size:10.5px;font-weight:600}.plan .middle{text-anchor:middle}.plan .end{text-anchor:end}\
 .plan .module{fill:none;stroke:var(--grid);stroke-width:1}\
 .plan .layer{fill:var(--card);stroke:var(--quiet);stroke-width:1}\
 .plan .f32{stroke:var(--own)}.plan .bf16{stroke:var(--other)}.plan .int8{stroke:var(--int8)}\

@@ -22,6 +22,13 @@ struct Planned {
     phases: [usize; 2],
 }
 
+impl Planned {
+    /// The kernel's name without the precision, which stands beside it.
+    fn kernel_alone(&self) -> &str {
+        self.kernel.strip_prefix(self.precision.name()).unwrap_or(&self.kernel).trim_start()
+    }
+}
+
 struct Canvas<'a> {
     overview: &'a Overview,
     costs: Vec<Cost>,
@@ -113,11 +120,16 @@ impl Canvas<'_> {
         let _ = writeln!(self.body, "<path class=\"line\" stroke-width=\"{width:.1}\" d=\"{path}\"/>");
     }
 
-    fn frame(&mut self, [x, y, width, height]: [f64; 4], planned: &Planned) {
+    /// The box of the layer `name`.
+    fn frame(&mut self, [x, y, width, height]: [f64; 4], name: &str, planned: &Planned) {
         let class = if planned.multiply_adds > 0 { planned.precision.name() } else { "" };
+        let all = [name, &planned.window, &shape(planned.shape), &planned.kernel, &cost_text(planned), &phases(planned)];
+        let all: Vec<&str> = all.into_iter().filter(|text| !text.is_empty()).collect();
+        let title = escaped(&all.join(", "));
         let _ = writeln!(
             self.body,
-            "<rect class=\"layer {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"3\"/>"
+            "<rect class=\"layer {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"3\">\
+             <title>{title}</title></rect>"
         );
     }
 
@@ -126,7 +138,7 @@ impl Canvas<'_> {
         let planned = self.planned(name);
         let top = y + 16.0;
         self.line([MIDDLE, y], [MIDDLE, top], self.width(planned.multiply_adds));
-        self.frame([MIDDLE - TRUNK / 2.0, top, TRUNK, 34.0], &planned);
+        self.frame([MIDDLE - TRUNK / 2.0, top, TRUNK, 34.0], name, &planned);
         // Many names say it.
         let is_said = name.contains(&planned.window);
         let window = if is_said { String::new() } else { format!(", {}", planned.window) };
@@ -140,8 +152,8 @@ impl Canvas<'_> {
     /// A module, the lines to which begin at `y`; returns where it ends.
     fn module(&mut self, name: &str, branches: &[Vec<Layer>], y: f64) -> f64 {
         let rows = branches.iter().map(Vec::len).max().unwrap_or(1) as f64;
-        let (left, top) = (8.0, y + 8.0);
-        let (inner, column) = (top + 46.0, (WIDTH - 2.0 * left - 12.0) / branches.len() as f64);
+        let (left, top) = (6.0, y + 8.0);
+        let (inner, column) = (top + 46.0, (WIDTH - 2.0 * left - 8.0) / branches.len() as f64);
         let bottom = inner + rows * BOX + (rows - 1.0) * GAP;
         let end = bottom + 26.0;
         let output = self.overview.graph.find(&format!("{name}/output")).expect("a module of the network");
@@ -159,22 +171,26 @@ impl Canvas<'_> {
         let (from, to) = ([MIDDLE, top + 18.0], [MIDDLE, end]);
         self.line([MIDDLE, y], from, 1.0);
         for (i, branch) in branches.iter().enumerate() {
-            let x = left + 6.0 + column * (i as f64 + 0.5);
+            let x = left + 4.0 + column * (i as f64 + 0.5);
             let mut above = from;
             for (row, layer) in branch.iter().enumerate() {
                 let planned = self.planned(layer.name());
                 let box_top = inner + row as f64 * (BOX + GAP);
                 self.line(above, [x, box_top], self.width(planned.multiply_adds));
-                self.frame([x - column / 2.0 + 3.0, box_top, column - 6.0, BOX], &planned);
+                self.frame([x - column / 2.0 + 2.0, box_top, column - 4.0, BOX], layer.name(), &planned);
                 let own = layer.name().strip_prefix(name).unwrap_or(layer.name()).trim_start_matches('/');
-                let window = if own.contains(&planned.window) { "" } else { planned.window.as_str() };
+                // Where neither name nor window is said to be another, it is of one pixel.
+                let is_said = own.contains(&planned.window) || planned.window == "1x1";
+                let window = if is_said { "" } else { planned.window.as_str() };
                 let texts = [
                     ("name middle", format!("{} {window}", short(own)).trim().to_owned()),
                     ("tiny middle", self::shape(planned.shape)),
-                    ("tiny middle", planned.kernel.clone()),
-                    ("tiny middle", [cost_text(&planned), phases(&planned)].join(", ").trim_start_matches(", ").into()),
+                    ("tiny middle", planned.kernel_alone().to_owned()),
+                    ("tiny middle", cost_text(&planned)),
+                    ("tiny middle", phases(&planned)),
                 ];
-                for (line, (class, text)) in texts.into_iter().enumerate() {
+                let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+                for (line, (class, text)) in texts.enumerate() {
                     self.text(class, x, box_top + 13.0 + 12.0 * line as f64, &text);
                 }
                 above = [x, box_top + BOX];
@@ -194,9 +210,9 @@ impl Canvas<'_> {
             let middle = y - 4.0;
             let _ =
                 writeln!(self.body, "<path class=\"line\" stroke-width=\"{width:.1}\" d=\"M{x:.1} {middle:.1}h24\"/>");
-            let text = format!("{} multiply-adds", millions(count));
+            let text = if part == 1.0 { format!("{} multiply-adds", millions(count)) } else { millions(count) };
             self.text("small", x + 30.0, y, &text);
-            x += 40.0 + super::text_width(&text, 10.5);
+            x += 38.0 + super::text_width(&text, 10.5);
         }
         let used = |precision: Precision| {
             let steps = &self.overview.steps;
@@ -210,7 +226,7 @@ impl Canvas<'_> {
                 "<rect class=\"layer {name}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"16\" height=\"13\" rx=\"3\"/>"
             );
             self.text("small", x + 21.0, y, name);
-            x += 60.0;
+            x += 54.0;
         }
         y + 8.0
     }
@@ -235,15 +251,15 @@ fn cost_text(planned: &Planned) -> String {
 /// In which phases it is computed.
 fn phases(planned: &Planned) -> String {
     match planned.phases {
-        [first, last] if first == last => format!("ph. {first}"),
-        [first, last] => format!("ph. {first}\u{2013}{last}"),
+        [first, last] if first == last => format!("phase {first}"),
+        [first, last] => format!("phases {first}\u{2013}{last}"),
     }
 }
 
 /// Sizes, in pixels: where the trunk runs, how wide its layers are, how high a branch's are, and what lies between them;
 /// and the widest line.
 const MIDDLE: f64 = WIDTH / 2.0;
-const TRUNK: f64 = 330.0;
-const BOX: f64 = 56.0;
+const TRUNK: f64 = 340.0;
+const BOX: f64 = 68.0;
 const GAP: f64 = 16.0;
 const WIDEST: f64 = 14.0;

@@ -286,7 +286,7 @@ svg.roofline{width:100%;max-width:48rem;height:auto;display:block;margin:0 auto;
 
 /// Sizes, in pixels: the drawing's width, what lies around the plot, its height, a dot's radius, a number's room, and how
 /// far from its dot a number needs a line.
-const WIDTH: f64 = 480.0;
+const WIDTH: f64 = 440.0;
 const LEFT: f64 = 38.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 72.0;
@@ -296,10 +296,10 @@ const LABEL_WIDTH: f64 = 14.0;
 const LABEL_HEIGHT: f64 = 11.0;
 const NEAR: f64 = 13.0;
 /// Where the table's columns end, and the characters of its first.
-const COMPUTED: f64 = 354.0;
-const INTENSITY: f64 = 406.0;
-const SHARE: f64 = 468.0;
-const LINE: usize = 42;
+const COMPUTED: f64 = 326.0;
+const INTENSITY: f64 = 374.0;
+const SHARE: f64 = 432.0;
+const LINE: usize = 38;
 
 #[cfg(test)]
 mod tests {
