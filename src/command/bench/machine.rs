@@ -14,17 +14,30 @@ pub fn peak(isa: Isa, threads: usize) -> f64 {
     together(vec![(); threads], |()| fma_peak(isa, MILLISECONDS))
 }
 
-/// The bytes per second that `threads` threads read of memory together when they do nothing else.
-pub fn bandwidth(isa: Isa, threads: usize) -> f64 {
-    bandwidth_of(isa, threads, READ_BYTES, MILLISECONDS)
+/// Numbers that threads read again and again, to measure what they read in a second.
+pub struct Numbers {
+    isa: Isa,
+    /// Each thread has numbers of its own, or the second would find them in a cache that both share.
+    by_thread: Vec<Vec<f32>>,
 }
 
-/// The bytes per second that `threads` threads read together, each again and again of numbers of its own of so many bytes.
-fn bandwidth_of(isa: Isa, threads: usize, bytes: usize, milliseconds: u64) -> f64 {
-    // Each has numbers of its own, or the second would find them in a cache that both share. Ones, as pages of zeros that
-    // nobody wrote to are all the same one.
-    let numbers = vec![vec![1.0; bytes / size_of::<f32>()]; threads];
-    together(numbers, |numbers| read_bandwidth(isa, &numbers, milliseconds))
+impl Numbers {
+    /// Of so many bytes for each of `threads` threads.
+    pub fn new(isa: Isa, threads: usize, bytes: usize) -> Self {
+        // Ones, as pages of zeros that nobody wrote to are all the same one.
+        Self { isa, by_thread: vec![vec![1.0; bytes / size_of::<f32>()]; threads] }
+    }
+
+    /// So many that they lie in no cache.
+    pub fn in_memory(isa: Isa, threads: usize) -> Self {
+        Self::new(isa, threads, READ_BYTES)
+    }
+
+    /// The bytes per second that the threads read together when they do nothing else, measured for so long.
+    pub fn bandwidth(&self, milliseconds: u64) -> f64 {
+        let read = |numbers: &Vec<f32>| read_bandwidth(self.isa, numbers, milliseconds);
+        together(self.by_thread.iter().collect(), read)
+    }
 }
 
 /// A level of the memory, and how fast threads read of it.
@@ -49,10 +62,12 @@ pub fn levels(isa: Isa, threads: usize) -> Vec<Level> {
         let share = if number == 3 { size / 2 / threads } else { size / 2 };
         let bytes = (share / 256).saturating_sub(1) * 256;
         if bytes >= LEAST_BYTES {
-            levels.push(Level { name, bytes, bandwidth: bandwidth_of(isa, threads, bytes, LEVEL_MILLISECONDS) });
+            let bandwidth = Numbers::new(isa, threads, bytes).bandwidth(LEVEL_MILLISECONDS);
+            levels.push(Level { name, bytes, bandwidth });
         }
     }
-    levels.push(Level { name: "memory", bytes: READ_BYTES, bandwidth: bandwidth(isa, threads) });
+    let bandwidth = Numbers::in_memory(isa, threads).bandwidth(MILLISECONDS);
+    levels.push(Level { name: "memory", bytes: READ_BYTES, bandwidth });
     levels
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::file::NewFile;
-use crate::{Model, Session, model};
+use crate::{LayerTime, Model, Session, model};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -64,7 +64,8 @@ const LONG_ABOUT: &str = "\
 Measure the time of an image, and compare it with the multiply-add peak of the cores, and with other measurements.
 
 The peak is measured in the same process, on the same number of threads, before and after the runs. GMAC/s counts the
-multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do.";
+multiply-adds of the network's definition, as `cost` prints them, whatever the kernels do. With `--layers` it measures,
+between the runs, what the threads read of memory, which bounds layers that read each weight once.";
 
 const EXAMPLE: &str = "\
 Examples:
@@ -233,20 +234,37 @@ impl Bench {
         Ok(Times { median: at(0.5), min: at(0.0), p90: at(0.9) })
     }
 
-    /// What each layer takes, and the 10^9 bytes a second that the threads read of memory, before or after.
+    /// What each layer takes, and the 10^9 bytes a second that the threads read of memory, measured between the runs: memory
+    /// is shared with other programs, and what it gives changes from one second to the next.
     fn profile(&self, model: &Model, peak: f64) -> Outcome<(Layers, f64)> {
         let mut session = self.subject.session(model, true)?;
-        let (isa, threads) = (session.isa(), session.threads());
-        let before = machine::bandwidth(isa, threads);
-        session.run();
-        session.reset_profile();
+        let numbers = machine::Numbers::in_memory(session.isa(), session.threads());
         let progress = Progress::new(self.runs, "layers");
-        for _ in 0..self.runs {
+        let mut layers: Vec<LayerTime> = Vec::new();
+        let (mut bursts, mut seconds_a_byte) = (0, 0.0);
+        let mut left = self.runs;
+        while left > 0 {
+            seconds_a_byte += numbers.bandwidth(BURST_MILLISECONDS).recip();
+            bursts += 1;
+            // What was read has taken the caches from the weights, which this run brings back.
             session.run();
-            progress.advance(1)?;
+            session.reset_profile();
+            let runs = left.min(self.runs.div_ceil(BURSTS));
+            for _ in 0..runs {
+                session.run();
+                progress.advance(1)?;
+            }
+            left -= runs;
+            match layers.as_mut_slice() {
+                [] => layers = session.profile(),
+                layers => layers
+                    .iter_mut()
+                    .zip(session.profile())
+                    .for_each(|(sum, layer)| sum.nanoseconds += layer.nanoseconds),
+            }
         }
-        let layers = Layers::new(session.profile(), self.runs * session.batch() * threads, peak);
-        Ok((layers, before.max(machine::bandwidth(isa, threads)) / 1e9))
+        let layers = Layers::new(layers, self.runs * session.batch() * session.threads(), peak);
+        Ok((layers, f64::from(bursts) / seconds_a_byte / 1e9))
     }
 }
 
@@ -261,3 +279,7 @@ fn ratio(text: &str) -> Result<f64, String> {
     let ratio: f64 = text.parse().map_err(|_| "no number".to_owned())?;
     if ratio.is_finite() && ratio > 0.0 { Ok(ratio) } else { Err("a ratio above 0 is needed".into()) }
 }
+
+/// How often memory is measured between runs, and how long each takes.
+const BURSTS: usize = 20;
+const BURST_MILLISECONDS: u64 = 20;

@@ -123,7 +123,8 @@ impl Canvas<'_> {
     /// The box of the layer `name`.
     fn frame(&mut self, [x, y, width, height]: [f64; 4], name: &str, planned: &Planned) {
         let class = if planned.multiply_adds > 0 { planned.precision.name() } else { "" };
-        let all = [name, &planned.window, &shape(planned.shape), &planned.kernel, &cost_text(planned), &phases(planned)];
+        let all =
+            [name, &planned.window, &shape(planned.shape), &planned.kernel, &cost_text(planned), &phases(planned)];
         let all: Vec<&str> = all.into_iter().filter(|text| !text.is_empty()).collect();
         let title = escaped(&all.join(", "));
         let _ = writeln!(
