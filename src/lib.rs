@@ -40,7 +40,7 @@ pub mod weights;
 pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
-pub use plan::{LayerTime, Precision, StepDescription};
+pub use plan::{Activity, LayerTime, Precision, Slice, StepDescription, Trace};
 /// The crate rayon, in the version whose pools [`Options::pool`] takes. It is there with the feature `rayon`.
 #[cfg(feature = "rayon")]
 pub use rayon;

@@ -19,7 +19,7 @@ use crate::simd::Simd;
 /// Measures how many bytes a second the calling thread reads of `numbers` on `isa`, in about `milliseconds`.
 ///
 /// The result is a mean over whole passes, as what a layer takes is. It is memory's speed if the numbers are many times the
-/// caches' size.
+/// caches' size, and a cache's if they fit it.
 ///
 /// # Panics
 /// If there are no numbers.
@@ -27,16 +27,23 @@ pub fn read_bandwidth(isa: Isa, numbers: &[f32], milliseconds: u64) -> f64 {
     assert!(!numbers.is_empty(), "numbers to read");
     let pass = op::select::<Sum>(isa);
     let (begin, limit) = (Instant::now(), Duration::from_millis(milliseconds));
+    // A look at the clock takes a moment, beside which those passes are long.
+    let at_once = u32::try_from((STRETCH_BYTES / size_of_val(numbers)).max(1)).unwrap_or(u32::MAX);
     let mut passes = 0_u32;
     loop {
-        black_box(pass(black_box(numbers)));
-        passes += 1;
+        for _ in 0..at_once {
+            black_box(pass(black_box(numbers)));
+        }
+        passes += at_once;
         let elapsed = begin.elapsed();
         if elapsed >= limit {
             return f64::from(passes) * size_of_val(numbers) as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         }
     }
 }
+
+/// Bytes that are read between two looks at the clock, if the numbers are fewer: some 20 microseconds' worth.
+const STRETCH_BYTES: usize = 1 << 21;
 
 /// The sum of numbers, read as rows side by side.
 struct Sum;

@@ -23,6 +23,7 @@ mod pictures;
 mod plan;
 mod preprocess;
 mod printable;
+mod profile;
 mod progress;
 mod quantize;
 mod run;
@@ -63,6 +64,7 @@ enum Command {
     Compare(compare::Compare),
     Correlate(correlate::Correlate),
     Plan(plan::Plan),
+    Profile(profile::Profile),
 }
 
 // No comment of documentation: its indented lines would be examples in Rust.
@@ -89,6 +91,7 @@ Exit codes:
   3  a weight or model file that is missing, damaged, or of another network
   4  a picture or .npy file that is missing, damaged, or of the wrong form
   5  the output exists (--force replaces it)
+  6  an image takes longer than `bench --assert` allows
 Others come from the system, or from a fault of the command's own:
   101  a fault of the command's own, which stderr describes
   130  interrupted (Ctrl-C); 143: terminated: what was not complete is removed
@@ -204,6 +207,7 @@ impl Command {
             Command::Compare(command) => command.run(out),
             Command::Correlate(command) => command.run(out),
             Command::Plan(command) => command.run(out),
+            Command::Profile(command) => command.run(out),
         }
     }
 }
