@@ -18,6 +18,7 @@ mod labels;
 mod load;
 mod output;
 mod pack;
+mod page;
 mod pictures;
 mod plan;
 mod preprocess;
