@@ -12,6 +12,8 @@ mod correlate;
 mod cost;
 mod eval;
 mod exit;
+mod explain;
+mod filters;
 mod inspect;
 mod interrupt;
 mod labels;
@@ -62,6 +64,8 @@ enum Command {
     Cost(cost::Cost),
     Compare(compare::Compare),
     Correlate(correlate::Correlate),
+    Explain(explain::Explain),
+    Filters(filters::Filters),
     Plan(plan::Plan),
 }
 
@@ -203,6 +207,8 @@ impl Command {
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),
             Command::Correlate(command) => command.run(out),
+            Command::Explain(command) => command.run(out),
+            Command::Filters(command) => command.run(out),
             Command::Plan(command) => command.run(out),
         }
     }

@@ -11,6 +11,8 @@ mod quantisation;
 mod session;
 mod statics;
 
+#[cfg(feature = "cli")]
+pub(crate) use class_map::between;
 pub use class_map::ClassMap;
 pub use description::Description;
 pub use ensemble::Ensemble;
