@@ -14,6 +14,7 @@ mod eval;
 mod exit;
 mod explain;
 mod filters;
+mod index;
 mod inspect;
 mod interrupt;
 mod labels;
@@ -28,6 +29,7 @@ mod printable;
 mod progress;
 mod quantize;
 mod run;
+mod similar;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -66,6 +68,8 @@ enum Command {
     Correlate(correlate::Correlate),
     Explain(explain::Explain),
     Filters(filters::Filters),
+    Index(index::Index),
+    Similar(similar::Similar),
     Plan(plan::Plan),
 }
 
@@ -84,13 +88,13 @@ weights once and name them:
     googlenet classify --weights googlenet.safetensors cat.jpg";
 
 const AFTER_HELP: &str = "\
-Results go to stdout, words to stderr. Weight files are mapped: nobody may write to one while it is in use.
+Results go to stdout, words to stderr. Weight files and indexes are mapped: nobody may write to one while it is in use.
 
 Exit codes:
   0  done
   1  the system failed: reading, writing, threads
   2  wrong usage: an argument, an unknown layer or instruction set
-  3  a weight or model file that is missing, damaged, or of another network
+  3  a weight, model or index file that is missing, damaged, or of another network
   4  a picture or .npy file that is missing, damaged, or of the wrong form
   5  the output exists (--force replaces it)
 Others come from the system, or from a fault of the command's own:
@@ -209,6 +213,8 @@ impl Command {
             Command::Correlate(command) => command.run(out),
             Command::Explain(command) => command.run(out),
             Command::Filters(command) => command.run(out),
+            Command::Index(command) => command.run(out),
+            Command::Similar(command) => command.run(out),
             Command::Plan(command) => command.run(out),
         }
     }

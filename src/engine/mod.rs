@@ -11,9 +11,9 @@ mod quantisation;
 mod session;
 mod statics;
 
+pub use class_map::ClassMap;
 #[cfg(feature = "cli")]
 pub(crate) use class_map::between;
-pub use class_map::ClassMap;
 pub use description::Description;
 pub use ensemble::Ensemble;
 pub use model::Model;

@@ -25,9 +25,9 @@ mod opencv;
 mod resize;
 mod rule;
 mod tensorflow;
-mod window;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use crate::model::Channels;
 pub use crops::{Crops, Cuts};

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_point_of_the_input_is_where_the_window_says() {
         for (width, height) in [(250, 180), (120, 255), (64, 64), (201, 201)] {
-            let pixels: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
+            let pixels: Vec<u8> =
+                (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
             let picture = Rgb8::new(width, height, 3 * width, &pixels).expect("a picture");
             for (preset, side) in Preset::ALL.into_iter().flat_map(|preset| [48, 64].map(|side| (preset, side))) {
                 let rule = Rule { mean: [0.0; 3], std: [1.0; 3], ..preset.rule(side) };

@@ -87,7 +87,8 @@ mod tests {
                 let (mut activation, mut field) = (activation, (position as isize, position as isize));
                 while activation != 0 {
                     // Of branches the one whose windows are the largest: the last of them is behind others.
-                    let node = graph.nodes.iter().rev().find(|node| node.output.activation == activation).expect("made");
+                    let node =
+                        graph.nodes.iter().rev().find(|node| node.output.activation == activation).expect("made");
                     let input = &graph.activations[node.input.activation];
                     let (kernel, stride, pad) = match &node.op {
                         Op::Conv(conv) => (conv.kh, conv.stride_h, conv.pad_t),

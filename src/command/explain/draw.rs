@@ -44,17 +44,19 @@ impl Canvas {
         self.draw(|point, pixel| if inside(point) { pixel } else { dimmed(pixel) })
     }
 
-    /// The picture in grey, under `value` of each point of it: red above 0 and blue below, the full colour at `limit` and
-    /// beyond. Points that have no value are dimmed.
+    /// The picture in grey, under `value` of each point of it: from yellow to red above 0 and from cyan to blue below, the
+    /// full colour at `limit` and beyond. Points that have no value are dimmed.
     pub fn heat(&self, limit: f32, value: impl Fn([f64; 2]) -> Option<f32>) -> Outcome<Drawn> {
         self.draw(|point, pixel| match value(point) {
             None => dimmed(pixel),
             Some(value) => {
                 let strength = if limit > 0.0 { (value.abs() / limit).min(1.0) } else { 0.0 };
-                let colour = if value > 0.0 { RED } else { BLUE };
-                let grey = luminance(pixel);
-                let share = STRONGEST * strength;
-                colour.map(|channel| (grey * (1.0 - share) + channel * share).round() as u8)
+                let [weak, strong] = if value > 0.0 { [YELLOW, RED] } else { [CYAN, BLUE] };
+                let (grey, share) = (luminance(pixel), STRONGEST * strength.sqrt());
+                [0, 1, 2].map(|channel| {
+                    let colour = weak[channel] * (1.0 - strength) + strong[channel] * strength;
+                    (grey * (1.0 - share) + colour * share).round() as u8
+                })
             }
         })
     }
@@ -105,7 +107,9 @@ fn luminance([r, g, b]: [u8; 3]) -> f32 {
 
 /// A colour that grows brighter all the way as `share` goes from 0 to 1.
 fn ramp(share: f32) -> [u8; 3] {
-    let at = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
+    // What is no number is 0.
+    let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
+    let at = share * (STOPS.len() - 1) as f32;
     let first = (at as usize).min(STOPS.len() - 2);
     let part = at - first as f32;
     [0, 1, 2].map(|c| (STOPS[first][c] * (1.0 - part) + STOPS[first + 1][c] * part).round() as u8)
@@ -113,10 +117,12 @@ fn ramp(share: f32) -> [u8; 3] {
 
 /// The drawn picture's longer side.
 const LONGER: u32 = 384;
-const RED: [f32; 3] = [214.0, 30.0, 34.0];
-const BLUE: [f32; 3] = [28.0, 92.0, 214.0];
+const YELLOW: [f32; 3] = [255.0, 224.0, 64.0];
+const RED: [f32; 3] = [204.0, 0.0, 30.0];
+const CYAN: [f32; 3] = [96.0, 220.0, 240.0];
+const BLUE: [f32; 3] = [20.0, 50.0, 214.0];
 /// The share of a colour where a map is at its limit; the picture under it is still to be seen.
-const STRONGEST: f32 = 0.7;
+const STRONGEST: f32 = 0.65;
 /// Night, violet, red, orange, pale yellow: their luminances are 13, 55, 104, 166 and 240.
 const STOPS: [[f32; 3]; 5] =
     [[12.0, 12.0, 24.0], [84.0, 32.0, 96.0], [190.0, 64.0, 84.0], [244.0, 146.0, 62.0], [252.0, 244.0, 190.0]];
@@ -142,7 +148,10 @@ mod tests {
         let back = ::image::load_from_memory(&drawn.file).expect("a JPEG").to_rgb8();
         let at = |x: u32| back.get_pixel(x, 96).0;
         let (red, blue, out) = (at(96), at(240), at(350));
-        assert!(red[0] > 150 && red[2] < 80 && blue[2] > 150 && blue[0] < 80 && out[0] < 40, "{red:?} {blue:?} {out:?}");
+        assert!(
+            red[0] > 150 && red[2] < 80 && blue[2] > 150 && blue[0] < 80 && out[0] < 40,
+            "{red:?} {blue:?} {out:?}"
+        );
     }
 
     /// The longest picture that is read has drawings, of one row.

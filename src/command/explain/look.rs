@@ -89,13 +89,7 @@ impl From<Failure> for Blind {
 
 impl Seen {
     /// Runs the network of `model` over `picture` and keeps what the `top` likeliest classes need.
-    pub fn look(
-        model: &Model,
-        picture: Rgb8<'_>,
-        top: usize,
-        threads: usize,
-        verbose: bool,
-    ) -> Result<Self, Blind> {
+    pub fn look(model: &Model, picture: Rgb8<'_>, top: usize, threads: usize, verbose: bool) -> Result<Self, Blind> {
         let (network, side) = (model.network(), model.side());
         let (fit, unfit): (Vec<_>, Vec<_>) =
             network.head_names().into_iter().partition(|name| network.head_fits(name, side));

@@ -51,8 +51,8 @@ fn classes(body: &mut String, report: &Report, canvas: &Canvas) -> Outcome {
                 body,
                 format_args!(
                     "<p><strong>Class maps:</strong> the network\u{2019}s end adds up what speaks for a class at {h} \u{d7} {w} \
-                     positions, so that a class\u{2019}s score is the mean of a map, and a constant. Red speaks for the class, \
-                     blue against it. All maps have the same scale; between positions they are drawn in proportion.</p>\n"
+                     positions, so that a class\u{2019}s score is the mean of a map, and a constant. From yellow to red it speaks for the \
+                     class, from cyan to blue against it. All maps have the same scale; between positions they are drawn in proportion.</p>\n"
                 ),
             );
         }
@@ -66,14 +66,15 @@ fn classes(body: &mut String, report: &Report, canvas: &Canvas) -> Outcome {
         body,
         format_args!(
             "<p><strong>Occlusion:</strong> a square of {:.0} pixels of the input, in the colour that stands for nothing, \
-             hides one part after another, at {POSITIONS} \u{d7} {POSITIONS} places. Red shows where hiding makes the class less \
-             likely, blue where it makes it likelier; the colour is by how much the logarithm of its odds changes, in the same \
+             hides one part after another, at {POSITIONS} \u{d7} {POSITIONS} places. From yellow to red hiding makes the class \
+             less likely, from cyan to blue likelier: the colour is by how much the logarithm of its odds changes, in the same \
              scale for all classes.</p>\n",
             occlusion.square,
         ),
     );
     let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
-    let map_limit = seen.maps.as_ref().map_or(0.0, |maps| largest(&mut maps.iter().flat_map(|map| map.values.iter().copied())));
+    let map_limit =
+        seen.maps.as_ref().map_or(0.0, |maps| largest(&mut maps.iter().flat_map(|map| map.values.iter().copied())));
     let fall_limit = largest(&mut occlusion.classes.iter().flat_map(|hidden| hidden.falls.iter().copied()));
     for (index, (class, hidden)) in seen.top.iter().zip(&occlusion.classes).enumerate() {
         let label = named(class);
@@ -154,15 +155,18 @@ fn heads(body: &mut String, report: &Report) {
     if seen.absent.is_empty() && seen.unfit.is_empty() {
         match seen.opinions.len() {
             1 => body.push_str("<p>This network has no classifiers on its way; only its end has an opinion.</p>\n"),
-            _ => body.push_str("<p>What each of the classifiers on the way, and the network\u{2019}s end, would answer.</p>\n"),
+            _ => body.push_str(
+                "<p>What each of the classifiers on the way, and the network\u{2019}s end, would answer.</p>\n",
+            ),
         }
     }
     for opinion in &seen.opinions {
         let name = escaped(&opinion.name);
         match &opinion.after {
-            Some(after) => {
-                add(body, format_args!("<section>\n<h3><code>{name}</code>, behind <code>{}</code></h3>\n", escaped(after)))
-            }
+            Some(after) => add(
+                body,
+                format_args!("<section>\n<h3><code>{name}</code>, behind <code>{}</code></h3>\n", escaped(after)),
+            ),
             None => add(body, format_args!("<section>\n<h3><code>{name}</code>, the end</h3>\n")),
         }
         bars(body, &opinion.top);
@@ -172,7 +176,8 @@ fn heads(body: &mut String, report: &Report) {
 
 fn layers(body: &mut String, report: &Report) -> Outcome {
     let answers = &report.seen.layers;
-    let has_modules = report.model.network().layers.iter().any(|layer| matches!(layer, crate::model::Layer::Inception(_)));
+    let has_modules =
+        report.model.network().layers.iter().any(|layer| matches!(layer, crate::model::Layer::Inception(_)));
     let (what, whats) = if has_modules { ("module", "modules") } else { ("layer", "layers") };
     let title = if has_modules { "What its modules answer" } else { "What its convolutions answer" };
     add(
