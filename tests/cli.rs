@@ -110,9 +110,23 @@ fn help_teaches_and_documents_the_exit_codes() {
     for word in ["classify", "convert", "Exit codes:", "  101  ", "  134  ", "  135  ", "  137  ", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in
-        ["classify", "eval", "preprocess", "run", "bench", "convert", "pack", "quantize", "inspect", "cost", "plan"]
-    {
+    for command in [
+        "classify",
+        "eval",
+        "preprocess",
+        "run",
+        "bench",
+        "convert",
+        "pack",
+        "quantize",
+        "inspect",
+        "cost",
+        "plan",
+        "explain",
+        "filters",
+        "index",
+        "similar",
+    ] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
             assert!(help.contains(line), "{command}: {line}");

@@ -178,13 +178,13 @@ fn layers(body: &mut String, report: &Report) -> Outcome {
     let answers = &report.seen.layers;
     let has_modules =
         report.model.network().layers.iter().any(|layer| matches!(layer, crate::model::Layer::Inception(_)));
-    let (what, whats) = if has_modules { ("module", "modules") } else { ("layer", "layers") };
+    let what = if has_modules { "module" } else { "layer" };
     let title = if has_modules { "What its modules answer" } else { "What its convolutions answer" };
     add(
         body,
         format_args!(
-            "<h2>{title}</h2>\n<p>Most channels are silent at most places, as ReLU makes 0 of what is negative. Longer bars are \
-             {whats} with more zeros on this picture.</p>\n<ul class=\"bars\">\n"
+            "<h2>{title}</h2>\n<p>ReLU makes 0 of what is negative: the bars say what share of a {what}\u{2019}s values is 0 on \
+             this picture.</p>\n<ul class=\"bars\">\n"
         ),
     );
     for answer in answers {
@@ -208,7 +208,7 @@ fn channels(body: &mut String, answer: &Answer) -> Outcome {
     add(
         body,
         format_args!(
-            "<section>\n<h3><code>{name}</code></h3>\n<p>{} at {h} \u{d7} {w} positions, {} of their values 0</p>\n\
+            "<section>\n<h3><code>{name}</code></h3>\n<p>{} at {h} \u{d7} {w} positions, of whose values {} are 0</p>\n\
              <ul class=\"pictures tiles\">\n",
             counted(c, "channel"),
             percent(answer.zero_share)

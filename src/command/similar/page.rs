@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::index::{Group, Hit};
 
-use crate::command::page::html::{add, counted, escaped, page, picture};
+use crate::command::page::html::{add, counted, escaped, picture, styled_page};
 use crate::command::page::thumbnail;
 
 use super::Found;
@@ -25,7 +25,7 @@ pub fn found(all: &[Found], place: impl Fn(usize) -> (String, Option<PathBuf>)) 
         sheet(&mut body, &found.hits, &place);
         body.push_str("</section>\n");
     }
-    page("Pictures that are alike", &body)
+    styled_page("Pictures that are alike", STYLE, &body)
 }
 
 /// The page of groups of `count` pictures that are at least `similarity` alike.
@@ -48,11 +48,11 @@ pub fn duplicates(
     );
     for (index, group) in groups.iter().enumerate() {
         let (number, pictures) = (index + 1, counted(group.len(), "picture"));
-        add(&mut body, format_args!("<section>\n<h3>Group {number}: {pictures}</h3>\n"));
+        add(&mut body, format_args!("<section>\n<h2>Group {number}: {pictures}</h2>\n"));
         sheet(&mut body, group, &place);
         body.push_str("</section>\n");
     }
-    page("Pictures that are nearly the same", &body)
+    styled_page("Pictures that are nearly the same", STYLE, &body)
 }
 
 fn sheet(body: &mut String, hits: &[Hit], place: &impl Fn(usize) -> (String, Option<PathBuf>)) {
@@ -71,3 +71,8 @@ fn sheet(body: &mut String, hits: &[Hit], place: &impl Fn(usize) -> (String, Opt
     }
     body.push_str("</ul>\n");
 }
+
+/// A group's heading is a title of its card, not a part of the page.
+const STYLE: &str = "\
+section h2{margin:0;border:0;padding:0;font-size:1.05rem}\
+section>figure{margin:.7rem 0}";
