@@ -30,6 +30,7 @@ pub mod file;
 pub mod image;
 #[cfg(feature = "import")]
 pub mod import;
+pub mod index;
 pub mod model;
 #[cfg(feature = "import")]
 pub mod npy;

@@ -6,6 +6,7 @@
 pub mod calls;
 mod convolution;
 pub mod imports;
+pub mod index;
 pub mod journal;
 pub mod kernels;
 pub mod narrow;
@@ -19,9 +20,10 @@ pub mod weights;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("calls", calls::run),
     ("caffemodel", imports::caffemodel),
+    ("index", index::run),
     ("journal", journal::run),
     ("kernels", kernels::run),
     ("narrow", narrow::run),

@@ -12,6 +12,9 @@ mod correlate;
 mod cost;
 mod eval;
 mod exit;
+mod explain;
+mod filters;
+mod index;
 mod inspect;
 mod interrupt;
 mod labels;
@@ -27,6 +30,7 @@ mod profile;
 mod progress;
 mod quantize;
 mod run;
+mod similar;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -63,6 +67,10 @@ enum Command {
     Cost(cost::Cost),
     Compare(compare::Compare),
     Correlate(correlate::Correlate),
+    Explain(explain::Explain),
+    Filters(filters::Filters),
+    Index(index::Index),
+    Similar(similar::Similar),
     Plan(plan::Plan),
     Profile(profile::Profile),
 }
@@ -82,13 +90,13 @@ weights once and name them:
     googlenet classify --weights googlenet.safetensors cat.jpg";
 
 const AFTER_HELP: &str = "\
-Results go to stdout, words to stderr. Weight files are mapped: nobody may write to one while it is in use.
+Results go to stdout, words to stderr. Weight files and indexes are mapped: nobody may write to one while it is in use.
 
 Exit codes:
   0  done
   1  the system failed: reading, writing, threads
   2  wrong usage: an argument, an unknown layer or instruction set
-  3  a weight or model file that is missing, damaged, or of another network
+  3  a weight, model or index file that is missing, damaged, or of another network
   4  a picture or .npy file that is missing, damaged, or of the wrong form
   5  the output exists (--force replaces it)
   6  an image takes longer than `bench --assert` allows
@@ -206,6 +214,10 @@ impl Command {
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),
             Command::Correlate(command) => command.run(out),
+            Command::Explain(command) => command.run(out),
+            Command::Filters(command) => command.run(out),
+            Command::Index(command) => command.run(out),
+            Command::Similar(command) => command.run(out),
             Command::Plan(command) => command.run(out),
             Command::Profile(command) => command.run(out),
         }

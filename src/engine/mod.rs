@@ -12,6 +12,8 @@ mod session;
 mod statics;
 
 pub use class_map::ClassMap;
+#[cfg(feature = "cli")]
+pub(crate) use class_map::between;
 pub use description::Description;
 pub use ensemble::Ensemble;
 pub use model::Model;

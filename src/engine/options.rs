@@ -277,7 +277,7 @@ impl Options {
 
     /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the
     /// best.
-    pub(super) fn resolve_isa(&self) -> Result<Isa> {
+    pub(crate) fn resolve_isa(&self) -> Result<Isa> {
         match (self.isa, std::env::var_os(ISA_VARIABLE)) {
             (Some(isa), _) => Ok(isa),
             (None, Some(name)) => named(&name.to_string_lossy()),

@@ -14,7 +14,7 @@
 //! 2014, arXiv:1310.6343; D. O. Hebb, "The Organization of Behavior", 1949.
 
 mod clusters;
-mod folders;
+pub mod folders;
 mod matrix;
 mod means;
 mod page;
