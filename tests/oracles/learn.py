@@ -4,7 +4,7 @@
     python tests/oracles/learn.py --check     # whether it would write the same, within 1e-8
     python tests/oracles/learn.py GOOGLENET [--classes N] [--pictures N] [--weights FILE]
 
-The last runs the command on folders of pictures made of scikit-image's and SciPy's sample pictures, cut in tiles, and lets
+The last runs the command on folders of pictures made of scikit-image's sample pictures, cut in tiles, and lets
 scikit-learn learn from the very features that the command has kept: probabilities of the pictures that were held back differ
 by at most 1e-3, accuracies by at most 0.5 points. Needs numpy and scikit-learn; the last, Pillow, scikit-image, SciPy,
 safetensors and xxhash, too.
@@ -57,7 +57,6 @@ def cases():
 
 def tiles(folder, classes, count):
     """Folders of tiles, 32x32 pixels each as CIFAR-10's: a class for each sample picture."""
-    import scipy.datasets  # noqa: F401  (its pictures are fetched; those of scikit-image that are shipped are used)
     import skimage.data
     from PIL import Image
 
@@ -98,7 +97,6 @@ def kept(path):
 
 def judge(googlenet, classes, count, weights):
     import xxhash
-    from safetensors.numpy import load_file  # noqa: F401
 
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)

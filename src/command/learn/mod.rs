@@ -39,8 +39,9 @@ use views::{Eye, Task};
 /// Auxiliary heads tell BASE's classes apart and are left out.
 ///
 /// A part of the pictures of each class is held back: the classifier is judged on these, and nothing is learnt from any view
-/// of them. Files that hold the same are taken as one; the same file in two classes is left out. A picture that cannot be
-/// read is named on stderr and counted apart.
+/// of them. Files that hold the same are taken as one; the same file in two classes is left out. Pictures that are nearly
+/// the same, as those of one film, are not told from others: where they lie on both sides, the report is too good. A picture
+/// that cannot be read is named on stderr and counted apart.
 ///
 /// Features are kept in a cache (--cache), from which a run that was interrupted goes on, and which saves computing them
 /// again when pictures are added. It takes 4 KB for each view of a picture; delete it when it is no longer needed. The same
@@ -198,10 +199,7 @@ impl Learn {
     /// Looks at the middle of each picture; the pictures that can be read, and those that cannot.
     #[expect(clippy::type_complexity, reason = "two lists")]
     fn readable(&self, eye: &mut Eye, files: &[(PathBuf, usize)]) -> Outcome<(Vec<Picture>, Vec<(PathBuf, String)>)> {
-        let task = |(path, _): &'_ (PathBuf, usize)| (path.clone(), vec![0]);
-        let paths: Vec<_> = files.iter().map(task).collect();
-        let tasks: Vec<_> =
-            paths.iter().map(|(path, views)| Task { path, content: None, views: views.clone() }).collect();
+        let tasks: Vec<_> = files.iter().map(|(path, _)| Task { path, content: None, views: vec![0] }).collect();
         let (mut pictures, mut unreadable) = (Vec::new(), Vec::new());
         eye.look(&tasks, "pictures", |number, content| {
             let (path, class) = files[number].clone();
