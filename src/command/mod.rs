@@ -18,7 +18,9 @@ mod index;
 mod inspect;
 mod interrupt;
 mod labels;
+mod learn;
 mod load;
+mod locked;
 mod output;
 mod pack;
 mod page;
@@ -63,6 +65,7 @@ enum Command {
     Convert(convert::Convert),
     Pack(pack::Pack),
     Quantize(quantize::Quantize),
+    Learn(learn::Learn),
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
     Compare(compare::Compare),
@@ -210,6 +213,7 @@ impl Command {
             Command::Convert(command) => command.run(out),
             Command::Pack(command) => command.run(out),
             Command::Quantize(command) => command.run(out),
+            Command::Learn(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),

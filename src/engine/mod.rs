@@ -1,6 +1,7 @@
 //! The types that a user of the library holds, above all a [`Model`] and its [`Session`]s.
 
 mod class_map;
+mod classifier;
 mod description;
 mod ensemble;
 mod model;
