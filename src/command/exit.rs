@@ -163,7 +163,7 @@ mod tests {
             let text = Err::<(), _>(io()).or_fail(Code::Input, name).expect_err("it is one").to_string();
             assert_eq!(text, format!("{name}: a b c"));
         }
-        assert_eq!(of(PictureError::NotAPicture.into(), ""), "neither a JPEG nor a PNG picture");
+        assert_eq!(of(PictureError::NotAPicture.into(), ""), "no picture (JPEG, PNG, WebP, GIF, BMP or TIFF)");
         assert_eq!(Failure::new(Code::Input, "\u{1b}[2J").to_string(), "\\u{1b}[2J");
     }
 
