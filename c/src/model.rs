@@ -35,16 +35,20 @@ pub struct ModelInfo {
 /// Writes a handle of `model` to `out`, which then belongs to the caller.
 fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
     let model = model?;
-    // A label that has a zero in it ends there, as it would for C.
-    let label = |label: &String| {
-        let end = label.find('\0').unwrap_or(label.len());
-        CString::new(&label[..end]).expect("what stands before the first zero has none")
-    };
-    let labels = model.labels().iter().map(label).collect();
+    let labels = texts(model.labels()).into();
     // SAFETY: `pointers::out` found that `out` is not null, and the caller of the border promised that it may be
     // written.
     unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
     Ok(())
+}
+
+/// `labels` as texts of C. A label that has a zero in it ends there, as it would for C.
+pub(super) fn texts(labels: &[String]) -> Box<[CString]> {
+    let text = |label: &String| {
+        let end = label.find('\0').unwrap_or(label.len());
+        CString::new(&label[..end]).expect("what stands before the first zero has none")
+    };
+    labels.iter().map(text).collect()
 }
 
 #[cfg(unix)]
