@@ -110,9 +110,20 @@ fn help_teaches_and_documents_the_exit_codes() {
     for word in ["classify", "convert", "Exit codes:", "  101  ", "  134  ", "  135  ", "  137  ", "GOOGLENET_ISA"] {
         assert!(help.contains(word), "{word}");
     }
-    for command in
-        ["classify", "eval", "preprocess", "run", "bench", "convert", "pack", "quantize", "inspect", "cost", "plan"]
-    {
+    for command in [
+        "classify",
+        "eval",
+        "preprocess",
+        "run",
+        "bench",
+        "convert",
+        "pack",
+        "quantize",
+        "inspect",
+        "cost",
+        "plan",
+        "doctor",
+    ] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
             assert!(help.contains(line), "{command}: {line}");
@@ -137,7 +148,7 @@ fn wrong_usage_is_one_line_and_code_2() {
     fail(&["dance"], 2, "dance");
     fail(&["cost", "--side", "31"], 2, "32");
     fail(&["cost", "--classes", "0"], 2, "'0'");
-    fail(&["run"], 2, "--weights");
+    fail(&["run"], 2, "--input");
     for option in ["--threads", "--batch", "--runs"] {
         fail(&["bench", option, "0"], 2, option);
     }
