@@ -40,6 +40,13 @@
  * additions leave it alone. */
 #define GOOGLENET_ABI_VERSION 1
 
+/* Initialisers that set `struct_size`, and all else to zero: `googlenet_options options = GOOGLENET_OPTIONS_INIT;`. They name every
+ * field, so that no compiler warns of those that are left out. */
+#define GOOGLENET_OPTIONS_INIT {sizeof(googlenet_options), 0, 0, 0, 0, NULL, 0, 0, 0, NULL, NULL}
+#define GOOGLENET_IMAGE_INIT {sizeof(googlenet_image), NULL, 0, 0, 0, 0}
+#define GOOGLENET_MODEL_INFO_INIT {sizeof(googlenet_model_info), 0, 0, 0}
+#define GOOGLENET_SESSION_INFO_INIT {sizeof(googlenet_session_info), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
 // What a call answers. Values keep their meaning; later versions may add some.
 typedef enum {
     // It is done.
@@ -100,6 +107,24 @@ typedef enum {
     GOOGLENET_PRECISION_INT8 = 2,
 } googlenet_precision;
 
+// What the bytes of a pixel are.
+typedef enum {
+    // Three bytes: red, green, blue.
+    GOOGLENET_PIXELS_RGB = 0,
+    // Three bytes: blue, green, red, as OpenCV has them.
+    GOOGLENET_PIXELS_BGR = 1,
+    // Four bytes: red, green, blue, and a fourth that is left out.
+    GOOGLENET_PIXELS_RGBA = 2,
+    // Four bytes: blue, green, red, and a fourth that is left out.
+    GOOGLENET_PIXELS_BGRA = 3,
+    // One byte, which stands for all three colours.
+    GOOGLENET_PIXELS_GREY = 4,
+} googlenet_pixels;
+
+// Models that look together at one or more crops of a picture: their probabilities are averaged. It serves one call at a
+// time, as a session does.
+typedef struct googlenet_ensemble googlenet_ensemble;
+
 // Weights, for any number of sessions and threads; nothing changes them. Their form was checked, and, but for packed files
 // that are mapped, their hash; what their numbers are worth was not. Every function that takes a
 // `const googlenet_model *` may be called from several threads at once.
@@ -109,18 +134,6 @@ typedef struct googlenet_model googlenet_model;
 // from another thread, answers `GOOGLENET_ERR_BUSY` and changes nothing. Calls on different sessions do not disturb
 // each other.
 typedef struct googlenet_session googlenet_session;
-
-// What is known of a model.
-typedef struct {
-    // `sizeof(googlenet_model_info)`, set by the caller.
-    size_t struct_size;
-    // Classes that the network tells apart.
-    size_t classes;
-    // The input side that the weights are meant for, in pixels.
-    size_t side;
-    // Names of classes: as many as classes, or 0.
-    size_t labels;
-} googlenet_model_info;
 
 // What a `googlenet_parallel_for` calls.
 typedef void (*googlenet_body)(void *argument, size_t index);
@@ -132,7 +145,7 @@ typedef void (*googlenet_body)(void *argument, size_t index);
 typedef void (*googlenet_parallel_for)(void *context, size_t count, googlenet_body body, void *argument);
 
 // What a session is made for. Set all bytes to zero, then `struct_size`; a field that is zero means its default:
-// `googlenet_options options = {sizeof options};`
+// `googlenet_options options = GOOGLENET_OPTIONS_INIT;`
 typedef struct {
     // `sizeof(googlenet_options)`.
     size_t struct_size;
@@ -162,6 +175,44 @@ typedef struct {
     void *parallel_for_context;
 } googlenet_options;
 
+// A picture of the caller's: rows of pixels, three bytes each, red, green, blue, where nothing else is said.
+typedef struct {
+    // `sizeof(googlenet_image)`.
+    size_t struct_size;
+    // The first pixel of the first row; not in a session's input.
+    const uint8_t *data;
+    // Bytes at `data`, at least `(height - 1) * stride + 3 * width`; where pixels have one byte or four, that many for 3.
+    size_t length;
+    // Pixels of a row, at least 1.
+    size_t width;
+    // Rows, at least 1.
+    size_t height;
+    // Bytes from the beginning of a row to that of the next, at least `3 * width`, or as above.
+    size_t stride;
+} googlenet_image;
+
+// One class and how likely it is.
+typedef struct {
+    // The class, counted from 0.
+    size_t class_index;
+    // 0 to 1.
+    float probability;
+    // Its name, UTF-8, or ""; it lives as long as the session, or its model.
+    const char *label;
+} googlenet_prediction;
+
+// What is known of a model.
+typedef struct {
+    // `sizeof(googlenet_model_info)`, set by the caller.
+    size_t struct_size;
+    // Classes that the network tells apart.
+    size_t classes;
+    // The input side that the weights are meant for, in pixels.
+    size_t side;
+    // Names of classes: as many as classes, or 0.
+    size_t labels;
+} googlenet_model_info;
+
 // What is known of a session.
 typedef struct {
     // `sizeof(googlenet_session_info)`, set by the caller.
@@ -186,32 +237,6 @@ typedef struct {
     uint32_t precision;
 } googlenet_session_info;
 
-// A picture of the caller's: rows of pixels, three bytes each, red, green, blue.
-typedef struct {
-    // `sizeof(googlenet_image)`.
-    size_t struct_size;
-    // The first pixel of the first row; not in a session's input.
-    const uint8_t *data;
-    // Bytes at `data`, at least `(height - 1) * stride + 3 * width`.
-    size_t length;
-    // Pixels of a row, at least 1.
-    size_t width;
-    // Rows, at least 1.
-    size_t height;
-    // Bytes from the beginning of a row to that of the next, at least `3 * width`.
-    size_t stride;
-} googlenet_image;
-
-// One class and how likely it is.
-typedef struct {
-    // The class, counted from 0.
-    size_t class_index;
-    // 0 to 1; NaN where the weights or the picture let sums overflow, or the weights have NaN.
-    float probability;
-    // Its name, UTF-8, or ""; it lives as long as the session, or its model.
-    const char *label;
-} googlenet_prediction;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -222,6 +247,37 @@ uint32_t googlenet_abi_version(void);
 
 // The library's version, as in "0.1.0"; static.
 const char *googlenet_version(void);
+
+// Plans an ensemble of `model_count` models, 1 to 64, which must tell the same classes apart, in the same order; that is not
+// checked. `crops` says how often a picture is looked at: 1, the middle; 10, the corners and the middle, mirrored, too; 144, as
+// the paper of GoogLeNet has it. Of `options`, which may be null, all counts but `batch`, which follows from `crops`, and
+// what keeps layers. The caller frees `*ensemble`, which is not written if this fails; the models may be freed before it.
+//
+// Answers as `googlenet_session_new`; `GOOGLENET_ERR_MODEL` where the models differ in their number of classes, by more than a
+// background that is class 0.
+googlenet_status googlenet_ensemble_new(const googlenet_model *const *models,
+                                        size_t model_count,
+                                        uint32_t crops,
+                                        const googlenet_options *options,
+                                        googlenet_ensemble **ensemble);
+
+// Classifies one picture, whose pixels are those of a `googlenet_pixels`, and writes the `count` likeliest classes to
+// `predictions`, the likeliest first; `count` is at most the number of classes. Labels live as long as the ensemble.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LENGTH`,
+// `GOOGLENET_ERR_MEMORY`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where the weights give no
+// probabilities.
+googlenet_status googlenet_ensemble_classify(googlenet_ensemble *ensemble,
+                                             const googlenet_image *image,
+                                             uint32_t pixels,
+                                             googlenet_prediction *predictions,
+                                             size_t count);
+
+// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was forked
+// off, one with threads gives up its handle only, as a session does.
+//
+// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
+googlenet_status googlenet_ensemble_free(googlenet_ensemble **ensemble);
 
 // Reads a weight file into memory and checks it, its hash included. `path` is in the system's encoding; on Windows it
 // is UTF-8. The caller frees `*model`, which is not written if this fails.
@@ -309,6 +365,16 @@ googlenet_status googlenet_session_input(googlenet_session *session,
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_set_input(googlenet_session *session, const float *values, size_t length);
 
+// Makes a picture the input of one image of the batch, like `googlenet_session_set_image`, of pixels that are those of a
+// `googlenet_pixels`. But for `GOOGLENET_PIXELS_RGB` it copies the picture, in memory that it takes for as long as it runs.
+//
+// Answers as `googlenet_session_set_image`; `GOOGLENET_ERR_ARGUMENT` where `pixels` stands for none,
+// `GOOGLENET_ERR_MEMORY`.
+googlenet_status googlenet_session_set_pixels(googlenet_session *session,
+                                              size_t batch_index,
+                                              const googlenet_image *image,
+                                              uint32_t pixels);
+
 // Makes a picture the input of one image of the batch, counted from 0: resized, cropped and normalised as the weights
 // ask.
 //
@@ -352,11 +418,23 @@ googlenet_status googlenet_session_endpoint(const googlenet_session *session,
 // to `predictions`, the likeliest first; `count` is at most the number of classes.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where the weights give no
+// probabilities, because they have NaN, or numbers so large that sums overflow.
 googlenet_status googlenet_session_classify(googlenet_session *session,
                                             const googlenet_image *image,
                                             googlenet_prediction *predictions,
                                             size_t count);
+
+// The `count` likeliest classes of one image of the last run's batch, counted from 0, the likeliest first; `count` is at most
+// the number of classes.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`,
+// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN, or
+// numbers so large that sums overflow.
+googlenet_status googlenet_session_predictions(const googlenet_session *session,
+                                               size_t batch_index,
+                                               googlenet_prediction *predictions,
+                                               size_t count);
 
 // Where in a picture a class is seen: how much each place speaks for it, `[map_height, map_width]` values for one image
 // of the last run's batch. Their mean and `*bias` add up to the class's logit. `length` must be

@@ -1,7 +1,7 @@
 //! Files as wholes: read up to a limit, written whole or not at all.
 //!
 //! ```text
-//! create   a temporary file beside the target, in the same file system
+//! create   a temporary file beside the target, in the same file system; what processes left there that were killed is removed
 //! write    the content, then fsync
 //! publish  with force: rename it over the target; else: make a hard link, which fails where the target exists
 //! ```
@@ -189,13 +189,19 @@ impl NewFile {
     /// [`FileError::TargetExists`], [`FileError::NotRegular`] or [`FileError::Io`]; the target is then as it was.
     pub fn commit(self, force: bool) -> Result<()> {
         let Self { target, out, temporary } = self;
-        let sync = |Watched(file)| faults::point().and_then(|()| file.sync_all());
+        // The file stays open, and locked, until it has its name.
+        let sync = |Watched(file): Watched| faults::point().and_then(|()| file.sync_all()).map(|()| file);
         let written = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(sync);
         if force && let Ok(found) = fs::symlink_metadata(&target) {
             check_regular(&target, found.file_type())?;
         }
         let named = match written {
-            Ok(()) => temporary.publish(&target, force),
+            Ok(_open) if cfg!(unix) => temporary.publish(&target, force),
+            // Elsewhere an open file cannot be renamed.
+            Ok(open) => {
+                drop(open);
+                temporary.publish(&target, force)
+            }
             Err(source) => return Err(FileError::Io { action: "write", path: target, source }.into()),
         };
         named.map_err(|source| match source.kind() {
@@ -227,18 +233,21 @@ struct Temporary(PathBuf);
 impl Temporary {
     fn create(target: &Path) -> io::Result<(Temporary, File)> {
         let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+        remove_dead(target);
         for _ in 0..1000 {
             // Drawn at random, as containers that share a folder may have processes of the same number.
             let unique = RandomState::new().hash_one(name);
             let mut temporary = OsString::from(".");
             temporary.push(name);
-            temporary.push(format!(".{unique:016x}.tmp"));
+            temporary.push(format!("{MARK}{unique:016x}{END}"));
             let path = target.with_file_name(temporary);
             faults::point()?;
             let mut temporaries = temporaries();
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another has drawn the same
                 Err(error) => return Err(error),
+                // Who looks for dead files may have found this one before it was locked, and is about to remove it.
+                Ok(file) if !is_locked_by(&file, &path) => {}
                 Ok(file) => {
                     temporaries.push(path.clone());
                     return Ok((Temporary(path), file));
@@ -263,6 +272,53 @@ impl Temporary {
         Ok(())
     }
 }
+
+/// Locks a temporary file of this process, so that nobody takes it for a dead one. False if somebody does.
+///
+/// Where there are no locks nobody removes anything, either. Windows removes no file that is open, and there a lock would keep
+/// this process from writing.
+fn is_locked_by(file: &File, path: &Path) -> bool {
+    if cfg!(any(not(unix), miri)) {
+        return true;
+    }
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => false,
+        Err(fs::TryLockError::Error(_)) => true,
+        Ok(()) => fs::symlink_metadata(path).is_ok(),
+    }
+}
+
+/// Removes the temporary files beside `target` whose processes have ended without a chance to do so: those that nobody has
+/// locked. What cannot be removed stays, which is no reason to write nothing.
+fn remove_dead(target: &Path) {
+    if cfg!(any(not(unix), miri)) {
+        return;
+    }
+    let is_temporary = |name: &str| {
+        let unique = name.strip_suffix(END).and_then(|name| name.rsplit_once(MARK)).map(|(_, unique)| unique);
+        name.starts_with('.')
+            && unique.is_some_and(|unique| unique.len() == 16 && u64::from_str_radix(unique, 16).is_ok())
+    };
+    for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_temporary(&entry.file_name().to_string_lossy()) {
+            // The lock is held until the file is gone: see `is_locked_by`.
+            let file = File::open(entry.path()).ok().filter(|file| file.try_lock().is_ok());
+            if let Some(_locked) = file {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What stands between a target's name and the random digits of its temporary file, and after them.
+const MARK: &str = ".googlenet-";
+const END: &str = ".tmp";
 
 /// The names of this process's temporary files. Who holds the lock may make, rename or remove them.
 fn temporaries() -> MutexGuard<'static, Vec<PathBuf>> {
@@ -299,8 +355,7 @@ impl Drop for Temporary {
 /// Makes the name of `target` last through a power cut, where the system can sync folders; elsewhere the name may be
 /// lost, but the file is whole if it is there.
 fn sync_folder(target: &Path) {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(folder) = File::open(folder) {
+    if let Ok(folder) = File::open(folder_of(target)) {
         let _ = faults::point().and_then(|()| folder.sync_all());
     }
 }
@@ -400,10 +455,30 @@ mod tests {
             .map(|temporary| temporary.0.file_name().expect("a name").to_string_lossy().into_owned())
             .collect();
         let own = std::process::id().to_string();
-        assert!(names.iter().all(|name| name.len() == ".f..tmp".len() + 16), "{names:?}");
+        assert!(names.iter().all(|name| name.len() == ".f.googlenet-.tmp".len() + 16), "{names:?}");
         assert!(!names.iter().all(|name| name.contains(&own)));
         // The first digit of numbers that count on would be the same.
-        assert!(names.iter().any(|name| name.as_bytes()[3] != names[0].as_bytes()[3]), "{names:?}");
+        let first = ".f.googlenet-".len();
+        assert!(names.iter().any(|name| name.as_bytes()[first] != names[0].as_bytes()[first]), "{names:?}");
+    }
+
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn dead_temporaries_are_removed_and_those_of_the_living_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let dead = [".f.googlenet-0123456789abcdef.tmp", ".other.googlenet-ffffffffffffffff.tmp"];
+        let others = [".f.0123456789abcdef.tmp", ".f.googlenet-0123.tmp", "f.googlenet-0123456789abcdef", "g"];
+        for name in dead.iter().chain(&others) {
+            fs::write(at(name), b"something").expect("written");
+        }
+        let mut living = NewFile::create(at("f")).expect("created");
+        assert_eq!(dead.map(|name| at(name).exists()), [false; 2]);
+        NewFile::create(at("h")).expect("created").commit(false).expect("another was written meanwhile");
+        living.write_all(b"whole").expect("written");
+        living.commit(false).expect("nobody has removed it");
+        assert_eq!(fs::read(at("f")).expect("read"), b"whole");
+        assert_eq!(others.map(|name| at(name).exists()), [true; 4]);
     }
 
     #[test]

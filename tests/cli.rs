@@ -127,6 +127,7 @@ fn help_teaches_and_documents_the_exit_codes() {
         "filters",
         "index",
         "similar",
+        "doctor",
     ] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {
@@ -152,7 +153,7 @@ fn wrong_usage_is_one_line_and_code_2() {
     fail(&["dance"], 2, "dance");
     fail(&["cost", "--side", "31"], 2, "32");
     fail(&["cost", "--classes", "0"], 2, "'0'");
-    fail(&["run"], 2, "--weights");
+    fail(&["run"], 2, "--input");
     for option in ["--threads", "--batch", "--runs"] {
         fail(&["bench", option, "0"], 2, option);
     }

@@ -188,7 +188,7 @@ fn eval_holds() {
     .holds_whatever_fails();
 }
 
-/// A command that is killed leaves the old file or the new one, and at most a temporary file beside it.
+/// A command that is killed leaves the old file or the new one, and at most a temporary file beside it, until the next run.
 #[test]
 fn kills_tear_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -208,11 +208,13 @@ fn kills_tear_nothing() {
         let _ = child.kill();
         child.wait().expect("ended");
         Weights::open(&out).expect("old or new, whole");
-        for name in names(folder.path()).iter().filter(|name| *name != "out") {
+        // A run removes what those before it have left, so that there is never more than one.
+        let left: Vec<_> = names(folder.path()).into_iter().filter(|name| name != "out").collect();
+        let is_temporary = |name: &OsString| {
             let name = name.to_string_lossy();
-            assert!(name.starts_with(".out.") && name.ends_with(".tmp"), "{name}");
-            fs::remove_file(folder.path().join(&*name)).expect("removed");
-        }
+            name.starts_with(".out.") && name.ends_with(".tmp")
+        };
+        assert!(left.len() <= 1 && left.iter().all(is_temporary), "{left:?}");
     }
     assert!(killed > 3, "{killed} runs were killed");
 }

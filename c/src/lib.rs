@@ -2,10 +2,12 @@
 //! generated from the documentation of this folder, and is the manual.
 //!
 //! Every function that can fail goes through `status::border`: it catches panics, turns failures into a status, and
-//! keeps their text for the thread. Handles are boxes; a session's carries a flag that admits one call at a time.
+//! keeps their text for the thread. Handles are boxes; a session's and an ensemble's carry a guard that admits one call at a time.
 //! Enumerations that come in from C are taken as integers, because a Rust enum of an unknown value is undefined.
 //! `unsafe` stands here for raw pointers from C: each is checked for null and used as the header's text allows.
 
+mod ensemble;
+mod guard;
 mod image;
 mod model;
 mod options;

@@ -38,15 +38,19 @@ pub struct ModelInfo {
 /// `out` is not null and may be written.
 unsafe fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
     let model = model?;
-    // A label that has a zero in it ends there, as it would for C.
-    let label = |label: &String| {
-        let end = label.find('\0').unwrap_or(label.len());
-        CString::new(&label[..end]).expect("what stands before the first zero has none")
-    };
-    let labels = model.labels().iter().map(label).collect();
+    let labels = texts(model.labels()).into();
     // SAFETY: the caller's promise.
     unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
     Ok(())
+}
+
+/// `labels` as texts of C. A label that has a zero in it ends there, as it would for C.
+pub(super) fn texts(labels: &[String]) -> Box<[CString]> {
+    let text = |label: &String| {
+        let end = label.find('\0').unwrap_or(label.len());
+        CString::new(&label[..end]).expect("what stands before the first zero has none")
+    };
+    labels.iter().map(text).collect()
 }
 
 #[cfg(unix)]

@@ -51,7 +51,7 @@ pub type ParallelFor =
     Option<unsafe extern "C" fn(context: *mut c_void, count: usize, body: LoopBody, argument: *mut c_void)>;
 
 /// What a session is made for. Set all bytes to zero, then `struct_size`; a field that is zero means its default:
-/// `googlenet_options options = {sizeof options};`
+/// `googlenet_options options = GOOGLENET_OPTIONS_INIT;`
 #[repr(C)]
 pub struct SessionOptions {
     /// `sizeof(googlenet_options)`.

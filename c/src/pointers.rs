@@ -127,7 +127,7 @@ pub(super) fn check_size<T>(found: usize, name: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Image;
+    use super::super::image::Image;
 
     /// Of a struct of another version there may be no more than its size: Miri would see a reference to more.
     #[test]

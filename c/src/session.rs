@@ -4,34 +4,28 @@ use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use googlenet::error::SessionError;
-use googlenet::{Error, Model, Options, Result, Session, image};
+use googlenet::{Error, Result, Session, image};
 
-use super::image::{Image, view};
+use super::guard::{Entered, Guard};
+use super::image::{Image, picture};
 use super::model::{ModelHandle, label_of};
 use super::options::{SessionOptions, number, precision_number};
 use super::pointers;
-use super::process::Process;
 use super::status::{self, Failure, Status, border};
 
 /// A plan over a model's weights, with the memory and the threads of a run. It serves one call at a time: a second one,
 /// from another thread, answers `GOOGLENET_ERR_BUSY` and changes nothing. Calls on different sessions do not disturb
 /// each other.
 pub struct SessionHandle {
-    /// Whether a call on the session is being made.
-    busy: AtomicBool,
-    /// Whether a call on the session panicked.
-    broken: AtomicBool,
-    /// The process in which the session's threads are; `None` if it has no threads of its own.
-    process: Option<Process>,
+    guard: Guard,
     labels: Arc<[CString]>,
-    /// The session itself, which belongs to the caller who set `busy`.
+    /// The session itself, which belongs to the caller who has entered the guard.
     session: UnsafeCell<Session>,
 }
 
-// The caller may take handles to any thread. That is sound because `busy` admits one thread at a time to the session,
+// The caller may take handles to any thread. That is sound because the guard admits one thread at a time to the session,
 // which may be sent between threads, as this asserts.
 const _: () = {
     const fn sent<T: Send>() {}
@@ -39,7 +33,10 @@ const _: () = {
 };
 
 /// The right to use a session, until it is dropped.
-struct Claim<'a>(&'a SessionHandle);
+struct Claim<'a> {
+    handle: &'a SessionHandle,
+    _entered: Entered<'a>,
+}
 
 impl<'a> Claim<'a> {
     /// Claims the session, or says why it cannot be used now.
@@ -49,35 +46,7 @@ impl<'a> Claim<'a> {
     unsafe fn new(session: *const SessionHandle) -> std::result::Result<Self, Failure> {
         // SAFETY: the caller promises that `session` is null or a session that was not freed.
         let handle: &'a SessionHandle = unsafe { pointers::get(session, "session") }?;
-        if handle.is_forked() {
-            let text = "session has threads, which a fork leaves behind; after a fork, one thread works";
-            return Err(Failure::new(Status::GOOGLENET_ERR_FORKED, text));
-        }
-        if handle.busy.swap(true, Ordering::Acquire) {
-            return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
-        }
-        let claim = Self(handle);
-        match handle.broken.load(Ordering::Relaxed) {
-            false => Ok(claim),
-            true => {
-                Err(Failure::new(Status::GOOGLENET_ERR_INTERNAL, "session is broken by a fault of the library's own"))
-            }
-        }
-    }
-}
-
-impl SessionHandle {
-    fn is_forked(&self) -> bool {
-        self.process.is_some_and(|process| process != Process::now())
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.broken.store(true, Ordering::Relaxed);
-        }
-        self.0.busy.store(false, Ordering::Release);
+        Ok(Self { handle, _entered: handle.guard.enter()? })
     }
 }
 
@@ -85,16 +54,16 @@ impl Deref for Claim<'_> {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        // SAFETY: `busy` was clear and is set as long as this claim lives, so that nobody else has the session.
-        unsafe { &*self.0.session.get() }
+        // SAFETY: the guard is entered as long as this claim lives, so that nobody else has the session.
+        unsafe { &*self.handle.session.get() }
     }
 }
 
 impl DerefMut for Claim<'_> {
     fn deref_mut(&mut self) -> &mut Session {
-        // SAFETY: `busy` was clear and is set as long as this claim lives, so that nobody else has the session; and the
-        // claim is borrowed exclusively.
-        unsafe { &mut *self.0.session.get() }
+        // SAFETY: the guard is entered as long as this claim lives, so that nobody else has the session; and the claim is
+        // borrowed exclusively.
+        unsafe { &mut *self.handle.session.get() }
     }
 }
 
@@ -128,7 +97,7 @@ pub struct SessionInfo {
 pub struct Prediction {
     /// The class, counted from 0.
     pub class_index: usize,
-    /// 0 to 1; NaN where the weights or the picture let sums overflow, or the weights have NaN.
+    /// 0 to 1.
     pub probability: f32,
     /// Its name, UTF-8, or ""; it lives as long as the session, or its model.
     pub label: *const c_char,
@@ -158,12 +127,12 @@ pub unsafe extern "C" fn googlenet_session_new(
         let options = unsafe { SessionOptions::read(options) }?;
         let out = pointers::out(session, "session")?;
         let starts_threads = options.starts_threads();
-        let made = if starts_threads { make_aside(&model.model, options) } else { model.model.session(options) };
+        let (threads, own) = (options.thread_count(), model.model.clone());
+        let make = move || own.session(options);
+        let made = if starts_threads { aside(threads, make) } else { make() };
         let made = made.map_err(Failure::of("options"))?;
         let handle = SessionHandle {
-            busy: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            process: starts_threads.then(Process::counted),
+            guard: Guard::new("session", starts_threads),
             labels: model.labels.clone(),
             session: UnsafeCell::new(made),
         };
@@ -189,14 +158,9 @@ pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle
         let Some(session) = (unsafe { session.as_mut() }) else { return Ok(()) };
         // SAFETY: the caller promises that `*session` is null or a session that was not freed.
         let Some(handle) = (unsafe { session.as_ref() }) else { return Ok(()) };
-        let forked = handle.is_forked();
-        if !forked && handle.busy.swap(true, Ordering::Acquire) {
-            return Err(Failure::new(Status::GOOGLENET_ERR_BUSY, "session is in use by another call"));
-        }
+        let is_here = handle.guard.close()?;
         let handle = std::mem::replace(session, std::ptr::null_mut());
-        // After a fork the session's threads are not there to be told to end, and what they have locked stays locked:
-        // its memory cannot be freed.
-        if !forked {
+        if is_here {
             // SAFETY: `googlenet_session_new` made this box, only this function frees it, and nobody is inside a call
             // on it.
             drop(unsafe { Box::from_raw(handle) });
@@ -298,6 +262,36 @@ pub unsafe extern "C" fn googlenet_session_set_input(
     })
 }
 
+/// Makes a picture the input of one image of the batch, like `googlenet_session_set_image`, of pixels that are those of a
+/// `googlenet_pixels`. But for `GOOGLENET_PIXELS_RGB` it copies the picture, in memory that it takes for as long as it runs.
+///
+/// Answers as `googlenet_session_set_image`; `GOOGLENET_ERR_ARGUMENT` where `pixels` stands for none,
+/// `GOOGLENET_ERR_MEMORY`.
+///
+/// # Safety
+/// Pointers are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_set_pixels(
+    session: *mut SessionHandle,
+    batch_index: usize,
+    image: *const Image,
+    pixels: u32,
+) -> Status {
+    border(|| {
+        // SAFETY: the caller promises that `session` is null or valid.
+        let mut session = unsafe { Claim::new(session) }?;
+        // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
+        let picture = unsafe { picture(image, pixels) }?;
+        in_batch(&session, batch_index)?;
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
+        unsafe { apart(&mut session, image) }?;
+        let (side, rule) = (session.side(), *session.rule());
+        let len = 3 * side * side;
+        let input = &mut session.input_mut()[batch_index * len..][..len];
+        image::prepare(picture.view()?, &rule, side, input).map_err(Failure::of("image"))
+    })
+}
+
 /// Fails if the picture's data lie in the session's input, where they would be changed while they are read.
 ///
 /// # Safety
@@ -332,14 +326,14 @@ pub unsafe extern "C" fn googlenet_session_set_image(
         // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
         // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
-        let picture = unsafe { view(image) }?;
+        let picture = unsafe { picture(image, 0) }?;
         in_batch(&session, batch_index)?;
-        // SAFETY: `view` found that `image` is not null, and the caller promises that it is then valid.
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
         unsafe { apart(&mut session, image) }?;
         let (side, rule) = (session.side(), *session.rule());
         let len = 3 * side * side;
         let input = &mut session.input_mut()[batch_index * len..][..len];
-        image::prepare(picture, &rule, side, input).map_err(Failure::of("image"))
+        image::prepare(picture.view()?, &rule, side, input).map_err(Failure::of("image"))
     })
 }
 
@@ -452,7 +446,8 @@ unsafe fn output(
 /// to `predictions`, the likeliest first; `count` is at most the number of classes.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_STRUCT_SIZE`, `GOOGLENET_ERR_ARGUMENT`,
-/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
+/// `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where the weights give no
+/// probabilities, because they have NaN, or numbers so large that sums overflow.
 ///
 /// # Safety
 /// Pointers are null or valid, `predictions` for `count` values.
@@ -467,24 +462,74 @@ pub unsafe extern "C" fn googlenet_session_classify(
         // SAFETY: the caller promises that `session` is null or valid.
         let mut session = unsafe { Claim::new(session) }?;
         // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
-        let picture = unsafe { view(image) }?;
+        let picture = unsafe { picture(image, 0) }?;
         let predictions = pointers::out(predictions, "predictions")?;
-        // SAFETY: `view` found that `image` is not null, and the caller promises that it is then valid.
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
         unsafe { apart(&mut session, image) }?;
-        let classes = session.logits().len() / session.batch();
-        if count > classes {
-            let text = format!("count is {count}, there are {classes} classes");
-            return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
-        }
-        for (i, best) in session.classify(picture, count).map_err(Failure::of("image"))?.into_iter().enumerate() {
-            let label = label_of(&session.0.labels, best.index);
-            let prediction = Prediction { class_index: best.index, probability: best.probability, label };
-            // SAFETY: `predictions` is not null and has room for `count` predictions, as the caller promises, and there
-            // are no more than those.
-            unsafe { predictions.add(i).write(prediction) };
-        }
+        check_count(&session, count)?;
+        let top = session.classify(picture.view()?, count).map_err(Failure::of("image"))?;
+        // SAFETY: `predictions` is not null and has room for `count` predictions, as the caller promises, and there are no
+        // more than those.
+        unsafe { write_predictions(&session.handle.labels, top, predictions) };
         Ok(())
     })
+}
+
+/// The `count` likeliest classes of one image of the last run's batch, counted from 0, the likeliest first; `count` is at most
+/// the number of classes.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`,
+/// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN, or
+/// numbers so large that sums overflow.
+///
+/// # Safety
+/// Pointers are null or valid, `predictions` for `count` values.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_predictions(
+    session: *const SessionHandle,
+    batch_index: usize,
+    predictions: *mut Prediction,
+    count: usize,
+) -> Status {
+    border(|| {
+        // SAFETY: the caller promises that `session` is null or valid.
+        let session = unsafe { Claim::new(session) }?;
+        let predictions = pointers::out(predictions, "predictions")?;
+        in_batch(&session, batch_index)?;
+        check_count(&session, count)?;
+        let top = session.predictions(batch_index, count)?;
+        // SAFETY: `predictions` is not null and has room for `count` predictions, as the caller promises, and there are no
+        // more than those.
+        unsafe { write_predictions(&session.handle.labels, top, predictions) };
+        Ok(())
+    })
+}
+
+/// Fails if there are fewer than `count` classes.
+fn check_count(session: &Session, count: usize) -> status::Outcome {
+    let classes = session.logits().len() / session.batch();
+    if count > classes {
+        let text = format!("count is {count}, there are {classes} classes");
+        return Err(Failure::new(Status::GOOGLENET_ERR_LENGTH, text));
+    }
+    Ok(())
+}
+
+/// Writes the classes `top`, which `labels` name, to `predictions`.
+///
+/// # Safety
+/// `predictions` has room for all of them.
+pub(super) unsafe fn write_predictions(
+    labels: &[CString],
+    top: Vec<googlenet::Prediction>,
+    predictions: *mut Prediction,
+) {
+    for (i, best) in top.into_iter().enumerate() {
+        let label = label_of(labels, best.index);
+        let prediction = Prediction { class_index: best.index, probability: best.probability, label };
+        // SAFETY: the caller promises that there is room.
+        unsafe { predictions.add(i).write(prediction) };
+    }
 }
 
 /// Where in a picture a class is seen: how much each place speaks for it, `[map_height, map_width]` values for one image
@@ -523,12 +568,11 @@ pub unsafe extern "C" fn googlenet_session_class_map(
     })
 }
 
-/// Makes a session that starts threads, on a thread that ends with this call. A thread that starts others in a scope
+/// Makes what starts threads, so many, on a thread that ends with this call. A thread that starts others in a scope
 /// gets a handle to itself from the standard library, which never frees the handle of a program's first thread; leak
 /// checkers would show that to everybody who embeds this library.
-fn make_aside(model: &Model, options: Options) -> Result<Session> {
-    let (model, threads) = (model.clone(), options.thread_count());
-    let maker = std::thread::Builder::new().name("googlenet-maker".into()).spawn(move || model.session(options));
+pub(super) fn aside<T: Send + 'static>(threads: usize, make: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let maker = std::thread::Builder::new().name("googlenet-maker".into()).spawn(make);
     let maker = maker.map_err(|source| SessionError::Threads { threads, source: source.into() })?;
     maker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }

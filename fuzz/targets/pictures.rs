@@ -48,6 +48,30 @@ fn pixels(bytes: &[u8]) -> u64 {
     if bytes.starts_with(PNG) {
         return bytes.get(16..24).map_or(0, |sides| number(&sides[..4]) * number(&sides[4..]));
     }
+    let little = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
+    let sides = |at: usize, len: usize| {
+        bytes.get(at..at + 2 * len).map_or(0, |sides| little(&sides[..len]) * little(&sides[len..]))
+    };
+    match bytes {
+        [b'G', b'I', b'F', ..] => return sides(6, 2),
+        // The height of a picture that begins at its top is negative, which looks huge.
+        [b'B', b'M', ..] => return sides(18, 4),
+        // A canvas of 24 bits a side, less one; or else 14 bits of a key frame or of a lossless picture, which are 2^28 pixels at most.
+        [b'R', b'I', b'F', b'F', ..] if bytes.get(12..16) == Some(b"VP8X") => {
+            return bytes.get(24..30).map_or(0, |sides| (little(&sides[..3]) + 1) * (little(&sides[3..]) + 1));
+        }
+        [b'R', b'I', b'F', b'F', ..] if bytes.get(12..16) == Some(b"VP8L") => {
+            return bytes.get(21..25).map(little).map_or(0, |bits| ((bits & 0x3fff) + 1) * ((bits >> 14 & 0x3fff) + 1));
+        }
+        [b'R', b'I', b'F', b'F', ..] => {
+            return bytes
+                .get(26..30)
+                .map_or(0, |sides| (little(&sides[..2]) & 0x3fff) * (little(&sides[2..]) & 0x3fff));
+        }
+        // Tags may stand anywhere: only short files are looked at, whose strips cannot be many.
+        [b'I', b'I', ..] | [b'M', b'M', ..] => return if bytes.len() <= 1 << 12 { 0 } else { u64::MAX },
+        _ => {}
+    }
     // ff c0 to c2, length: 2 bytes, precision: 1, height: 2, width: 2
     let frames = bytes.windows(9).filter(|frame| frame[0] == 0xff && (0xc0..=0xcf).contains(&frame[1]));
     frames.map(|frame| number(&frame[5..7]) * number(&frame[7..])).max().unwrap_or(0)

@@ -141,7 +141,7 @@ def test_a_broken_picture_raises_or_stands_among_the_results(session: googlenet.
         session.classify(broken)
     with pytest.raises(FileNotFoundError, match="cannot read .*none.png"):
         session.classify(tmp_path / "none.png")
-    with pytest.raises(googlenet.Error, match="picture 1: neither a JPEG nor a PNG picture"):
+    with pytest.raises(googlenet.Error, match="picture 1: no picture"):
         session.classify([CAT, b"GIF89a"])
     results = session.classify([broken, CAT, tmp_path / "none.png", 3.5, CAT], errors="return")
     kinds = [type(result) for result in results]

@@ -3,8 +3,10 @@
 //!
 //! A subcommand does its work on the thread that it was called on, so that thread knows the caller.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
 
 use super::exit::{Code, Failure, Outcome};
 use crate::Model;
@@ -19,6 +21,28 @@ struct Caller {
 thread_local! {
     /// The program that called the command on this thread; `None` stands for a person.
     static CALLER: RefCell<Option<Caller>> = const { RefCell::new(None) };
+    /// How much the caller wants to hear.
+    static HEARS: Cell<Hears> = const { Cell::new(Hears::Advice) };
+}
+
+/// What the caller wants to hear: each of these includes those before it.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Hears {
+    /// What went wrong: with `--quiet`.
+    Failures,
+    /// What was done, and what is doubtful: with `--json`, whose reader knows the command.
+    Words,
+    /// What else a person may want to know.
+    Advice,
+}
+
+/// From now on says on this thread what such arguments ask for.
+pub(super) fn listen(is_quiet: bool, is_json: bool) {
+    HEARS.set(match (is_quiet, is_json) {
+        (true, _) => Hears::Failures,
+        (_, true) => Hears::Words,
+        _ => Hears::Advice,
+    });
 }
 
 /// Does `work` for a program that is asked now and then whether the work is over, and hands in models for the subcommands
@@ -44,12 +68,41 @@ pub(super) fn serve<T>(
     (result, words.unwrap_or_default())
 }
 
-/// Says something that is no result.
+/// Says something that is no result, and no failure: not with `--quiet`.
 pub(super) fn say(words: impl Display) {
+    if HEARS.get() >= Hears::Words {
+        complain(words);
+    }
+}
+
+/// Gives advice, as a note that begins so: neither with `--quiet` nor with `--json`.
+pub(super) fn advise(words: impl Display) {
+    if HEARS.get() >= Hears::Advice {
+        complain(format_args!("note: {words}"));
+    }
+}
+
+/// Says what is doubtful, as a warning that begins so: not with `--quiet`.
+pub(super) fn warn(words: impl Display) {
+    say(format_args!("warning: {words}"));
+}
+
+/// Says what went wrong: always.
+pub(super) fn complain(words: impl Display) {
     CALLER.with_borrow_mut(|caller| match caller {
         Some(caller) => caller.words.push(words.to_string()),
-        None => eprintln!("{words}"),
+        // Colours are left out unless stderr is a terminal that has them, and with NO_COLOR.
+        None => anstream::eprintln!("{}", coloured(&words.to_string())),
     });
+}
+
+/// `words`, with their first one in colour if that says of which kind they are.
+fn coloured(words: &str) -> String {
+    let kinds = [("error:", AnsiColor::Red), ("warning:", AnsiColor::Yellow), ("note:", AnsiColor::Cyan)];
+    let kind = kinds.into_iter().find_map(|(kind, colour)| Some((kind, colour, words.strip_prefix(kind)?)));
+    let Some((kind, colour, rest)) = kind else { return words.to_owned() };
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    format!("{style}{kind}{style:#}{rest}")
 }
 
 /// Fails if the caller wants no more.
@@ -73,6 +126,29 @@ pub(super) fn models() -> Option<Vec<Model>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_follows_the_arguments_and_failures_are_always_heard() {
+        let heard = |is_quiet, is_json| {
+            let work = || {
+                listen(is_quiet, is_json);
+                advise("a");
+                warn("b");
+                complain("error: c");
+            };
+            serve(&[], || false, work).1.join(", ")
+        };
+        assert_eq!(heard(false, false), "note: a, warning: b, error: c");
+        assert_eq!(heard(false, true), "warning: b, error: c");
+        assert_eq!((heard(true, false), heard(true, true)), ("error: c".to_owned(), "error: c".to_owned()));
+        listen(false, false);
+    }
+
+    #[test]
+    fn only_the_kind_of_words_is_in_colour() {
+        assert_eq!(coloured("error: no error:"), "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no error:");
+        assert_eq!(coloured("an error: none"), "an error: none");
+    }
 
     #[test]
     fn a_program_hears_words_and_ends_the_work() {

@@ -31,6 +31,8 @@ pub struct Failure {
     code: Code,
     text: String,
     broken_pipe: bool,
+    /// Whether the results are there but for some pictures that could not be used.
+    partial: bool,
     /// The system's number of what it refused, if it did.
     system: Option<i32>,
 }
@@ -41,7 +43,20 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure that the command itself has found, not the library.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), broken_pipe: false, system: None }
+        Self { code, text: text.into(), broken_pipe: false, partial: false, system: None }
+    }
+
+    /// What `bad` of `all` pictures that could not be used amount to, in the end, when each was named and the results of the
+    /// others are printed: no failure if `bad` is 0.
+    pub fn unless_all_were_read(bad: usize, all: usize) -> Outcome {
+        match bad {
+            0 => Ok(()),
+            _ => {
+                let s = if all == 1 { "" } else { "s" };
+                let text = format!("{bad} of {all} picture{s} could not be used");
+                Err(Self { partial: bad < all, ..Self::new(Code::Input, text) })
+            }
+        }
     }
 
     /// The failure that an error of the library, with its causes, amounts to. `file` and `what` are the code and the
@@ -72,6 +87,11 @@ impl Failure {
         self.system
     }
 
+    /// Whether the results are there but for some pictures that could not be used.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+
     /// Whether stdout was closed by its reader.
     pub fn is_broken_pipe(&self) -> bool {
         self.broken_pipe
@@ -88,7 +108,13 @@ impl fmt::Display for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { code: Code::System, text: format!("standard output: {error}"), broken_pipe, system: None }
+        Self {
+            code: Code::System,
+            text: format!("standard output: {error}"),
+            broken_pipe,
+            partial: false,
+            system: None,
+        }
     }
 }
 
@@ -165,7 +191,7 @@ mod tests {
             let text = Err::<(), _>(io()).or_fail(Code::Input, name).expect_err("it is one").to_string();
             assert_eq!(text, format!("{name}: a b c"));
         }
-        assert_eq!(of(PictureError::NotAPicture.into(), ""), "neither a JPEG nor a PNG picture");
+        assert_eq!(of(PictureError::NotAPicture.into(), ""), "no picture (JPEG, PNG, WebP, GIF, BMP or TIFF)");
         assert_eq!(Failure::new(Code::Input, "\u{1b}[2J").to_string(), "\\u{1b}[2J");
     }
 

@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
-use crate::command::load;
 use crate::command::printable::Printable;
+use crate::command::{foreign, load, stream};
 
 /// Print what a weight file says of itself, and each tensor's shape, type, alignment, hash and range of values.
 ///
@@ -18,11 +18,11 @@ use crate::command::printable::Printable;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Inspect {
-    /// A weight file, as `convert` writes it
+    /// A weight file, as `convert` writes it; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Pack the weights again, and fail unless the packed tensors in FILE are what comes of it, bit for bit
     #[arg(long)]
@@ -46,7 +46,13 @@ Example:
 impl Inspect {
     /// Prints the file's contents.
     pub fn run(self, out: &mut dyn Write) -> Outcome {
-        let weights = Weights::open(&self.file).or_fail(Code::Model, self.file.display())?;
+        let opened = match stream::is_standard(&self.file) {
+            true if self.repack => return Err(Failure::new(Code::Usage, "--repack reads FILE twice, expected a file")),
+            true => stream::read(&self.file, load::MAX_WEIGHT_BYTES).and_then(Weights::from_vec),
+            false => Weights::open(&self.file),
+        };
+        let failed = |error| foreign::explain(&self.file, Failure::of(Code::Model, stream::name(&self.file), &error));
+        let weights = opened.map_err(failed)?;
         if self.repack {
             self.check_packed()?;
         }

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use crate::file;
+use crate::Model;
 
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::command::stream;
 
 /// The names of a class.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +16,36 @@ pub struct Label {
     /// The class's label.
     pub text: String,
 }
+
+/// A label for each of the `classes` that `models` have in common, or no labels, and how many of these classes come before
+/// the first that has one: 1 if class 0 is a background that the labels do not have, or 0. The labels are those of the list
+/// `path`, or else `own`, the models', with the synset ids that the weights have.
+pub fn of(path: Option<&Path>, models: &[Model], classes: usize, own: &[String]) -> Outcome<(Vec<Label>, usize)> {
+    let Some(path) = path else {
+        let labelled = models.iter().find(|model| !model.labels().is_empty());
+        let ids = labelled.and_then(|model| {
+            let ids = model.weights().metadata().get(SYNSETS)?;
+            let ids: Vec<String> =
+                serde_json::from_str(ids).ok().filter(|ids: &Vec<_>| ids.len() == model.labels().len())?;
+            // A background that not all models have comes first, and is left out of the labels, too.
+            Some(ids.get(ids.len().checked_sub(own.len())?..)?.to_vec())
+        });
+        let id = |class: usize| ids.as_ref().map(|ids| ids[class].clone()).filter(|id| synset(id) == Some(id));
+        let label = |(class, text): (usize, &String)| Label { id: id(class), text: text.clone() };
+        return Ok((own.iter().enumerate().map(label).collect(), 0));
+    };
+    let labels = read_any(path)?;
+    // If class 0 is the background, lists of labels do not have it, and no picture shows it.
+    let background = models.iter().all(|model| model.network().background);
+    match classes - labels.len().min(classes) {
+        0 if labels.len() == classes => Ok((labels, 0)),
+        1 if background => Ok((labels, 1)),
+        _ => Err(misfit(path, labels.len(), classes)),
+    }
+}
+
+/// The metadata key of weight files for the classes' synset ids: a JSON array of strings, empty where a class has none.
+pub const SYNSETS: &str = "synsets";
 
 /// Reads a list that must have a line for each of `classes` classes.
 pub fn read(path: &Path, classes: usize) -> Outcome<Vec<Label>> {
@@ -32,7 +63,7 @@ pub fn misfit(path: &Path, labels: usize, classes: usize) -> Failure {
 
 /// Reads a list of any number of labels.
 pub fn read_any(path: &Path) -> Outcome<Vec<Label>> {
-    let bytes = file::read(path, MAX_BYTES).or_fail(Code::Model, path.display())?;
+    let bytes = stream::read(path, MAX_BYTES).or_fail(Code::Model, stream::name(path))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(Code::Model, format!("{}: labels are not UTF-8", path.display())))?;
     labels(&text).map_err(|number| {

@@ -1,20 +1,27 @@
 //! Where weights come from, and the arguments that several subcommands share.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
+use crate::error::SessionError;
 use crate::image::{Crops, Preset};
 use crate::index::Index;
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE};
-use crate::{Model, Options, Precision, Session, include_weights};
+use crate::weights::Weights;
+use crate::{Error, Model, Options, Precision, Session, include_weights};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::command::caller::{self, say};
-use crate::command::exit::{Code, OrFail, Outcome};
+use crate::command::caller::{self, advise, say};
+use crate::command::endpoints;
+use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::command::foreign;
 use crate::command::printable::Printable;
+use crate::command::stream;
 
-static DEMONSTRATION: &[u8] = include_weights!("../../weights/demo.safetensors");
+pub static DEMONSTRATION: &[u8] = include_weights!("../../weights/demo.safetensors");
 
 /// The demonstration weights that are built into the command: ten classes, 64x64 pixels.
 ///
@@ -29,20 +36,41 @@ pub fn demonstration() -> Model {
 }
 
 const NOTE: &str = "\
-note: these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
+these are the built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
       For ImageNet's 1000 classes fetch the BVLC GoogLeNet, then
           googlenet convert bvlc_googlenet.caffemodel googlenet.safetensors --labels synset_words.txt
       and add `--weights googlenet.safetensors`.";
 
-/// The weights at `path`, mapped, or the demonstration weights, which say what they are.
+thread_local! {
+    /// Whether weight files are mapped.
+    static MAPS: Cell<bool> = const { Cell::new(true) };
+    /// Whether the demonstration weights have said what they are since the arguments were read.
+    static HAS_NOTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on weight files are mapped on this thread, or read.
+pub fn map_files(are_mapped: bool) {
+    MAPS.set(are_mapped);
+    HAS_NOTED.set(false);
+}
+
+/// The weights at `path`, mapped or read, or the demonstration weights, which say once what they are. `-` is standard input.
 pub fn model(path: Option<&Path>) -> Outcome<Model> {
-    match path {
-        Some(path) => map(path).or_fail(Code::Model, path.display()),
-        None => {
-            say(NOTE);
-            Ok(demonstration())
+    let Some(path) = path else {
+        if !HAS_NOTED.replace(true) {
+            advise(NOTE);
         }
-    }
+        return Ok(demonstration());
+    };
+    let is_pipe = || fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let opened = if stream::is_standard(path) || is_pipe() {
+        stream::read(path, MAX_WEIGHT_BYTES).and_then(|bytes| Model::new(Weights::from_vec(bytes)?))
+    } else if MAPS.get() {
+        map(path)
+    } else {
+        Model::open(path)
+    };
+    opened.map_err(|error| foreign::explain(path, Failure::of(Code::Model, stream::name(path), &error)))
 }
 
 /// The weights at each of `paths`, or what the caller handed in, or the demonstration weights.
@@ -54,7 +82,7 @@ pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
 }
 
 #[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
-fn map(path: &Path) -> crate::Result<Model> {
+pub fn map(path: &Path) -> crate::Result<Model> {
     // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
     // writes to an existing file.
     unsafe { Model::map(path) }
@@ -68,9 +96,13 @@ pub fn index(path: &Path) -> Outcome<Index> {
     unsafe { Index::map(path) }.or_fail(Code::Model, path.display())
 }
 
-/// A session of `model`; with `verbose` stderr says how its weights came into use, and what layers compute in.
+/// A session of `model`; with `verbose` stderr says how its weights came into use, and what layers compute in. If the options
+/// ask for a layer that there is not, the failure lists those that there are.
 pub fn session(model: &Model, options: Options, verbose: bool) -> Outcome<Session> {
-    let session = model.session(options).or_fail(Code::Usage, "")?;
+    let session = match model.session(options) {
+        Err(Error::Session(SessionError::UnknownLayer { layer })) => return Err(endpoints::unknown(model, &layer)),
+        session => session.or_fail(Code::Usage, "")?,
+    };
     if verbose {
         explain(model, &session);
     }
@@ -116,6 +148,9 @@ pub fn weights(model: &Model, session: &Session) -> String {
 pub fn all_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).min(Options::MAX_THREADS)
 }
+
+/// The most bytes of a weight file, as the format has it.
+pub const MAX_WEIGHT_BYTES: u64 = i32::MAX as u64;
 
 /// Parses `--dialect`.
 pub fn dialect() -> impl TypedValueParser<Value = Dialect> {

@@ -27,13 +27,13 @@ pub struct Pack {
     #[arg(long, value_name = "SET")]
     isa: Option<String>,
     /// Precision to pack for: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
-    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    #[arg(short, long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
     precision: Precision,
     /// Pack for inputs of this side, in pixels [default: the weights']
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     side: Option<usize>,
     /// Replace OUT if it exists
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

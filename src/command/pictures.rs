@@ -38,9 +38,12 @@ pub fn find(folder: &Path, except: &Path) -> Outcome<Vec<PathBuf>> {
 /// unreadable. What is neither, a pipe, could be read from without an end.
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let named = extension.is_some_and(|extension| ["jpg", "jpeg", "png"].contains(&extension.as_str()));
+    let named = extension.is_some_and(|extension| PICTURES.contains(&extension.as_str()));
     named && fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
+
+/// What the names of pictures that can be read end in.
+const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// Calls `done` with each picture's path and the input of a network of the side `side` that `rule` makes of the picture, or
 /// what was wrong, in order.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::session::Prediction;
+use super::session::{Prediction, check_finite};
 use super::{Model, Options, Session};
 use crate::Result;
 use crate::error::{ModelError, SessionError};
@@ -109,7 +109,8 @@ impl Ensemble {
     /// The `top` most likely classes of a picture, most likely first.
     ///
     /// # Errors
-    /// If the picture cannot be prepared: see [`prepare`](crate::image::prepare).
+    /// If the picture cannot be prepared: see [`prepare`](crate::image::prepare); or [`ModelError::NotFinite`] if the
+    /// probabilities are none, because the weights have NaN, or numbers so large that sums overflow.
     pub fn classify(&mut self, picture: Rgb8<'_>, top: usize) -> Result<Vec<Prediction>> {
         self.probabilities(picture)?;
         Ok(Prediction::most_likely(&self.trunk.probabilities, &self.labels, top))
@@ -148,6 +149,7 @@ impl Ensemble {
         let count = (self.members.len() * self.crops.count()) as f64;
         let means = self.heads.iter_mut().map(|head| &mut head.mean);
         means.chain([&mut self.trunk]).for_each(|mean| mean.divide(count));
+        check_finite(&self.trunk.probabilities)?;
         Ok(&self.trunk.probabilities)
     }
 

@@ -1,5 +1,6 @@
 //! A model: weights that were checked against a network's table.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,17 @@ use crate::weights::{INT8, PACKED, PACKING, Weights};
 #[derive(Clone)]
 pub struct Model {
     pub(super) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { network, description, .. } = &*self.inner;
+        f.debug_struct("Model")
+            .field("dialect", &description.dialect.name())
+            .field("side", &description.side)
+            .field("classes", &network.classes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What all clones of a model, and its sessions, share.
@@ -300,7 +312,7 @@ mod tests {
     fn a_network_without_classes_is_no_model() {
         let bytes = include_bytes!("../../weights/demo.safetensors");
         let weights = || Weights::from_vec(bytes.to_vec()).expect("valid");
-        let refused = Model::with_network(weights(), googlenet(0)).err().expect("no classes");
+        let refused = Model::with_network(weights(), googlenet(0)).expect_err("no classes");
         assert!(matches!(refused, crate::Error::Model(ModelError::NoClasses)), "{refused}");
         // Importers are not as strict as the format is: a tensor may be empty there.
         let (mut offset, mut header) = (0, String::from("{\"__metadata__\":{"));
@@ -348,7 +360,7 @@ mod tests {
             ),
         ];
         for (change, expected) in cases {
-            let error = model(change).err().expect(expected);
+            let error = model(change).expect_err(expected);
             assert!(error.to_string().contains(expected), "{error}");
         }
     }

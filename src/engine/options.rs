@@ -158,7 +158,7 @@ impl Options {
     }
 
     /// Sets the instruction set; by default it is the one that the environment variable `GOOGLENET_ISA` names, or else
-    /// the best of this machine.
+    /// the best of this machine. Where that variable is empty it counts as not set.
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
         self
@@ -272,13 +272,23 @@ impl Options {
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
         let sharing = if self.batch < self.threads { self.threads } else { 1 };
-        Ok((side, self.resolve_isa()?, sharing))
+        Ok((side, self.chosen_isa()?, sharing))
     }
 
-    /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the
-    /// best.
-    pub(crate) fn resolve_isa(&self) -> Result<Isa> {
-        match (self.isa, std::env::var_os(ISA_VARIABLE)) {
+    /// The instruction set that a session with these options uses: the one that they name, else the one that `GOOGLENET_ISA`
+    /// names, else the best. An empty variable, as a shell leaves one that was meant to be taken away, names none.
+    ///
+    /// # Errors
+    /// [`SessionError::InstructionSet`] if `GOOGLENET_ISA` names one that this machine does not have.
+    ///
+    /// ```
+    /// use googlenet::{Options, isa};
+    ///
+    /// assert_eq!(Options::new().isa(isa::best()).chosen_isa()?, isa::best());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn chosen_isa(&self) -> Result<Isa> {
+        match (self.isa, std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty())) {
             (Some(isa), _) => Ok(isa),
             (None, Some(name)) => named(&name.to_string_lossy()),
             (None, None) => Ok(isa::best()),

@@ -189,7 +189,7 @@ mod tests {
             ("norm1.output_scale", 0, -1.0, "\"norm1.output_scale\": element 0 is -1e0"),
         ];
         for (tensor, index, value, expected) in values {
-            let error = open(&set(tensor, index, value)).err().expect(expected).to_string();
+            let error = open(&set(tensor, index, value)).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
         let changes: [(Change, &str); 8] = [
@@ -209,12 +209,12 @@ mod tests {
             ),
         ];
         for (change, expected) in changes {
-            let error = open(&change).err().expect(expected).to_string();
+            let error = open(&change).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
-        let error = Model::with_network(file("1", Dtype::F16, &quantised()), small()).err().expect("f16").to_string();
+        let error = Model::with_network(file("1", Dtype::F16, &quantised()), small()).expect_err("f16").to_string();
         assert!(error.contains("output_scale\" has unsupported type \"F16\""), "{error}");
-        let error = Model::with_network(file("2", Dtype::F32, &quantised()), small()).err().expect("later").to_string();
+        let error = Model::with_network(file("2", Dtype::F32, &quantised()), small()).expect_err("later").to_string();
         assert!(error.contains("\"int8\" is \"2\", expected 1; a later version"), "{error}");
     }
 

@@ -9,7 +9,7 @@ use super::class_map::{LinearEnd, linear_end};
 use super::model::{Inner, check_precision, check_side};
 use super::names;
 use crate::Result;
-use crate::error::SessionError;
+use crate::error::{ModelError, SessionError};
 use crate::image::{self, Rgb8, Rule};
 use crate::model::{Head, Network};
 use crate::plan::{LayerTime, Plan, Precision, Request, StepDescription, Trace};
@@ -63,8 +63,7 @@ pub struct Prediction {
     pub index: usize,
     /// The class's name; empty if the weights have no labels.
     pub label: String,
-    /// The class's probability, 0 to 1; the probabilities of all classes add up to 1. NaN, like all others, where the
-    /// weights or the input have NaN or numbers so large that sums overflow.
+    /// The class's probability, 0 to 1; the probabilities of all classes add up to 1.
     pub probability: f32,
 }
 
@@ -78,6 +77,14 @@ fn heads(network: &Network, side: usize, endpoints: &[String]) -> Result<Vec<&'s
     match heads.iter().find(|head| !network.head_fits(head, side)) {
         Some(head) => Err(SessionError::HeadSide { head, side }.into()),
         None => Ok(heads),
+    }
+}
+
+/// Fails unless `probabilities` are numbers.
+pub(super) fn check_finite(probabilities: &[f32]) -> Result<()> {
+    match probabilities.iter().all(|probability| probability.is_finite()) {
+        true => Ok(()),
+        false => Err(ModelError::NotFinite.into()),
     }
 }
 
@@ -115,7 +122,7 @@ impl Session {
             return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }
         check_precision(&model.weights, options.precision)?;
-        let isa = options.resolve_isa()?;
+        let isa = options.chosen_isa()?;
         let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
         let roles = &model.network.roles;
         let mut outputs = vec![
@@ -253,7 +260,7 @@ impl Session {
     /// The `top` most likely classes of a picture, most likely first. The picture becomes the first image of the batch.
     ///
     /// # Errors
-    /// If the picture cannot be prepared: see [`image::prepare`].
+    /// If the picture cannot be prepared: see [`image::prepare`]; or those of [`Session::predictions`].
     ///
     /// ```
     /// # #[cfg(feature = "decode")] {
@@ -270,8 +277,33 @@ impl Session {
         let rule = self.model.description.rule;
         image::prepare(picture, &rule, side, &mut self.plan.input_mut()[..3 * side * side])?;
         self.run();
+        self.predictions(0, top)
+    }
+
+    /// The `top` most likely classes of one image of the last run, most likely first; `image` counts from 0.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFinite`] if the probabilities are none: the weights have NaN, or numbers so large that sums overflow, or
+    /// the caller's input has.
+    ///
+    /// # Panics
+    /// If the batch has no such image.
+    ///
+    /// ```
+    /// # use googlenet::{Model, Options};
+    /// let mut session = Model::open("weights/demo.safetensors")?.session(Options::new().batch(2))?;
+    /// session.input_mut().fill(0.5); // two images
+    /// session.run();
+    /// let [first, second] = [session.predictions(0, 3)?, session.predictions(1, 3)?];
+    /// assert_eq!((first.len(), &first), (3, &second));
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn predictions(&self, image: usize, top: usize) -> Result<Vec<Prediction>> {
+        assert!(image < self.batch, "image {image} of a batch of {}", self.batch);
         let classes = self.model.network.classes;
-        Ok(Prediction::most_likely(&self.probabilities()[..classes], &self.model.description.labels, top))
+        let probabilities = &self.probabilities()[image * classes..][..classes];
+        check_finite(probabilities)?;
+        Ok(Prediction::most_likely(probabilities, &self.model.description.labels, top))
     }
 
     /// The side of the session's input, in pixels.

@@ -26,6 +26,8 @@ pub enum ImportError {
         /// What is wrong with the array or the archive.
         what: &'static str,
     },
+    /// The file is a checkpoint of PyTorch's, a program that makes Python's objects.
+    TorchCheckpoint,
     /// A node is not what the network has in its place.
     NodeMismatch {
         /// The node's name, or, if it has none, the name of its first output.
@@ -53,7 +55,7 @@ pub enum ImportError {
         /// What is wrong with the node or the value.
         what: &'static str,
     },
-    /// A tensor's elements are neither f32 nor f16.
+    /// A tensor's elements are of no type that is read: f32, f16, bf16, f64.
     ElementType {
         /// The tensor's name in the network.
         tensor: String,
@@ -73,7 +75,12 @@ pub enum ImportError {
         /// How many bytes of data there are.
         found_bytes: usize,
     },
-    /// A tensor's data stands in another file.
+    /// A graph keeps data in a file that does not lie in its own folder.
+    Sidecar {
+        /// Where the graph says that the file is.
+        location: String,
+    },
+    /// A tensor's data stands in another file, and the graph was read from memory, or does not say in which.
     ExternalData {
         /// The tensor's name in the network.
         tensor: String,
@@ -91,6 +98,11 @@ impl fmt::Display for ImportError {
             Self::Safetensors { source: _ } => write!(f, "damaged safetensors file"),
             Self::Archive { member, what } if member.is_empty() => write!(f, "damaged .npz archive: {what}"),
             Self::Archive { member, what } => write!(f, "array {} of the archive {what}", Quoted(member)),
+            Self::TorchCheckpoint => write!(
+                f,
+                "a checkpoint of PyTorch's (.pth), a pickle, is not read; save it as safetensors: \
+                 safetensors.torch.save_file(model.state_dict(), \"weights.safetensors\")"
+            ),
             Self::NodeMismatch { node, layer, what, expected, found } => {
                 let [node, layer] = [node, layer].map(|text| Quoted(text));
                 write!(f, "node {node}, in the place of layer {layer}: {what}: expected ")?;
@@ -101,13 +113,24 @@ impl fmt::Display for ImportError {
             }
             Self::Graph { name, what } => write!(f, "{}: {what}", Quoted(name)),
             Self::ElementType { tensor, source_name, found } => {
-                write!(f, "{} has elements of type {found}, expected f32 or f16", Named { tensor, source_name })
+                write!(
+                    f,
+                    "{} has elements of type {found}, expected f32, f16, bf16 or f64",
+                    Named { tensor, source_name }
+                )
             }
             Self::DataLength { tensor, source_name, expected, found_bytes } => {
                 write!(f, "{} has {found_bytes} bytes, expected {expected} elements", Named { tensor, source_name })
             }
+            Self::Sidecar { location } => {
+                write!(f, "data of the graph are in {}, expected a file in the graph's own folder", Quoted(location))
+            }
             Self::ExternalData { tensor, source_name } => {
-                write!(f, "{} has its data in another file, expected them in this one", Named { tensor, source_name })
+                let tensor = Named { tensor, source_name };
+                write!(
+                    f,
+                    "{tensor} has its data in another file, which is looked for only beside a graph that is a file"
+                )
             }
         }
     }

@@ -26,6 +26,9 @@ pub enum ModelError {
     },
     /// The network tells no classes apart.
     NoClasses,
+    /// What the weights make of an input is NaN or infinite: they have such values themselves, or so large ones that sums
+    /// overflow. Sound weights make numbers of any picture.
+    NotFinite,
     /// There are not as many labels as classes.
     LabelCount {
         /// How many labels there are.
@@ -54,6 +57,7 @@ impl fmt::Display for ModelError {
             Self::ClassCounts { least, other } => {
                 write!(f, "models of {least} and of {other} classes cannot be averaged")
             }
+            Self::NotFinite => write!(f, "the weights give no probabilities: their results are NaN or infinite"),
             Self::NoClasses => write!(f, "a network of 0 classes"),
             Self::LabelCount { labels, classes } => write!(f, "{labels} labels for {classes} classes"),
         }

@@ -8,7 +8,7 @@ use super::Cause;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The bytes begin like no JPEG and no PNG.
+    /// The bytes begin like no picture of a format that is read: JPEG, PNG, WebP, GIF, BMP, TIFF.
     NotAPicture,
     /// The bytes begin like a picture and stop before its end.
     Truncated {
@@ -51,7 +51,7 @@ pub enum PictureError {
 impl fmt::Display for PictureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAPicture => write!(f, "neither a JPEG nor a PNG picture"),
+            Self::NotAPicture => write!(f, "no picture (JPEG, PNG, WebP, GIF, BMP or TIFF)"),
             Self::Truncated { length } => write!(f, "picture is cut off after {length} bytes"),
             Self::TooLarge { source: _ } => write!(f, "picture is too large"),
             Self::Damaged { source: _ } => write!(f, "picture could not be decoded"),

@@ -1,16 +1,19 @@
-//! JPEG and PNG to RGB8, by the `image` crate.
+//! JPEG, PNG, WebP, GIF, BMP and TIFF to RGB8, by the `image` crate.
 //!
 //! Whatever the file holds becomes three bytes a pixel, as Pillow's `convert("RGB")` does it: grey is repeated,
 //! alpha is dropped (not blended), palettes are looked up, CMYK goes through the decoder. Of 16-bit channels the
-//! high byte stays. A picture that is cut off is refused rather than filled with grey.
+//! high byte stays. Of pictures that move the first is taken. A picture that is cut off is refused rather than filled with
+//! grey, but for a JPEG whose end marker alone is missing.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use ::image::{DynamicImage, ImageError as DecoderError, ImageFormat, ImageReader, Limits};
+use ::image::metadata::Orientation;
+use ::image::{DynamicImage, ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader, Limits, RgbImage};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::Rgb8;
+use super::{Rgb8, jpeg};
 use crate::error::PictureError;
 use crate::{Result, file};
 
@@ -20,12 +23,24 @@ pub struct Decoded {
     width: usize,
     height: usize,
     data: Vec<u8>,
+    is_whole: bool,
 }
 
 impl Decoded {
     /// The pixels, as [`prepare`](super::prepare) takes them.
     pub fn view(&self) -> Rgb8<'_> {
         Rgb8::new(self.width, self.height, 3 * self.width, &self.data).expect("the decoder filled every row")
+    }
+
+    /// Whether the file went on to its end. A JPEG file that lacks its last two bytes, the end marker, and nothing else has all
+    /// of its pixels, and is decoded; but whoever copied it may have lost more than that.
+    ///
+    /// ```
+    /// assert!(googlenet::image::open("weights/chelsea.png")?.is_whole());
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 }
 
@@ -35,8 +50,12 @@ impl std::fmt::Debug for Decoded {
     }
 }
 
-/// Decodes a JPEG or PNG file of at most 65535 pixels a side and 512 MiB of pixels, both as the file stores them and as
-/// RGB8; of a progressive JPEG, whose coefficients are all in memory at once, these may take another 512 MiB.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP or TIFF file of at most 65535 pixels a side and 512 MiB of pixels, both as the file
+/// stores them and as RGB8; of a progressive JPEG, whose coefficients are all in memory at once, these may take another 512 MiB.
+///
+/// The picture is turned upright as its EXIF orientation says (of a TIFF, its tag): a camera that was held sideways stores a
+/// picture that lies on its side, and says so. [`decode_as_stored`] leaves it lying, as the programs did whose accuracies
+/// presets repeat.
 ///
 /// This function needs the feature `decode`.
 ///
@@ -50,25 +69,89 @@ impl std::fmt::Debug for Decoded {
 ///
 /// let photograph = image::decode(&std::fs::read("weights/chelsea.png")?)?;
 /// assert_eq!((photograph.view().width(), photograph.view().height()), (451, 300));
-/// assert!(matches!(image::decode(b"GIF89a"), Err(Error::Picture(PictureError::NotAPicture))));
+/// assert!(matches!(image::decode(b"%PDF-1.7"), Err(Error::Picture(PictureError::NotAPicture))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Decoded> {
+    decode_turned(bytes, true)
+}
+
+/// Decodes a file as [`decode`] does, but takes the pixels as they are stored: the EXIF orientation is ignored.
+///
+/// Pillow and TensorFlow 1 ignore it, and so do accuracies that were measured with them; so did OpenCV before 3.1.
+///
+/// This function needs the feature `decode`.
+///
+/// # Errors
+///
+/// As of [`decode`].
+///
+/// ```
+/// use googlenet::image;
+///
+/// let bytes = std::fs::read("weights/chelsea.png")?; // has no orientation
+/// let [stored, turned] = [image::decode_as_stored(&bytes)?, image::decode(&bytes)?];
+/// assert_eq!(stored.view().width(), turned.view().width());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn decode_as_stored(bytes: &[u8]) -> Result<Decoded> {
+    decode_turned(bytes, false)
+}
+
+fn decode_turned(bytes: &[u8], is_turned: bool) -> Result<Decoded> {
     let format = match bytes {
         [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => ImageFormat::WebP,
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => ImageFormat::Gif,
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => ImageFormat::Tiff,
+        // Two letters are little to go by; the four bytes after the file's length are zero.
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => ImageFormat::Bmp,
         _ => return Err(PictureError::NotAPicture.into()),
     };
+    let decoded = |bytes: &[u8]| contained(|| pixels(bytes, format));
     // The JPEG decoder fills the missing rest of a picture with grey and reports no error.
-    if format == ImageFormat::Jpeg && !jpeg_has_end(bytes) {
-        return Err(PictureError::Truncated { length: bytes.len() }.into());
-    }
-    let picture = contained(|| pixels(bytes, format))?;
+    let is_whole = format != ImageFormat::Jpeg || jpeg::has_end(bytes);
+    let (picture, orientation) = match is_whole {
+        true => decoded(bytes)?,
+        false => without_end(bytes, decoded)?,
+    };
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
         return Err(PictureError::Empty { width, height }.into());
     }
-    Ok(Decoded { width, height, data: to_rgb8(picture) })
+    let data = to_rgb8(picture);
+    if !is_turned || orientation == Orientation::NoTransforms {
+        return Ok(Decoded { width, height, data, is_whole });
+    }
+    let stored = RgbImage::from_raw(width as u32, height as u32, data).expect("three bytes a pixel");
+    let mut turned = DynamicImage::ImageRgb8(stored);
+    turned.apply_orientation(orientation);
+    let (width, height) = (turned.width() as usize, turned.height() as usize);
+    Ok(Decoded { width, height, data: turned.into_bytes(), is_whole })
+}
+
+/// What `decoded` makes of `bytes`, a JPEG without its end marker, if nothing else is missing.
+///
+/// If any of the picture's last scan were missing, what follows the bytes that are there would show: the decoder would read on
+/// in it. So the picture is complete if it is the same whatever follows.
+fn without_end<T>(bytes: &[u8], decoded: impl Fn(&[u8]) -> Result<(DynamicImage, T)>) -> Result<(DynamicImage, T)> {
+    let truncated = || PictureError::Truncated { length: bytes.len() };
+    // The first byte of the marker may be there.
+    let scans = bytes.strip_suffix(&[0xff]).unwrap_or(bytes);
+    if !jpeg::has_all_scans(scans) {
+        return Err(truncated().into());
+    }
+    let followed_by = |rest: [u8; 64]| decoded(&[scans, &rest[..], &[0xff, 0xd9]].concat());
+    let hash = |picture: &DynamicImage| xxh3_128(picture.as_bytes());
+    let (picture, other) = decoded(&[scans, &[0xff, 0xd9]].concat())?;
+    for rest in [[0x00; 64], [0x55; 64], [0xaa; 64], [0xfe; 64]] {
+        match followed_by(rest) {
+            Ok((same, _)) if hash(&same) == hash(&picture) => {}
+            _ => return Err(truncated().into()),
+        }
+    }
+    Ok((picture, other))
 }
 
 /// What `decoder` makes, or an error if it panics: a picture that a decoder of another crate has a fault for is a damaged
@@ -82,16 +165,15 @@ fn contained<T>(decoder: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Decodes `bytes`, a picture of that format, unless it would take more memory than a picture may.
-fn pixels(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage> {
-    let reader = || {
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+/// Decodes `bytes`, a picture of that format, unless it would take more memory than a picture may. Returns how it is to be
+/// turned, too.
+fn pixels(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation)> {
+    let limits = |bytes: u64| {
         let mut limits = Limits::default();
         limits.max_image_width = Some(MAX_SIDE);
         limits.max_image_height = Some(MAX_SIDE);
-        limits.max_alloc = Some(MAX_BYTES);
-        reader.limits(limits);
-        reader
+        limits.max_alloc = Some(bytes);
+        limits
     };
     let failed = |error| match error {
         DecoderError::Limits(_) => PictureError::TooLarge { source: error.into() },
@@ -100,25 +182,41 @@ fn pixels(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage> {
         }
         error => PictureError::Damaged { source: error.into() },
     };
-    // The decoder's limit is for pixels as the file stores them; as RGB8, a grey picture takes three times as many
-    // bytes.
-    let (width, height) = reader().into_dimensions().map_err(failed)?;
-    if 3 * u64::from(width) * u64::from(height) > MAX_BYTES {
-        let source = format!("{width}x{height} pixels take more than {MAX_BYTES} bytes");
-        return Err(PictureError::TooLarge { source: source.into() }.into());
+    let too_large = |what: &str, width: u64, height: u64| {
+        let source = format!("{what}{width}x{height} pixels take more than {MAX_BYTES} bytes");
+        PictureError::TooLarge { source: source.into() }
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits(MAX_BYTES));
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (u64::from(width), u64::from(height));
+    // As the file stores them, and as RGB8: a grey picture takes three times as many bytes then.
+    let stored = decoder.total_bytes();
+    if stored.max(3 * width * height) > MAX_BYTES {
+        return Err(too_large("", width, height).into());
     }
-    // Nor is it for coefficients, of which the decoder has all at once if each scan of the file refines them.
+    decoder.set_limits(limits(MAX_BYTES - stored)).map_err(failed)?;
+    // Coefficients count in no limit of the decoder's, which has all of them at once if each scan of the file refines them.
     if format == ImageFormat::Jpeg
-        && let Some(components) = progressive_components(bytes)
+        && let Some(components) = jpeg::progressive_components(bytes)
     {
         // 16 bits each, and sides padded to whole units, which are at most 4 blocks of 8 pixels long.
-        let [width, height] = [width, height].map(|side| u64::from(side).next_multiple_of(32));
+        let [width, height] = [width, height].map(|side| side.next_multiple_of(32));
         if 2 * width * height * components > MAX_BYTES {
-            let source = format!("coefficients of {width}x{height} pixels take more than {MAX_BYTES} bytes");
-            return Err(PictureError::TooLarge { source: source.into() }.into());
+            return Err(too_large("coefficients of ", width, height).into());
         }
     }
-    Ok(reader().decode().map_err(failed)?)
+    // A damaged tag turns nothing.
+    let orientation = match format {
+        ImageFormat::Tiff => decoder.orientation().ok(),
+        _ => decoder.exif_metadata().ok().flatten().and_then(|exif| {
+            // Some programs write the name that JPEG has before it into WebP files, too.
+            Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif))
+        }),
+    };
+    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    Ok((picture, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
 /// Reads and decodes a file; see [`decode`]. This function needs the feature `decode`.
@@ -134,6 +232,21 @@ fn pixels(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage> {
 /// ```
 pub fn open(path: impl AsRef<Path>) -> Result<Decoded> {
     decode(&file::read(path, MAX_BYTES)?)
+}
+
+/// Reads and decodes a file as [`decode_as_stored`] does. This function needs the feature `decode`.
+///
+/// # Errors
+///
+/// As of [`open`].
+///
+/// ```
+/// let photograph = googlenet::image::open_as_stored("weights/chelsea.png")?;
+/// assert_eq!(photograph.view().height(), 300);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+pub fn open_as_stored(path: impl AsRef<Path>) -> Result<Decoded> {
+    decode_as_stored(&file::read(path, MAX_BYTES)?)
 }
 
 /// The picture as three bytes a pixel, converted as Pillow does it. The conversions of the `image` crate blend alpha in
@@ -155,50 +268,14 @@ fn to_rgb8(picture: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageRgba16(p) => {
             p.as_raw().as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b].map(high)).collect()
         }
-        other => other.into_rgb8().into_raw(), // only pictures of floats are left, which neither format can hold
+        other => other.into_rgb8().into_raw(), // only pictures of floats are left, which TIFF can hold: of 0 to 1
     }
-}
-
-/// Whether an end marker follows the first scan (ITU-T T.81, annex B).
-///
-/// Segments are stepped over by their lengths, so the end marker of a thumbnail does not count. Inside a scan `ff 00`
-/// is data and `ff d0`..`ff d7` are restarts.
-fn jpeg_has_end(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Step to the next marker; between segments there are only fill bytes to step over.
-        while let Some(&[a, b]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-            if a == 0xff && !matches!(b, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff) {
-                break;
-            }
-            at += 1;
-        }
-        match bytes.get(at + 1) {
-            None => return false,
-            Some(0xd9) => return true,
-            Some(_) => {
-                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-            }
-        }
-    }
-}
-
-/// The number of components, 1 to 4, of a JPEG file that is progressive (ITU-T T.81, B.2.2).
-///
-/// Whatever looks like the head of a progressive frame is taken for one: a decoder that steps through the file in another
-/// way than this crate cannot find one that was not seen here. Compressed data never look so, as `ff` is followed by zero
-/// there.
-fn progressive_components(bytes: &[u8]) -> Option<u64> {
-    // ff c2, length: 2 bytes, precision: 1, height: 2, width: 2, number of components: 1
-    let heads = bytes.windows(10).filter(|head| head[..2] == [0xff, 0xc2]);
-    heads.map(|head| u64::from(head[9]).clamp(1, 4)).max()
 }
 
 /// The most pixels on a side.
 const MAX_SIDE: u32 = 65535;
 /// The most bytes of a file, and the most bytes of its decoded pixels.
-const MAX_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_BYTES: u64 = 512 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -230,6 +307,7 @@ mod tests {
         // The same picture without progression fails for its missing tables or data.
         let damaged = decode(&headers(0xc0, 13)).expect_err("no data");
         assert!(!matches!(damaged, Error::Picture(PictureError::TooLarge { .. })), "{damaged:?}");
-        assert_eq!([0xc0, 0xc2].map(|frame| progressive_components(&headers(frame, 9))), [None, Some(3)]);
+        let components = [0xc0, 0xc2].map(|frame| jpeg::progressive_components(&headers(frame, 9)));
+        assert_eq!(components, [None, Some(3)]);
     }
 }

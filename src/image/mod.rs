@@ -9,7 +9,9 @@
 //! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize.rs`.) Decoding needs the
 //! feature `decode`: a caller who has pixels already needs no decoder.
 //!
-//! Orientation tags and colour profiles are ignored, as Pillow does unless told otherwise.
+//! [`decode`] and [`open`] turn a picture upright as its orientation tag says. The programs whose accuracies presets repeat
+//! left it as it is stored (Pillow and TensorFlow do, unless told otherwise): [`decode_as_stored`] and [`open_as_stored`] do, too.
+//! Colour profiles are ignored.
 
 use std::fmt;
 
@@ -20,6 +22,8 @@ mod axis;
 mod crops;
 #[cfg(feature = "decode")]
 mod decode;
+#[cfg(feature = "decode")]
+mod jpeg;
 mod normalise;
 mod opencv;
 mod resize;
@@ -32,7 +36,7 @@ mod window;
 pub use crate::model::Channels;
 pub use crops::{Crops, Cuts};
 #[cfg(feature = "decode")]
-pub use decode::{Decoded, decode, open};
+pub use decode::{Decoded, decode, decode_as_stored, open, open_as_stored};
 pub use rule::{Geometry, Preset, Rule};
 pub use window::Window;
 

@@ -236,8 +236,9 @@ mod decoding {
         for format in [ImageFormat::Jpeg, ImageFormat::Png] {
             let bytes = encoded(picture.clone(), format);
             decode(&bytes).unwrap();
-            // A PNG's last chunk, IEND, of 12 bytes comes after all pixels, so its absence is not noticed.
-            let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 0 };
+            // A PNG's last chunk, IEND, of 12 bytes comes after all pixels, so its absence is not noticed; that of a JPEG's
+            // end marker is, but its pixels are all there.
+            let whole = bytes.len() - if format == ImageFormat::Png { 12 } else { 2 };
             for length in 8..whole {
                 match decode(&bytes[..length]) {
                     Err(Error::Picture(PictureError::Truncated { .. })) => {}
@@ -248,8 +249,147 @@ mod decoding {
     }
 
     #[test]
+    fn a_jpeg_without_its_end_marker_is_read_and_said_to_be() {
+        for (width, height) in [(16, 16), (33, 70)] {
+            let picture = ImageBuffer::from_raw(width, height, pattern(width as usize, height as usize));
+            let bytes = encoded(picture.map(DynamicImage::ImageRgb8).unwrap(), ImageFormat::Jpeg);
+            let whole = decode(&bytes).unwrap();
+            assert!(whole.is_whole());
+            for missing in 1..=2 {
+                let cut = decode(&bytes[..bytes.len() - missing]).unwrap();
+                assert!(!cut.is_whole() && cut.view().data == whole.view().data, "{missing} bytes are missing");
+            }
+            // A picture for which the decoder has one of its scans of different coefficients only lacks the others.
+            let mut progressive = bytes.clone();
+            let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+            progressive[scan + 4 + 7..scan + 4 + 9].copy_from_slice(&[0, 0]);
+            let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+            progressive[frame + 1] = 0xc2;
+            assert!(!jpeg::has_all_scans(&progressive) && jpeg::has_all_scans(&bytes));
+        }
+    }
+
+    #[test]
+    fn other_formats_are_read_and_cut_off_ones_refused() {
+        let pixels = pattern(17, 9);
+        let picture = ImageBuffer::from_raw(17, 9, pixels.clone()).map(DynamicImage::ImageRgb8).unwrap();
+        for format in [ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff] {
+            // A GIF has a palette of 256 colours, and so is of one colour here.
+            let picture = match format {
+                ImageFormat::Gif => ImageBuffer::from_pixel(17, 9, ::image::Rgb([7_u8, 80, 200])).into(),
+                _ => picture.clone(),
+            };
+            let bytes = encoded(picture.clone(), format);
+            let read = decode(&bytes).unwrap();
+            assert!((read.view().width(), read.view().height()) == (17, 9) && read.is_whole());
+            assert_eq!(read.view().data, picture.as_bytes(), "{format:?} loses nothing");
+            for length in 0..bytes.len() / 2 {
+                assert!(decode(&bytes[..length]).is_err(), "{format:?} of {length} bytes of {}", bytes.len());
+            }
+        }
+        // Alpha is dropped, as it is of PNG files.
+        let clear = ImageBuffer::from_pixel(3, 2, ::image::Rgba([9_u8, 8, 7, 1]));
+        for format in [ImageFormat::WebP, ImageFormat::Tiff] {
+            assert_eq!(first_pixel(&encoded(clear.clone(), format)), [9, 8, 7], "{format:?}");
+        }
+        // Pictures that would be too large say so in their first bytes, and nothing is allocated for them.
+        let mut bmp = encoded(picture.clone(), ImageFormat::Bmp);
+        bmp[18..26].copy_from_slice(&[0, 0xf0, 0, 0, 0, 0xf0, 0, 0]);
+        let mut gif = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Gif);
+        gif[6..10].fill(0xff);
+        for bytes in [bmp, gif] {
+            assert!(matches!(decode(&bytes), Err(Error::Picture(PictureError::TooLarge { .. }))));
+        }
+    }
+
+    /// EXIF data with one tag, the orientation, in either order of bytes (CIPA DC-008, 4.6).
+    fn exif(orientation: u8, is_big: bool) -> Vec<u8> {
+        match is_big {
+            true => {
+                [&b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation, 0, 0, 0, 0, 0, 0]].concat()
+            }
+            false => {
+                [&b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0"[..], &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat()
+            }
+        }
+    }
+
+    /// A JPEG with `exif` in the segment that is for it.
+    fn jpeg_with(picture: &DynamicImage, exif: &[u8]) -> Vec<u8> {
+        let bytes = encoded(picture.clone(), ImageFormat::Jpeg);
+        let length = u16::try_from(exif.len() + 8).unwrap().to_be_bytes();
+        [&[0xff, 0xd8, 0xff, 0xe1], &length[..], b"Exif\0\0", exif, &bytes[2..]].concat()
+    }
+
+    /// The picture, as a photographer would want it, has four different corners; a camera stored it turned.
+    #[test]
+    fn pictures_are_turned_upright_unless_they_are_to_be_as_stored() {
+        let (width, height) = (48, 32);
+        let corner = |x: usize, y: usize| match (x < 24, y < 16) {
+            (true, true) => [250_u8, 10, 10],
+            (false, true) => [10, 250, 10],
+            (true, false) => [10, 10, 250],
+            (false, false) => [10, 10, 10],
+        };
+        // Where the pixel at x, y of the upright picture is stored, by the definition of each orientation (CIPA DC-008, 4.6.4).
+        let place = |orientation: u8, x: usize, y: usize| match orientation {
+            1 => (x, y),
+            2 => (width - 1 - x, y),
+            3 => (width - 1 - x, height - 1 - y),
+            4 => (x, height - 1 - y),
+            5 => (y, x),
+            6 => (y, width - 1 - x),
+            7 => (height - 1 - y, width - 1 - x),
+            8 => (height - 1 - y, x),
+            _ => unreachable!("there are eight"),
+        };
+        for orientation in 1..=8 {
+            let (stored_w, stored_h) = if orientation > 4 { (height, width) } else { (width, height) };
+            let mut stored = ImageBuffer::new(stored_w as u32, stored_h as u32);
+            for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+                let (at_x, at_y) = place(orientation, x, y);
+                stored.put_pixel(at_x as u32, at_y as u32, ::image::Rgb(corner(x, y)));
+            }
+            let stored = DynamicImage::ImageRgb8(stored);
+            let webp = {
+                let mut bytes = Vec::new();
+                let mut encoder = ::image::codecs::webp::WebPEncoder::new_lossless(&mut bytes);
+                ::image::ImageEncoder::set_exif_metadata(&mut encoder, exif(orientation, true)).unwrap();
+                stored.write_with_encoder(encoder).unwrap();
+                bytes
+            };
+            let png = {
+                let mut bytes = Vec::new();
+                let mut encoder = ::image::codecs::png::PngEncoder::new(&mut bytes);
+                ::image::ImageEncoder::set_exif_metadata(&mut encoder, exif(orientation, false)).unwrap();
+                stored.write_with_encoder(encoder).unwrap();
+                bytes
+            };
+            for bytes in
+                [jpeg_with(&stored, &exif(orientation, true)), jpeg_with(&stored, &exif(orientation, false)), webp, png]
+            {
+                let upright = decode(&bytes).unwrap();
+                assert_eq!((upright.view().width(), upright.view().height()), (width, height));
+                for (x, y) in [(4, 4), (44, 4), (4, 28), (44, 28)] {
+                    let found = &upright.view().row(y)[3 * x..][..3];
+                    let far = found.iter().zip(corner(x, y)).map(|(a, b)| a.abs_diff(b)).max();
+                    assert!(far < Some(12), "orientation {orientation}: {found:?} at {x}, {y}");
+                }
+                let as_stored = decode_as_stored(&bytes).unwrap();
+                assert_eq!((as_stored.view().width(), as_stored.view().height()), (stored_w, stored_h));
+                assert_eq!(as_stored.view().data == upright.view().data, orientation == 1);
+            }
+        }
+        // What is no orientation turns nothing.
+        let picture = DynamicImage::new_rgb8(9, 5);
+        for exif in [exif(0, true), exif(9, false), b"MM".to_vec(), vec![0xff; 40]] {
+            assert_eq!(decode(&jpeg_with(&picture, &exif)).unwrap().view().width(), 9);
+        }
+    }
+
+    #[test]
     fn other_files_are_refused() {
-        for bytes in [&b""[..], b"\xff\xd8", b"GIF89a", b"hello, world"] {
+        for bytes in [&b""[..], b"\xff\xd8", b"GIF90a", b"BM hello, world", b"RIFF0000WAVE"] {
             assert!(matches!(decode(bytes), Err(Error::Picture(PictureError::NotAPicture))));
         }
         assert!(matches!(open("no/such/picture.jpg"), Err(Error::File(FileError::Io { .. }))));

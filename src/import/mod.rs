@@ -26,9 +26,11 @@ mod table;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod torch;
 mod walk;
 mod wire;
 
+use crate::error::ImportError;
 use crate::model::{Dialect, Input};
 use crate::{Result, file};
 use std::collections::BTreeMap;
@@ -104,7 +106,7 @@ impl Imported {
     }
 }
 
-/// Reads the file at `path`; see [`import_bytes`].
+/// Reads the file at `path`; see [`import_as`].
 ///
 /// # Errors
 ///
@@ -117,7 +119,28 @@ impl Imported {
 /// # Ok::<(), googlenet::Error>(())
 /// ```
 pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
-    import_bytes(&file::read(path, MAX_BYTES)?, None)
+    import_as(path, None)
+}
+
+/// Reads the file at `path`, which tells its dialect unless `dialect` asks for one; see [`import_bytes`]. If it is an ONNX graph
+/// that keeps its weights in other files, as PyTorch's exporter makes by default (`model.onnx.data`), these are read, too:
+/// from the graph's own folder and the folders inside alone, and all of them together up to [`MAX_BYTES`].
+///
+/// # Errors
+///
+/// Those of [`import()`]; [`ImportError::Sidecar`] if a graph names a file elsewhere.
+///
+/// ```
+/// use googlenet::import::import_as;
+/// use googlenet::model::Dialect;
+///
+/// assert_eq!(import_as("weights/demo.safetensors", Some(Dialect::Bvlc))?.classes, 10);
+/// # Ok::<(), googlenet::Error>(())
+/// ```
+pub fn import_as(path: impl AsRef<Path>, dialect: Option<Dialect>) -> Result<Imported> {
+    let path = path.as_ref();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    import_beside(&file::read(path, MAX_BYTES)?, dialect, Some(folder))
 }
 
 /// Reads a file from memory. Its content tells its format, and its dialect unless `dialect` asks for one.
@@ -138,6 +161,14 @@ pub fn import(path: impl AsRef<Path>) -> Result<Imported> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn import_bytes(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
+    import_beside(bytes, dialect, None)
+}
+
+/// Reads a file from memory; what an ONNX graph keeps in other files is read from the folder `beside`, if one is given.
+fn import_beside(bytes: &[u8], dialect: Option<Dialect>, beside: Option<&Path>) -> Result<Imported> {
+    if torch::is_checkpoint(bytes) {
+        return Err(ImportError::TorchCheckpoint.into());
+    }
     if looks_like_safetensors(bytes) {
         safetensors::read(bytes, dialect)
     } else if bytes.starts_with(b"PK\x03\x04") {
@@ -145,7 +176,24 @@ pub fn import_bytes(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> 
     } else if caffe::looks_like(wire::tags(bytes)) {
         caffe::read(bytes, dialect)
     } else {
-        onnx::read(bytes, dialect)
+        onnx::read(bytes, dialect, beside)
+    }
+}
+
+/// What a file is that begins with `bytes`, as far as that can be told, if files of its kind may hold weights; `convert` makes a
+/// weight file of some of them.
+pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
+    let tags = || wire::tags(bytes);
+    match bytes {
+        _ if looks_like_safetensors(bytes) => Some("a safetensors file"),
+        _ if torch::is_checkpoint(bytes) => Some("a checkpoint of PyTorch's (.pth)"),
+        [b'P', b'K', 3, 4, ..] => Some("an archive of NumPy arrays (.npz)"),
+        [0x89, b'H', b'D', b'F', ..] => Some("an HDF5 file"),
+        // Field 1 of an ONNX model is a number, the version of its format.
+        [8, 1..=127, ..] if tags().next() == Some(1) => Some("an ONNX graph"),
+        // A network begins with its name or a layer, and names are short.
+        [10, 0..=127, ..] | [0xa2, 6, ..] | [18, ..] if caffe::begins_like(tags()) => Some("a .caffemodel"),
+        _ => None,
     }
 }
 

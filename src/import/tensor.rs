@@ -4,7 +4,7 @@
 use super::ImportedTensor;
 use crate::error::{ImportError, TensorError};
 use crate::{Error, Result};
-use half::f16;
+use half::{bf16, f16};
 
 /// A tensor of a file. Its numbers are read only after the whole file is known to be a network of this crate.
 #[derive(Clone, Debug)]
@@ -18,12 +18,15 @@ pub(super) struct Tensor<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Data<'a> {
     F16(&'a [u8]),
+    Bf16(&'a [u8]),
     F32(&'a [u8]),
     F64(&'a [u8]),
     Floats(&'a [f32]),
     Doubles(&'a [f64]),
     /// Each integer holds the bits of an f16.
     HalfBits(&'a [i32]),
+    /// Each integer holds the bits of a bf16.
+    Bf16Bits(&'a [i32]),
     /// All elements are this number.
     Fill(f32),
     /// The numbers stand twice, in different fields, which is an error; together they take so many bytes.
@@ -105,6 +108,9 @@ impl<'a> Tensor<'a> {
         let names = || (tensor.to_owned(), self.name.to_owned());
         let n_bytes = match self.data {
             Data::F16(bytes) if bytes.len() == 2 * n => return Ok(ordered(bytes.as_chunks().0, at, half)),
+            Data::Bf16(bytes) if bytes.len() == 2 * n => {
+                return Ok(ordered(bytes.as_chunks().0, at, |&bytes| bf16::from_le_bytes(bytes).to_f32()));
+            }
             Data::F32(bytes) if bytes.len() == 4 * n => {
                 return Ok(ordered(bytes.as_chunks().0, at, |&bytes| f32::from_le_bytes(bytes)));
             }
@@ -116,11 +122,14 @@ impl<'a> Tensor<'a> {
             Data::HalfBits(bits) if bits.len() == n => {
                 return Ok(ordered(bits, at, |&bits| f16::from_bits(bits as u16).to_f32()));
             }
+            Data::Bf16Bits(bits) if bits.len() == n => {
+                return Ok(ordered(bits, at, |&bits| bf16::from_bits(bits as u16).to_f32()));
+            }
             Data::Fill(value) if n <= MAX_FILLED => return Ok(vec![value; n]),
             Data::Fill(_) => size_of::<f32>(),
-            Data::F16(bytes) | Data::F32(bytes) | Data::F64(bytes) => bytes.len(),
+            Data::F16(bytes) | Data::Bf16(bytes) | Data::F32(bytes) | Data::F64(bytes) => bytes.len(),
             Data::Floats(values) => 4 * values.len(),
-            Data::HalfBits(bits) => 2 * bits.len(),
+            Data::HalfBits(bits) | Data::Bf16Bits(bits) => 2 * bits.len(),
             Data::Doubles(values) => 8 * values.len(),
             Data::Twice(n_bytes) => n_bytes,
             Data::External => {

@@ -51,7 +51,7 @@ fn the_tables_own_graph_is_read() {
 
 #[test]
 fn other_spellings_of_the_same_network_are_read() {
-    let same = onnx::read_model(&published(), None).expect("the table's own graph");
+    let same = onnx::read_model(&published(), &Default::default(), None).expect("the table's own graph");
     let reads = |what: &str, change: fn(&mut GraphProto)| {
         let changed = changed(change).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(changed == same, "{what}");
@@ -114,6 +114,14 @@ fn other_spellings_of_the_same_network_are_read() {
         let shape = TensorProto { dims: vec![2], data_type: element::INT64, ..new_tensor("matrix_shape", &[0]) };
         graph.initializer.push(TensorProto { int64_data: vec![-1, 1024], raw_data: vec![], ..shape });
     });
+    reads("bf16, as bytes and as integers", |graph| {
+        let bits = |i: usize| half::bf16::from_f32(element_of(i).to_f32()).to_bits();
+        let bias = tensor(graph, "conv1/7x7_s2_b");
+        (bias.data_type, bias.raw_data) = (element::BFLOAT16, (0..64).flat_map(|i| bits(i).to_le_bytes()).collect());
+        let bias = tensor(graph, "conv2/3x3_b");
+        (bias.data_type, bias.raw_data) = (element::BFLOAT16, vec![]);
+        bias.int32_data = (0..192).map(|i| bits(i).into()).collect();
+    });
     reads("a number that nothing reads", |graph| graph.initializer.push(new_tensor("queue", &[1, 1])));
     reads("float_data, and initializers among the inputs", |graph| {
         let bias = tensor(graph, "conv1/7x7_s2_b");
@@ -169,7 +177,7 @@ fn other_networks_are_refused_at_the_first_difference() {
     });
     refuses(&["conv2/3x3_w", "another file"], |graph| tensor(graph, "conv2/3x3_w").data_location = 1);
     refuses(&["conv2/3x3_w", "another file"], |graph| {
-        tensor(graph, "conv2/3x3_w").external_data = Some(StringStringEntryProto::default());
+        tensor(graph, "conv2/3x3_w").external_data = vec![StringStringEntryProto::default()];
     });
     refuses(&["pool1/3x3_s2", "windows", "56 over 112 pixels", "55 over 112 pixels"], |graph| {
         node(graph, "pool1/3x3_s2").attribute.retain(|attribute| attribute.name != "ceil_mode");
@@ -241,7 +249,7 @@ fn damaged_bytes_never_panic() {
     let graph = model.graph.as_mut().expect("built with one");
     graph.initializer.iter_mut().for_each(|tensor| tensor.raw_data.clear());
     assert!(matches!(
-        onnx::read_model(&model, Some(Dialect::Bvlc)),
+        onnx::read_model(&model, &Default::default(), Some(Dialect::Bvlc)),
         Err(Error::Import(ImportError::DataLength { .. }))
     ));
     let bytes = model.encode_to_vec();
@@ -314,7 +322,7 @@ fn safetensors_need_every_tensor_and_nothing_else() {
 fn changed(change: impl FnOnce(&mut GraphProto)) -> Result<Imported> {
     let mut model = published();
     change(model.graph.as_mut().expect("built with one"));
-    onnx::read_model(&model, Some(Dialect::Bvlc))
+    onnx::read_model(&model, &Default::default(), Some(Dialect::Bvlc))
 }
 
 #[track_caller]
@@ -440,3 +448,88 @@ static PERIOD_BYTES: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..PERIOD).flat_map(|i| element_of(i).to_le_bytes()).collect());
 /// The number of classes in these tests; it is not the published 1000, so that a number fixed somewhere is noticed.
 const CLASSES: usize = 3;
+
+#[test]
+fn safetensors_of_bf16_are_read() {
+    let (mut header, mut data) = (String::from("{"), Vec::new());
+    for (name, shape) in googlenet(CLASSES).parameters() {
+        let begin = data.len();
+        let n: usize = shape.iter().product();
+        data.extend((0..n).flat_map(|i| half::bf16::from_f32(element_of(i).to_f32()).to_le_bytes()));
+        header += &format!(r#""{name}":{{"dtype":"BF16","shape":{shape:?},"data_offsets":[{begin},{}]}},"#, data.len());
+    }
+    let header = format!("{}}}", header.trim_end_matches(','));
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    let imported = import_bytes(&file).expect("as the table has it");
+    let expected = onnx::read_model(&published(), &Default::default(), None).expect("the table's own graph");
+    let rounded = |&x: &f32| half::bf16::from_f32(x).to_f32();
+    for (tensor, expected) in imported.tensors.iter().zip(&expected.tensors) {
+        assert_eq!(tensor.name, expected.name);
+        assert!(tensor.values.iter().copied().eq(expected.values.iter().map(rounded)), "{}", tensor.name);
+    }
+}
+
+/// The graph with the numbers of one of its tensors in `location`, from the 7th byte on, and what these numbers are.
+fn with_sidecar(location: &str) -> (ModelProto, Vec<u8>) {
+    let mut model = published();
+    let tensor = tensor(model.graph.as_mut().expect("built with one"), "conv2/3x3_w");
+    let data = std::mem::take(&mut tensor.raw_data);
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: key.into(), value: value.into() };
+    let length = data.len().to_string();
+    tensor.external_data = vec![entry("location", location), entry("offset", "7"), entry("length", &length)];
+    tensor.data_location = 1;
+    (model, [&[0; 7][..], &data, b"what another tensor has"].concat())
+}
+
+#[test]
+#[cfg(not(miri))]
+fn data_beside_a_graph_are_read_from_its_own_folder_alone() {
+    use crate::error::FileError;
+    use std::fs;
+    let outside = tempfile::tempdir().expect("a folder");
+    let folder = outside.path().join("of the graph");
+    fs::create_dir_all(folder.join("inside")).expect("made");
+    let graph = folder.join("graph.onnx");
+    let expected = onnx::read_model(&published(), &Default::default(), None).expect("the table's own graph");
+    let read = |location: &str, at: &Path| {
+        let (model, data) = with_sidecar(location);
+        fs::write(&graph, model.encode_to_vec()).expect("written");
+        fs::write(at, data).expect("written");
+        let read = import(&graph);
+        fs::remove_file(at).expect("removed");
+        read
+    };
+    for location in ["graph.onnx.data", "./w", "inside/w"] {
+        assert!(read(location, &folder.join(location)).expect(location) == expected, "{location}");
+    }
+    let secret = outside.path().join("secret");
+    let absolute = secret.to_str().expect("UTF-8").to_owned();
+    for location in ["../secret", "inside/../../secret", &absolute, "", "..\\secret", "c:secret", "."] {
+        let error = read(location, &secret).expect_err(location);
+        let is_refused = matches!(&error, Error::Import(ImportError::Sidecar { location: named }) if named == location);
+        assert!(is_refused || location == ".", "{location}: {error}");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("../secret", folder.join("link")).expect("made");
+        let error = read("link", &secret).expect_err("it leads out");
+        assert!(matches!(error, Error::Import(ImportError::Sidecar { .. })), "{error}");
+        std::os::unix::fs::symlink("..", folder.join("up")).expect("made");
+        let error = read("up/secret", &secret).expect_err("it leads out");
+        assert!(matches!(error, Error::Import(ImportError::Sidecar { .. })), "{error}");
+    }
+    // Missing, too short, too long, and looked for by nobody.
+    let error = read("missing", &secret).expect_err("it is not there");
+    assert!(matches!(error, Error::File(FileError::Io { .. })), "{error}");
+    let (model, data) = with_sidecar("short");
+    fs::write(&graph, model.encode_to_vec()).expect("written");
+    fs::write(folder.join("short"), &data[..data.len() - 24]).expect("written");
+    let error = import(&graph).expect_err("a byte is missing");
+    assert!(error.to_string().contains("beyond the end of their file"), "{error}");
+    let file = fs::File::create(folder.join("short")).expect("made");
+    file.set_len(super::MAX_BYTES).expect("a file with a hole");
+    let error = import(&graph).expect_err("with the graph it is longer than a file may be");
+    assert!(matches!(error, Error::File(FileError::TooLarge { .. })), "{error}");
+    let error = import_bytes(&model.encode_to_vec()).expect_err("no file").to_string();
+    assert!(error.contains("conv2/3x3_w") && error.contains("only beside a graph that is a file"), "{error}");
+}

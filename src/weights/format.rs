@@ -103,17 +103,18 @@ pub struct Entry {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parse(bytes: &[u8], strictness: Strictness) -> Result<Header> {
-    parse_as(bytes, strictness, false)
+    parse_as(bytes, strictness, false).map(|(header, _)| header)
 }
 
 /// Parses and checks, with [`Strictness::Plain`], another program's file, in which integers (I64) may stand between the
-/// weights, as PyTorch's counters do: they must keep to the same layout, and the returned header leaves them out.
+/// weights, as PyTorch's counters do: they must keep to the same layout, and the returned header leaves them out. Elements may
+/// be BF16, too: the header has such tensors as F16, which is as long, and their names are returned beside it.
 #[cfg(feature = "import")]
-pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<Header> {
+pub(crate) fn parse_foreign(bytes: &[u8]) -> Result<(Header, BTreeSet<String>)> {
     parse_as(bytes, Strictness::Plain, true)
 }
 
-fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Header> {
+fn parse_as(bytes: &[u8], strictness: Strictness, is_foreign: bool) -> Result<(Header, BTreeSet<String>)> {
     let (json, data) = split(bytes)?;
     let data_start = bytes.len() - data.len();
     let raw: RawHeader = serde_json::from_slice(json).map_err(|source| WeightsError::header_syntax(&source))?;
@@ -131,11 +132,16 @@ fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Head
         metadata.insert(key, value);
     }
     let (mut raw_tensors, mut left_out) = (raw.tensors, BTreeSet::new());
-    for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| integers && entry.dtype == "I64") {
+    for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| is_foreign && entry.dtype == "I64") {
         // An I64 is as long as two f32, so the checks that follow see a tensor of twice as many f32.
         entry.dtype = Dtype::F32.name().to_owned();
         entry.shape.push(2);
         left_out.insert(name.clone());
+    }
+    let mut bf16 = BTreeSet::new();
+    for (name, entry) in raw_tensors.iter_mut().filter(|(_, entry)| is_foreign && entry.dtype == "BF16") {
+        entry.dtype = Dtype::F16.name().to_owned();
+        bf16.insert(name.clone());
     }
     let mut tensors = raw_tensors
         .into_iter()
@@ -153,7 +159,7 @@ fn parse_as(bytes: &[u8], strictness: Strictness, integers: bool) -> Result<Head
         check_header(&bytes[..data_start], &metadata)?;
     }
     tensors.retain(|tensor| !left_out.contains(&tensor.name));
-    Ok(Header { data_start, metadata, tensors })
+    Ok((Header { data_start, metadata, tensors }, bf16))
 }
 
 /// Divides the file into its JSON and its data section.

@@ -32,8 +32,7 @@ Model open(const char *path) {
 void run(const char *weights) {
     Model model = open(weights);
     const char *endpoints[] = {"pool5", "inception_4e"};
-    googlenet_options options{};
-    options.struct_size = sizeof options;
+    googlenet_options options = GOOGLENET_OPTIONS_INIT;
     options.endpoints = endpoints;
     options.endpoint_count = 2;
     options.class_maps = 1;
@@ -56,8 +55,7 @@ void run(const char *weights) {
         throw std::runtime_error("an embedding has 1024 values");
     check(googlenet_session_logits(session.get(), &logits, &classes));
 
-    googlenet_session_info info{};
-    info.struct_size = sizeof info;
+    googlenet_session_info info = GOOGLENET_SESSION_INFO_INIT;
     check(googlenet_session_describe(session.get(), &info));
     std::vector<float> map(info.map_height * info.map_width);
     for (std::size_t c = 0; c < classes; c++) {

@@ -85,7 +85,7 @@ static void models(const char *path) {
     OK(googlenet_model_borrow(bytes, length, &other));
     OK(googlenet_model_free(&other));
 
-    googlenet_model_info info = {.struct_size = sizeof info};
+    googlenet_model_info info = GOOGLENET_MODEL_INFO_INIT;
     const char *label = NULL;
     EXPECT(NULLED, "model is null", googlenet_model_describe(NULL, &info));
     EXPECT(NULLED, "info is null", googlenet_model_describe(model, NULL));
@@ -116,7 +116,7 @@ static void one_option(googlenet_status status, const char *word, googlenet_opti
 
 static void options(void) {
     googlenet_session *session = NULL;
-    googlenet_options plain = {.struct_size = sizeof plain}, o;
+    googlenet_options plain = GOOGLENET_OPTIONS_INIT, o;
     EXPECT(NULLED, "model is null", googlenet_session_new(NULL, &plain, &session));
     EXPECT(NULLED, "session is null", googlenet_session_new(model, &plain, NULL));
     OK(googlenet_session_new(model, NULL, &session));
@@ -203,6 +203,85 @@ static void images(googlenet_session *session) {
     TRUE(sum > 0.999 && sum < 1.001);
 }
 
+/* The same picture in every order of bytes is the same input, and what does not fit its rows is refused. */
+static void orders(googlenet_session *session) {
+    static unsigned char bytes[30 * 170];
+    static const int lengths[] = {3, 3, 4, 4, 1}, at[][3] = {{0, 1, 2}, {2, 1, 0}, {0, 1, 2}, {2, 1, 0}, {0, 0, 0}};
+    static float inputs[5][3 * 64 * 64];
+    float *input = NULL;
+    googlenet_image image = picture();
+    for (unsigned order = 0; order < 5; order++) {
+        for (size_t i = 0; i < 30 * 40; i++)
+            for (int colour = 0; colour < 3; colour++)
+                bytes[i / 40 * 170 + i % 40 * (size_t)lengths[order] + (size_t)at[order][colour]] =
+                    (unsigned char)(order == 4 ? i : i * (size_t)(colour + 1));
+        image = (googlenet_image){sizeof image, bytes, sizeof bytes, 40, 30, 170};
+        OK(googlenet_session_set_pixels(session, 1, &image, order));
+        OK(googlenet_session_input(session, &input, NULL));
+        memcpy(inputs[order], input + 3 * 64 * 64, sizeof inputs[order]);
+        image.length = 29 * 170 + 40 * (size_t)lengths[order];
+        OK(googlenet_session_set_pixels(session, 1, &image, order));
+        image.length--;
+        EXPECT(LENGTH, "image", googlenet_session_set_pixels(session, 1, &image, order));
+        image.length = sizeof bytes;
+        image.stride = 40 * (size_t)lengths[order] - 1;
+        EXPECT(ARGUMENT, "stride", googlenet_session_set_pixels(session, 1, &image, order));
+        image.stride = 170;
+        image.width = SIZE_MAX;
+        EXPECT(ARGUMENT, "image", googlenet_session_set_pixels(session, 1, &image, order));
+        image.width = 0;
+        EXPECT(ARGUMENT, "image", googlenet_session_set_pixels(session, 1, &image, order));
+        image.width = 40;
+        image.height = 0;
+        EXPECT(ARGUMENT, "image", googlenet_session_set_pixels(session, 1, &image, order));
+        image.height = SIZE_MAX;
+        EXPECT(LENGTH, "image", googlenet_session_set_pixels(session, 1, &image, order));
+    }
+    for (unsigned order = 1; order < 4; order++)
+        TRUE(!memcmp(inputs[order], inputs[0], sizeof inputs[0]));
+    /* The channels of grey are alike, but for their means. */
+    TRUE(memcmp(inputs[4], inputs[0], sizeof inputs[0]));
+    image = picture();
+    EXPECT(NULLED, "session is null", googlenet_session_set_pixels(NULL, 0, &image, 0));
+    EXPECT(NULLED, "image is null", googlenet_session_set_pixels(session, 0, NULL, 1));
+    EXPECT(ARGUMENT, "batch_index 2", googlenet_session_set_pixels(session, 2, &image, 1));
+    EXPECT(ARGUMENT, "pixels is 5", googlenet_session_set_pixels(session, 0, &image, 5));
+    image.struct_size++;
+    EXPECT(SIZED, "image->struct_size", googlenet_session_set_pixels(session, 0, &image, 1));
+}
+
+/* What is likeliest of each image of a batch, and what weights or inputs that are no numbers answer. */
+static void batches(googlenet_session *session) {
+    googlenet_image image = picture();
+    googlenet_prediction first[10], second[10], best[11];
+    float *input = NULL;
+    OK(googlenet_session_set_image(session, 0, &image));
+    pixels[0] ^= 255;
+    OK(googlenet_session_set_image(session, 1, &image));
+    pixels[0] ^= 255;
+    OK(googlenet_session_run(session));
+    OK(googlenet_session_predictions(session, 0, first, 10));
+    OK(googlenet_session_predictions(session, 1, second, 10));
+    OK(googlenet_session_classify(session, &image, best, 10));
+    int differ = 0;
+    for (int i = 0; i < 10; i++) {
+        TRUE(first[i].class_index == best[i].class_index && first[i].probability == best[i].probability);
+        TRUE(!strcmp(first[i].label, best[i].label));
+        differ |= first[i].probability != second[i].probability;
+    }
+    TRUE(differ);
+    EXPECT(NULLED, "session is null", googlenet_session_predictions(NULL, 0, best, 1));
+    EXPECT(NULLED, "predictions is null", googlenet_session_predictions(session, 0, NULL, 1));
+    EXPECT(ARGUMENT, "batch_index 2", googlenet_session_predictions(session, 2, best, 1));
+    EXPECT(LENGTH, "count is 11", googlenet_session_predictions(session, 0, best, 11));
+    OK(googlenet_session_input(session, &input, NULL));
+    input[3 * 64 * 64] = (float)(1e300 * 1e300);
+    OK(googlenet_session_run(session));
+    OK(googlenet_session_predictions(session, 0, best, 1));
+    EXPECT(GOOGLENET_ERR_MODEL, "NaN or infinite", googlenet_session_predictions(session, 1, best, 1));
+    OK(googlenet_session_set_image(session, 1, &image));
+}
+
 static void tensors(googlenet_session *session) {
     float *input = NULL;
     const float *values = NULL;
@@ -248,7 +327,7 @@ static void tensors(googlenet_session *session) {
     EXPECT(ARGUMENT, "class_index", googlenet_session_class_map(session, 0, 10, map, 4, &bias));
     OK(googlenet_session_class_map(session, 1, 9, map, 4, NULL));
 
-    googlenet_session_info info = {.struct_size = sizeof info};
+    googlenet_session_info info = GOOGLENET_SESSION_INFO_INIT;
     EXPECT(NULLED, "session is null", googlenet_session_describe(NULL, &info));
     EXPECT(NULLED, "info is null", googlenet_session_describe(session, NULL));
     for (int off = -1; off <= 1; off += 2) {
@@ -261,12 +340,74 @@ static void tensors(googlenet_session *session) {
          info.map_width == 2 && info.memory_bytes > 0 && info.isa > GOOGLENET_ISA_BEST);
 }
 
+static googlenet_ensemble *together;
+
+static void lend_together(void *context, size_t count, googlenet_body body, void *argument) {
+    googlenet_ensemble *same = together;
+    if (same && !*(int *)context) {
+        *(int *)context = 1;
+        EXPECT(GOOGLENET_ERR_BUSY, "ensemble is in use", googlenet_ensemble_free(&same));
+        TRUE(same == together);
+    }
+    for (size_t i = 0; i < count; i++)
+        body(argument, i);
+}
+
+static void ensembles(googlenet_session *session) {
+    int asked = 0;
+    googlenet_options plain = GOOGLENET_OPTIONS_INIT, lent = GOOGLENET_OPTIONS_INIT;
+    const googlenet_model *models[65] = {model, model, NULL};
+    googlenet_ensemble *one = NULL, *ten = NULL, *const untouched = NULL;
+    googlenet_image image = picture();
+    googlenet_prediction alone[10], best[11];
+    lent.threads = 2;
+    lent.parallel_for = lend_together;
+    lent.parallel_for_context = &asked;
+    EXPECT(NULLED, "models is null", googlenet_ensemble_new(NULL, 1, 1, NULL, &one));
+    EXPECT(NULLED, "models[2] is null", googlenet_ensemble_new(models, 3, 1, NULL, &one));
+    EXPECT(ARGUMENT, "number of models", googlenet_ensemble_new(models, 0, 1, NULL, &one));
+    EXPECT(ARGUMENT, "crops is 2", googlenet_ensemble_new(models, 1, 2, NULL, &one));
+    EXPECT(NULLED, "ensemble is null", googlenet_ensemble_new(models, 1, 1, NULL, NULL));
+    plain.struct_size++;
+    EXPECT(SIZED, "options->struct_size", googlenet_ensemble_new(models, 1, 1, &plain, &one));
+    plain.struct_size--;
+    for (int i = 0; i < 65; i++)
+        models[i] = model;
+    EXPECT(ARGUMENT, "number of models", googlenet_ensemble_new(models, 65, 1, NULL, &one));
+    TRUE(one == untouched);
+    plain.threads = 2;
+    OK(googlenet_ensemble_new(models, 2, 1, &plain, &one));
+    OK(googlenet_ensemble_new(models, 1, 10, &lent, &ten));
+    /* Two of the same model say what one says. */
+    OK(googlenet_session_classify(session, &image, alone, 10));
+    OK(googlenet_ensemble_classify(one, &image, GOOGLENET_PIXELS_RGB, best, 10));
+    for (int i = 0; i < 10; i++) {
+        TRUE(best[i].class_index == alone[i].class_index && !strcmp(best[i].label, alone[i].label));
+        TRUE(best[i].probability > alone[i].probability - 1e-6F && best[i].probability < alone[i].probability + 1e-6F);
+    }
+    together = ten;
+    OK(googlenet_ensemble_classify(ten, &image, GOOGLENET_PIXELS_BGR, best, 10));
+    TRUE(asked);
+    together = NULL;
+    EXPECT(NULLED, "ensemble is null", googlenet_ensemble_classify(NULL, &image, 0, best, 1));
+    EXPECT(NULLED, "image is null", googlenet_ensemble_classify(one, NULL, 0, best, 1));
+    EXPECT(ARGUMENT, "pixels is 5", googlenet_ensemble_classify(one, &image, 5, best, 1));
+    EXPECT(NULLED, "predictions is null", googlenet_ensemble_classify(one, &image, 0, NULL, 1));
+    EXPECT(LENGTH, "count is 11", googlenet_ensemble_classify(one, &image, 0, best, 11));
+    image.length = 1;
+    EXPECT(LENGTH, "image", googlenet_ensemble_classify(one, &image, 0, best, 1));
+    OK(googlenet_ensemble_free(&one));
+    OK(googlenet_ensemble_free(&one)); /* null now */
+    OK(googlenet_ensemble_free(NULL));
+    OK(googlenet_ensemble_free(&ten));
+}
+
 /* A session that is inside a run, seen from the functions that the run calls, on a thread of its own. */
 static googlenet_session *running;
 
 static void *intrude(void *unused) {
     googlenet_image image = picture();
-    googlenet_session_info info = {.struct_size = sizeof info};
+    googlenet_session_info info = GOOGLENET_SESSION_INFO_INIT;
     googlenet_session *same = running;
     float *input, map[4];
     const float *values;
@@ -383,6 +524,9 @@ int main(int argc, char **argv) {
     models(path);
     options();
     images(session);
+    orders(session);
+    batches(session);
+    ensembles(session);
     tensors(session);
     busy();
     forked();

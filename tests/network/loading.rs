@@ -330,6 +330,6 @@ fn packed_tensors_that_do_not_fit_are_packed_in_memory() {
     let mut metadata = packed.metadata().clone();
     metadata.remove("packing");
     write(&changed, &metadata, &tensors, true).expect("written");
-    let refused = Model::open(&changed).err().expect("unexpected tensors").to_string();
+    let refused = Model::open(&changed).expect_err("unexpected tensors").to_string();
     assert!(refused.contains("packed/") && refused.contains("not part of the network"), "{refused}");
 }

@@ -34,7 +34,7 @@ use crate::rayon::ThreadPoolBuilder;
 use crate::{Options, Session};
 use clap::Args;
 
-use crate::command::caller::say;
+use crate::command::caller::{complain, say};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::page::thumbnail;
 use crate::command::printable::Printable;
@@ -46,13 +46,13 @@ use report::Report;
 use rows::Rows;
 use statistics::Statistics;
 
-/// Find the units of a layer that fire together over the pictures (JPEG or PNG) in a folder and the folders inside.
+/// Find the units of a layer that fire together over the pictures in a folder and the folders inside.
 ///
 /// A unit is a channel of the layer. Units are correlated within a position of the layer's map, and between positions
 /// one and two apart, in any direction, as far as the map reaches: a layer with one position has distance 0 only. Units
 /// that never vary are named and left out.
 ///
-/// A picture that cannot be read is named on stderr and counted apart.
+/// A picture that cannot be read is named on stderr and counted apart, and the exit code is then 4.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Correlate {
@@ -60,25 +60,25 @@ pub struct Correlate {
     #[arg(value_name = "DIR")]
     pictures: PathBuf,
     /// The layer, as `run --endpoint` takes it: `inception_4e/output`
-    #[arg(long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME")]
     endpoint: String,
     /// Folder to write to, which is made if it is missing
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// How many clusters to divide the units into, 1 to 256
     #[arg(long, value_name = "N", default_value = "16", value_parser = cluster_count)]
     clusters: usize,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Say on stderr how the weights came into use
     #[arg(long)]
     verbose: bool,
     /// Replace files in FOLDER that exist
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 
@@ -157,7 +157,7 @@ impl Correlate {
                 means.push(&in_picture).or_fail(Code::System, results.path().display())
             }
             Err(why) => {
-                say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
+                complain(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                 unreadable.push((self.name(path), why));
                 Ok(())
             }
@@ -212,7 +212,8 @@ impl Correlate {
         }
         let page = page::page(&report, &matrix, &plot, &thumbnails);
         results.write(INDEX, |file| file.write_all(page.as_bytes()))?;
-        self.print(&report, out)
+        self.print(&report, out)?;
+        Failure::unless_all_were_read(report.unreadable.len(), report.unreadable.len() + report.pictures.len())
     }
 
     /// A picture's path from the folder of pictures on.

@@ -7,19 +7,19 @@ mod truth;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::image::{self, Crops};
+use crate::image::Crops;
 use crate::{Ensemble, Model, Options, Precision};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::command::caller::say;
+use crate::command::ahead;
+use crate::command::caller::{complain, say, warn};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
-use crate::command::labels::{self, Label};
+use crate::command::inputs::{self, Source};
+use crate::command::labels;
 use crate::command::load;
 use crate::command::printable::Printable;
 use crate::command::progress::Progress;
@@ -30,11 +30,13 @@ use truth::{Names, Picture};
 
 /// Judge weights on pictures whose classes are known.
 ///
-/// DIR holds folders named by class, or pictures whose names begin with a synset id (n01440764_tench.jpg), or both. A
-/// class is named by its synset id, its label or its number. DIR may also be a text file: in each line a picture's
-/// path, from the file's own folder, and its class, after a tab or a space.
+/// DIR holds folders named by class, or pictures whose names begin with a synset id (n01440764_tench.jpg), or both. Of folders
+/// inside of folders the innermost that is named by a class counts. A class is named by its synset id, its label or its number. DIR may also be a text file: in each line a picture's
+/// path, from the file's own folder, and its class, after a tab or a space; `-` is such a list on standard input.
 ///
-/// A picture that cannot be read is named on stderr and counted apart.
+/// Pictures are JPEG, PNG, WebP, GIF, BMP or TIFF files, and turned upright as their EXIF orientation says; --as-stored leaves them
+/// as they are stored, as the programs did with which accuracies were published. A picture that cannot be read is named on
+/// stderr and counted apart, and the exit code is then 4.
 ///
 /// If the weights hold auxiliary heads (`loss1`, `loss2`), these are judged, too, and so is the mean of their
 /// probabilities and the network's own, each weighted equally; the pictures on which they are split are listed, in the
@@ -48,29 +50,36 @@ pub struct Eval {
     #[arg(value_name = "DIR")]
     pictures: PathBuf,
     /// Weights, as `convert` writes them; of several the probabilities are averaged [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Vec<PathBuf>,
     /// Crops of a picture: the middle; corners and middle, mirrored too; the paper's 144
-    #[arg(long, value_name = "1|10|144", default_value = "1", value_parser = load::crops())]
+    #[arg(short, long, value_name = "1|10|144", default_value = "1", value_parser = load::crops())]
     crops: Crops,
     /// A text file with a line for each class, in their order: a synset id and a label, or one of them [default: the
     /// labels in the weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
-    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    #[arg(short, long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
     precision: Precision,
+    /// Take pictures as their files store them: a camera's orientation (EXIF) is ignored, as it was when accuracies were
+    /// measured with Pillow
+    #[arg(long)]
+    as_stored: bool,
     /// Judge no auxiliary heads
     #[arg(long)]
     no_heads: bool,
     /// Note each picture in FILE; a run that was killed goes on from there when it is started again
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Print the table of all classes, too
+    #[arg(long)]
+    per_class: bool,
     /// Print one JSON object instead of tables
-    #[arg(long, conflicts_with = "csv")]
+    #[arg(short, long, conflicts_with = "csv")]
     json: bool,
     /// Print the table of classes as CSV
     #[arg(long)]
@@ -91,7 +100,7 @@ impl Eval {
         let options = Options::new().threads(threads).precision(self.precision);
         let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
-        let (labels, skip) = self.labels(&models, &ensemble)?;
+        let (labels, skip) = labels::of(self.labels.as_deref(), &models, ensemble.classes(), ensemble.labels())?;
         let pictures = truth::pictures(&self.pictures, &Names::new(ensemble.classes() - skip, &labels))?;
         let about = self.about(&models, &heads, skip, &pictures);
         let names = heads::names(&heads);
@@ -106,15 +115,21 @@ impl Eval {
             say(format_args!("{} of {} pictures were judged before", pictures.len() - todo.len(), pictures.len()));
         }
         let begin = Instant::now();
-        judge(&mut ensemble, &heads, skip, &pictures, &todo, |picture, verdict| {
+        let mut doubtful = 0;
+        self.judge(&mut ensemble, threads, &heads, skip, &pictures, &todo, |picture, verdict, is_doubtful| {
             journal.note(picture, &verdict)?;
+            doubtful += usize::from(is_doubtful);
             if let Verdict::Unreadable(why) = &verdict {
-                say(format_args!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display()))));
+                complain(format_args!("error: {}", Printable(&format!("{}: {why}", pictures[picture].path.display()))));
             }
             verdicts[picture] = Some(verdict);
             Ok(())
         })?;
         let took = begin.elapsed();
+        if doubtful > 0 {
+            let text = "are less than 32 pixels a side, more than 20 times longer than wide, or lack their end marker";
+            warn(format_args!("{doubtful} of {} pictures {text}", todo.len()));
+        }
 
         let verdicts: Vec<Verdict> = verdicts.into_iter().map(|verdict| verdict.expect("all were judged")).collect();
         let report = Report::new(&pictures, &verdicts, &labels);
@@ -133,29 +148,12 @@ impl Eval {
         };
         if self.json {
             writeln!(out, "{}", report.json(&context))?;
-            Ok(())
         } else if self.csv {
-            report.csv(&context, out)
+            report.csv(&context, out)?;
         } else {
-            report.text(&context, out)
+            report.text(&context, self.per_class, out)?;
         }
-    }
-
-    /// A label for each class, or no labels, and how many of the ensemble's classes are left out before the
-    /// first: 1 if class 0 is a background that the labels do not have, or 0.
-    fn labels(&self, models: &[Model], ensemble: &Ensemble) -> Outcome<(Vec<Label>, usize)> {
-        let Some(path) = &self.labels else {
-            let label = |text: &String| Label { id: None, text: text.clone() };
-            return Ok((ensemble.labels().iter().map(label).collect(), 0));
-        };
-        let (labels, classes) = (labels::read_any(path)?, ensemble.classes());
-        // If class 0 is the background, lists of labels do not have it, and no picture shows it.
-        let background = models.iter().all(|model| model.network().background);
-        match classes - labels.len().min(classes) {
-            0 if labels.len() == classes => Ok((labels, 0)),
-            1 if background => Ok((labels, 1)),
-            _ => Err(labels::misfit(path, labels.len(), classes)),
-        }
+        Failure::unless_all_were_read(report.unreadable().len(), pictures.len())
     }
 
     /// All that verdicts depend on, except the programme itself: what a journal's first line says.
@@ -175,61 +173,56 @@ impl Eval {
             ("pictures or classes".to_owned(), json!(hash(names.iter().chain(&classes)))),
         ];
         // A journal that names no precision is of f32.
+        let orientation = self.as_stored.then(|| ("as stored".to_owned(), json!(true)));
         let precision =
             (self.precision != Precision::F32).then(|| ("precision".to_owned(), json!(self.precision.name())));
-        about.into_iter().chain(precision).collect()
+        about.into_iter().chain(precision).chain(orientation).collect()
+    }
+
+    /// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index, its verdict, and whether the
+    /// picture is doubtful, in order.
+    #[allow(clippy::too_many_arguments, reason = "each is something else that a verdict depends on")]
+    fn judge(
+        &self,
+        ensemble: &mut Ensemble,
+        threads: usize,
+        heads: &[&str],
+        skip: usize,
+        pictures: &[Picture],
+        todo: &[usize],
+        mut done: impl FnMut(usize, Verdict, bool) -> Outcome,
+    ) -> Outcome {
+        let progress = Progress::new(todo.len(), "pictures");
+        let open = |&picture: &usize| inputs::open(&Source::File(pictures[picture].path.clone()), self.as_stored);
+        ahead::each(threads, todo, open, |&picture, opened| {
+            let (verdict, is_doubtful) = match opened {
+                Ok(decoded) => {
+                    let name = pictures[picture].path.display();
+                    let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, &name)?.to_vec();
+                    let all = heads::probabilities(ensemble, main, heads);
+                    let verdict = verdict(all.iter().map(|probabilities| &probabilities[skip..]), heads);
+                    let failed = |why: String| Failure::new(Code::Model, format!("{name}: {why}"));
+                    (verdict.map_err(failed)?, !inputs::doubts(&decoded).is_empty())
+                }
+                Err(error) => (Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()), false),
+            };
+            done(picture, verdict, is_doubtful)?;
+            progress.advance(1)
+        })
     }
 }
 
-/// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index and verdict, in order.
-fn judge(
-    ensemble: &mut Ensemble,
-    heads: &[&str],
-    skip: usize,
-    pictures: &[Picture],
-    todo: &[usize],
-    mut done: impl FnMut(usize, Verdict) -> Outcome,
-) -> Outcome {
-    let progress = Progress::new(todo.len(), "pictures");
-    thread::scope(|scope| {
-        // A thread decodes pictures while others are judged. It is only a few ahead, as each may be large.
-        let (sender, receiver) = sync_channel(1);
-        scope.spawn(move || {
-            for &picture in todo {
-                // Sending fails when the receiver is gone, because judging has ended early.
-                if sender.send((picture, image::open(&pictures[picture].path))).is_err() {
-                    break;
-                }
-            }
-        });
-        for (picture, opened) in receiver {
-            let verdict = match opened {
-                Ok(decoded) => {
-                    let name = pictures[picture].path.display();
-                    let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?.to_vec();
-                    let all = heads::probabilities(ensemble, main, heads);
-                    verdict(all.iter().map(|probabilities| &probabilities[skip..]), heads)
-                }
-                Err(error) => Verdict::Unreadable(Failure::of(Code::Input, "", &error).to_string()),
-            };
-            done(picture, verdict)?;
-            progress.advance(1)?;
-        }
-        Ok(())
-    })
-}
-
 /// The verdict for a picture: an opinion for each of `all`, the probabilities of the classes by the network and by each
-/// of `heads`.
-fn verdict<'a>(all: impl Iterator<Item = &'a [f32]>, heads: &[&str]) -> Verdict {
+/// of `heads`. If one gives no probabilities, the weights are to blame, and the failure says which.
+fn verdict<'a>(all: impl Iterator<Item = &'a [f32]>, heads: &[&str]) -> Result<Verdict, String> {
     let opinions: Vec<Option<Opinion>> = all.map(opinion).collect();
     match opinions.iter().position(Option::is_none) {
-        None => Verdict::Classes(opinions.into_iter().flatten().collect()),
-        Some(0) => Verdict::Unreadable("the weights give no probabilities for it".to_owned()),
+        None => Ok(Verdict::Classes(opinions.into_iter().flatten().collect())),
+        Some(0) => Err("the weights give no probabilities for it".to_owned()),
         // The last opinion, the mean's, is none only if a head's is.
         Some(index) => {
             let head = heads[index - 1];
-            Verdict::Unreadable(format!("the auxiliary head {head} gives no probabilities for it; see --no-heads"))
+            Err(format!("the auxiliary head {head} gives no probabilities for it; see --no-heads"))
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use super::journal::Verdict;
 use super::truth::Picture;
 use crate::command::exit::Outcome;
 use crate::command::labels::Label;
+use crate::command::names;
 use crate::command::printable::Printable;
 
 /// Everything that is counted; only classes with pictures are in `classes`.
@@ -23,7 +25,7 @@ pub struct Report {
     classes: Vec<Class>,
     bins: [Bin; BINS],
     /// The names of the pictures that could not be read, and what was wrong with each.
-    unreadable: Vec<(String, String)>,
+    unreadable: Vec<(PathBuf, String)>,
 }
 
 /// The counts for one class and the pictures that show it.
@@ -72,7 +74,7 @@ impl Report {
             let (top, confidence) = match verdict {
                 Verdict::Classes(opinions) => (&opinions[0].top, opinions[0].confidence),
                 Verdict::Unreadable(why) => {
-                    unreadable.push((picture.path.display().to_string(), why.clone()));
+                    unreadable.push((picture.path.clone(), why.clone()));
                     continue;
                 }
             };
@@ -106,7 +108,7 @@ impl Report {
     }
 
     /// The names of the pictures that could not be read, and what was wrong with each.
-    pub fn unreadable(&self) -> &[(String, String)] {
+    pub fn unreadable(&self) -> &[(PathBuf, String)] {
         &self.unreadable
     }
 
@@ -130,17 +132,33 @@ impl Report {
         worst
     }
 
-    /// Writes the report as tables for people.
-    pub fn text(&self, context: &Context<'_>, out: &mut dyn Write) -> Outcome {
+    /// Writes the report for people: what it amounts to first, then the classes that are recognised least, and, if asked for, the
+    /// table of all classes.
+    pub fn text(&self, context: &Context<'_>, per_class: bool, out: &mut dyn Write) -> Outcome {
         let label = |class: usize| match context.labels.get(class) {
             Some(label) => label.text.as_str(),
             None => "",
         };
         let percent = |count: usize| 100.0 * count as f64 / self.judged as f64;
-        writeln!(out, "class  pictures  top-1  top-5  label")?;
-        for class in &self.classes {
-            let (pictures, first, fifth) = (class.pictures, class.first, class.fifth);
-            writeln!(out, "{:5}  {pictures:8}  {first:5}  {fifth:5}  {}", class.class, Printable(&class.label.text))?;
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "{} picture{}, {} crop{}, {} model{}",
+            self.judged,
+            s(self.judged),
+            context.crops,
+            s(context.crops),
+            context.models,
+            s(context.models)
+        )?;
+        writeln!(out, "top-1        {:6.2} %  {}", percent(self.first), self.first)?;
+        writeln!(out, "top-5        {:6.2} %  {}", percent(self.fifth), self.fifth)?;
+        writeln!(out, "calibration  {:6.2} %  expected error, {BINS} bins", 100.0 * self.calibration_error())?;
+        if let Some(rate) = context.images_per_second {
+            writeln!(out, "speed        {rate:6.2} images/s")?;
+        }
+        if !self.unreadable.is_empty() {
+            writeln!(out, "unreadable   {:6}", self.unreadable.len())?;
         }
         let worst = self.worst();
         if !worst.is_empty() {
@@ -162,25 +180,17 @@ impl Report {
         if let Some(heads) = context.heads {
             heads.text(context.labels, out)?;
         }
-        let s = |count: usize| if count == 1 { "" } else { "s" };
-        writeln!(
-            out,
-            "\n{} picture{}, {} crop{}, {} model{}",
-            self.judged,
-            s(self.judged),
-            context.crops,
-            s(context.crops),
-            context.models,
-            s(context.models)
-        )?;
-        writeln!(out, "top-1        {:6.2} %  {}", percent(self.first), self.first)?;
-        writeln!(out, "top-5        {:6.2} %  {}", percent(self.fifth), self.fifth)?;
-        writeln!(out, "calibration  {:6.2} %  expected error, {BINS} bins", 100.0 * self.calibration_error())?;
-        if let Some(rate) = context.images_per_second {
-            writeln!(out, "speed        {rate:6.2} images/s")?;
-        }
-        if !self.unreadable.is_empty() {
-            writeln!(out, "unreadable   {:6}", self.unreadable.len())?;
+        if per_class {
+            writeln!(out, "\nclass  pictures  top-1  top-5  label")?;
+            for class in &self.classes {
+                let (pictures, first, fifth) = (class.pictures, class.first, class.fifth);
+                writeln!(
+                    out,
+                    "{:5}  {pictures:8}  {first:5}  {fifth:5}  {}",
+                    class.class,
+                    Printable(&class.label.text)
+                )?;
+            }
         }
         Ok(())
     }
@@ -208,7 +218,12 @@ impl Report {
                 "accuracy": mean(bin.right as f64),
             })
         };
-        let unreadable = self.unreadable.iter().map(|(image, error)| json!({ "image": image, "error": error }));
+        let unreadable = self.unreadable.iter().map(|(path, error)| {
+            let mut one = json!({});
+            names::put(&mut one, "image", path);
+            one["error"] = json!(error);
+            one
+        });
         json!({
             "pictures": self.judged, "crops": context.crops, "models": context.models,
             "top1": share(self.first), "top5": share(self.fifth),
@@ -283,7 +298,7 @@ mod tests {
     fn counts_are_what_they_are_called() {
         let report = report();
         assert_eq!((report.judged, report.first, report.fifth), (5, 2, 4));
-        assert_eq!(report.unreadable(), [("bad.png".to_owned(), "cut off".to_owned())]);
+        assert_eq!(report.unreadable(), [("bad.png".into(), "cut off".to_owned())]);
         // The bin of 1.0 has one picture, which is right: the two are 0 apart. The bin of 0.5 has three, none right:
         // 1.5 apart. The bin of 0.02 has one, which is right: 0.98 apart.
         assert!((report.calibration_error() - (1.5 + 0.98) / 5.0).abs() < 1e-12);
@@ -316,7 +331,7 @@ mod tests {
         let csv = String::from_utf8(csv).expect("UTF-8");
         assert!(csv.contains("\n1,,\"b \"\"c\"\", d\",2,0,1,2,2\n"), "{csv}");
         let mut text = Vec::new();
-        report.text(&context, &mut text).expect("written");
+        report.text(&context, true, &mut text).expect("written");
         let text = String::from_utf8(text).expect("UTF-8");
         for part in ["5 pictures, 10 crops, 2 models", "top-1         40.00 %  2", "49.60 %", "unreadable        1"] {
             assert!(text.contains(part), "{part}: {text}");

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::file;
-
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::labels::{Label, synset};
+use crate::command::stream;
 
 /// A picture's file, and its class.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,28 +80,52 @@ pub fn pictures(path: &Path, names: &Names) -> Outcome<Vec<Picture>> {
 }
 
 fn in_folder(folder: &Path, names: &Names) -> Outcome<Vec<Picture>> {
-    let mut pictures = Vec::new();
-    for path in entries(folder)? {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let unknown = |why: String| Failure::new(Code::Input, format!("{}: {why}", path.display()));
-        if path.is_dir() {
-            let inside: Vec<_> = entries(&path)?.into_iter().filter(|path| is_picture(path)).collect();
-            if !inside.is_empty() {
-                let class = names.class(&name).map_err(unknown)?;
-                pictures.extend(inside.into_iter().map(|path| Picture { path, class }));
+    let mut paths = Vec::new();
+    inside(folder, &mut paths)?;
+    let class = |path: &PathBuf| {
+        // The innermost folder that is named like a class counts.
+        let between = path.ancestors().skip(1).take_while(|&between| between != folder);
+        let mut unknown = None;
+        for between in between {
+            let name = between.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            match names.class(&name) {
+                Ok(class) => return Ok(class),
+                Err(why) => unknown = unknown.or(Some((between, why))),
             }
-        } else if is_picture(&path) {
-            let class = names.class_of_file(&name).map_err(unknown)?;
-            pictures.push(Picture { path, class });
         }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let class = match unknown {
+            Some((between, why)) => Err((between, why)),
+            None => names.class_of_file(&name).map_err(|why| (path.as_path(), why)),
+        };
+        class.map_err(|(path, why)| Failure::new(Code::Input, format!("{}: {why}", path.display())))
+    };
+    paths.into_iter().map(|path| Ok(Picture { class: class(&path)?, path })).collect()
+}
+
+/// Adds the pictures in a folder, and in the folders inside, to `paths`. Links to folders are followed in `folder` alone: deeper
+/// ones may lead around in a circle.
+fn inside(folder: &Path, paths: &mut Vec<PathBuf>) -> Outcome {
+    let mut folders = vec![(folder.to_owned(), true)];
+    while let Some((folder, is_outermost)) = folders.pop() {
+        let mut deeper = Vec::new();
+        for path in entries(&folder)? {
+            match path.is_dir() {
+                true if is_outermost || !path.is_symlink() => deeper.push((path, false)),
+                false if is_picture(&path) => paths.push(path),
+                _ => {}
+            }
+        }
+        folders.extend(deeper);
     }
-    Ok(pictures)
+    paths.sort();
+    Ok(())
 }
 
 /// The pictures of a list file. Each line has a picture's path, from the list's folder, a tab or a space, and its
 /// class.
 fn in_list(list: &Path, names: &Names) -> Outcome<Vec<Picture>> {
-    let bytes = file::read(list, MAX_LIST_BYTES).or_fail(Code::Input, list.display())?;
+    let bytes = stream::read(list, MAX_LIST_BYTES).or_fail(Code::Input, stream::name(list))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(Code::Input, format!("{}: a list that is not UTF-8", list.display())))?;
     let folder = list.parent().unwrap_or(Path::new(""));
@@ -170,15 +193,24 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::create_dir_all(at("a/n00000002")).expect("made");
         fs::create_dir_all(at("a/notes")).expect("made");
-        for name in ["a/n00000002/x y.JPG", "a/n00000002/readme.txt", "a/n00000001_1.png", "a/notes/todo.txt"] {
+        fs::create_dir_all(at("a/n00000003/more/of it")).expect("made");
+        for name in [
+            "a/n00000002/x y.JPG",
+            "a/n00000002/readme.txt",
+            "a/n00000001_1.png",
+            "a/notes/todo.txt",
+            "a/n00000003/more/of it/y.webp",
+        ] {
             fs::write(at(name), b"").expect("written");
         }
         let expected = [
             Picture { path: at("a/n00000001_1.png"), class: 0 },
             Picture { path: at("a/n00000002/x y.JPG"), class: 1 },
+            Picture { path: at("a/n00000003/more/of it/y.webp"), class: 2 },
         ];
         assert_eq!(pictures(&at("a"), &names()).expect("pictures"), expected);
-        fs::write(at("list"), "a/n00000001_1.png 0\n\na/n00000002/x y.JPG\tn00000002\n").expect("written");
+        fs::write(at("list"), "a/n00000001_1.png 0\n\na/n00000002/x y.JPG\tn00000002\na/n00000003/more/of it/y.webp 2")
+            .expect("written");
         assert_eq!(pictures(&at("list"), &names()).expect("pictures"), expected);
 
         for (list, why) in [("", "no pictures"), ("x.png", ":1: expected"), ("x.png 1\ny.png 7", ":2: class 7 of 3")] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::Model;
 use crate::quantise::Calibration;
 
-use crate::command::caller::say;
+use crate::command::caller::complain;
 use crate::command::exit::{Code, OrFail, Outcome};
 use crate::command::pictures;
 use crate::command::printable::Printable;
@@ -43,7 +43,7 @@ pub fn look(model: &Model, input: &Path, threads: usize, paths: &[PathBuf]) -> O
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(why) => {
-                say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
+                complain(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                 looked.unreadable.push((path.to_owned(), why));
                 return Ok(());
             }

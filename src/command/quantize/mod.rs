@@ -23,7 +23,7 @@ use crate::command::{load, output, pictures};
 use judge::{Judge, keep_higher};
 use report::{Candidate, Report, Sensitivity, percent};
 
-/// Find scales for int8 on the pictures (JPEG or PNG) in a folder and the folders inside, and write weights with them.
+/// Find scales for int8 on the pictures in a folder and the folders inside, and write weights with them.
 ///
 /// OUT holds IN's weights as they are, so that it runs in every precision, and beside them the scales that `--precision
 /// int8` uses. Pictures should be such as will be classified, a hundred or more; no class needs to be known.
@@ -50,13 +50,13 @@ pub struct Quantize {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_error: Option<f64>,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Print one JSON object instead of tables
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Replace OUT if it exists
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 
@@ -112,7 +112,7 @@ impl Quantize {
             false => report.print(out)?,
         }
         say(format_args!("{}: {} layers in int8", self.output.display(), report.int8.len()));
-        Ok(())
+        Failure::unless_all_were_read(report.unreadable.len(), paths.len())
     }
 
     /// Every way to find scales and its error, the best first tried without the correction of biases, too; and the best.

@@ -30,6 +30,11 @@ pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
     }) && layers
 }
 
+/// Whether these may be the first tags of a network's file that goes on.
+pub(super) fn begins_like(mut tags: impl Iterator<Item = u64>) -> bool {
+    tags.all(|tag| matches!(tag, 1..=6 | 8 | 100))
+}
+
 /// Reads a network and checks it against the model table of `dialect`, or, without one, of every dialect.
 pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
     check_amounts(bytes, &LAYOUT)?;

@@ -8,6 +8,7 @@
 
 mod attributes;
 pub(super) mod proto;
+pub(super) mod sidecar;
 
 use super::net::{Kind, Net, Odd, Value, odd};
 use super::tensor::{Data, Norm, Tensor};
@@ -19,17 +20,24 @@ use crate::model::{self, Dialect};
 use attributes::Attributes;
 use prost::Message;
 use proto::{GraphProto, LAYOUT, ModelProto, NodeProto, TensorProto, ValueInfoProto, element};
+use sidecar::{NO_SIDECARS, Sidecars};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
-/// Reads a model and checks it against the model table of `dialect`, or, without one, of every dialect.
-pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>) -> Result<Imported> {
+/// Reads a model and checks it against the model table of `dialect`, or, without one, of every dialect. Numbers that the model
+/// keeps in other files are read from the folder `beside`, if one is given.
+pub(super) fn read(bytes: &[u8], dialect: Option<Dialect>, beside: Option<&Path>) -> Result<Imported> {
     check_amounts(bytes, &LAYOUT)?;
     let model =
         ModelProto::decode(bytes).map_err(|source| ImportError::NotAModel { source: Some(Box::new(source)) })?;
-    read_model(&model, dialect)
+    let sidecars = match (beside, &model.graph) {
+        (Some(folder), Some(graph)) => Sidecars::read(graph, folder, bytes.len() as u64)?,
+        _ => Sidecars::default(),
+    };
+    read_model(&model, &sidecars, dialect)
 }
 
-pub(super) fn read_model(model: &ModelProto, dialect: Option<Dialect>) -> Result<Imported> {
+pub(super) fn read_model(model: &ModelProto, sidecars: &Sidecars, dialect: Option<Dialect>) -> Result<Imported> {
     let graph = model.graph.as_ref().ok_or(ImportError::NotAModel { source: None })?;
     // A model without the version of its operators is a file that was cut short.
     if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx") && set.version > 0) {
@@ -37,7 +45,7 @@ pub(super) fn read_model(model: &ModelProto, dialect: Option<Dialect>) -> Result
             ImportError::Graph { name: "opset_import".into(), what: "no version of ONNX's own operators" }.into()
         );
     }
-    walk::import(&Reader::net(graph)?, dialect)
+    walk::import(&Reader::net(graph, sidecars)?, dialect)
 }
 
 /// A tensor that the file stores, or that is made of stored ones without regard to the image.
@@ -58,15 +66,16 @@ enum Input<'a> {
 struct Reader<'a> {
     net: Net<'a>,
     stored: HashMap<&'a str, Stored<'a>>,
+    sidecars: &'a Sidecars,
     /// The names of the stored tensors that some node reads.
     read: HashSet<&'a str>,
 }
 
 impl<'a> Reader<'a> {
-    fn net(graph: &'a GraphProto) -> Result<Net<'a>> {
+    fn net(graph: &'a GraphProto, sidecars: &'a Sidecars) -> Result<Net<'a>> {
         let mut stored = HashMap::new();
         for tensor in &graph.initializer {
-            if stored.insert(tensor.name.as_str(), store(tensor, &tensor.name)).is_some() {
+            if stored.insert(tensor.name.as_str(), store(tensor, &tensor.name, sidecars)?).is_some() {
                 return Err(
                     ImportError::Graph { name: tensor.name.clone(), what: "two initializers have this name" }.into()
                 );
@@ -79,7 +88,7 @@ impl<'a> Reader<'a> {
             return Err(ImportError::Graph { name, what: "expected a graph with one input, the image" }.into());
         };
         let net = Net::new(&input.name, input_sides(input)?);
-        let mut reader = Reader { net, stored, read: HashSet::new() };
+        let mut reader = Reader { net, stored, sidecars, read: HashSet::new() };
         for node in &graph.node {
             reader.add(node)?;
         }
@@ -120,7 +129,7 @@ impl<'a> Reader<'a> {
         };
         match (operator.as_str(), inputs.first()) {
             ("Constant" | "ConstantOfShape", _) | ("Identity" | "Cast" | "Reshape", Some(Input::Stored(_))) => {
-                let Some(made) = constant(node, &operator, &inputs, output) else {
+                let Some(made) = constant(node, &operator, &inputs, output, self.sidecars)? else {
                     return wrong(label, "a constant without a tensor");
                 };
                 self.stored.insert(output, made);
@@ -144,22 +153,30 @@ impl<'a> Reader<'a> {
 /// Whether a `Cast` is to a floating-point type; any other would lose the fractions of weights and activations.
 fn keeps_values(cast: &NodeProto) -> bool {
     let to = cast.attribute.iter().find(|attribute| attribute.name == "to").map(|attribute| attribute.i);
-    let floats = [element::FLOAT, element::FLOAT16, element::DOUBLE];
+    let floats = [element::FLOAT, element::FLOAT16, element::BFLOAT16, element::DOUBLE];
     to.is_some_and(|to| floats.iter().any(|&float| i64::from(float) == to))
 }
 
-fn store<'a>(proto: &'a TensorProto, name: &'a str) -> Stored<'a> {
-    let raw = proto.raw_data.as_slice();
+fn store<'a>(proto: &'a TensorProto, name: &'a str, sidecars: &'a Sidecars) -> Result<Stored<'a>> {
+    let is_external = proto.data_location != 0 || !proto.external_data.is_empty();
+    let raw = match is_external {
+        true => sidecars.data(proto, name)?,
+        false => Some(proto.raw_data.as_slice()),
+    };
+    let is_missing = raw.is_none();
+    let raw = raw.unwrap_or_default();
     let typed = 4 * proto.float_data.len() + 2 * proto.int32_data.len() + 8 * proto.double_data.len();
     let data = match proto.data_type {
-        _ if proto.data_location != 0 || proto.external_data.is_some() => Data::External,
-        element::FLOAT | element::FLOAT16 | element::DOUBLE if typed > 0 && !raw.is_empty() => {
+        _ if is_missing => Data::External,
+        element::FLOAT | element::FLOAT16 | element::BFLOAT16 | element::DOUBLE if typed > 0 && !raw.is_empty() => {
             Data::Twice(raw.len() + typed)
         }
         element::FLOAT if raw.is_empty() => Data::Floats(&proto.float_data),
         element::FLOAT => Data::F32(raw),
         element::FLOAT16 if raw.is_empty() => Data::HalfBits(&proto.int32_data),
         element::FLOAT16 => Data::F16(raw),
+        element::BFLOAT16 if raw.is_empty() => Data::Bf16Bits(&proto.int32_data),
+        element::BFLOAT16 => Data::Bf16(raw),
         element::DOUBLE if raw.is_empty() => Data::Doubles(&proto.double_data),
         element::DOUBLE => Data::F64(raw),
         other => Data::Type(other),
@@ -170,11 +187,32 @@ fn store<'a>(proto: &'a TensorProto, name: &'a str) -> Stored<'a> {
         proto.int64_data.iter().copied().chain(raw).take(MAX_INTEGERS).collect()
     });
     let dims = proto.dims.iter().copied().take(MAX_RANK).collect();
-    Stored { tensor: Tensor { name, dims, data }, integers }
+    Ok(Stored { tensor: Tensor { name, dims, data }, integers })
 }
 
 /// What a node that reads stored tensors only makes; `None` if that is no stored tensor.
-fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], output: &'a str) -> Option<Stored<'a>> {
+fn constant<'a>(
+    node: &'a NodeProto,
+    operator: &str,
+    inputs: &[Input<'a>],
+    output: &'a str,
+    sidecars: &'a Sidecars,
+) -> Result<Option<Stored<'a>>> {
+    // A constant's own tensor may be in another file; all else is made of what is known.
+    if let Some(value) = node.attribute.iter().find(|attribute| attribute.name == "value" && operator == "Constant")
+        && let Some(tensor) = &value.t
+        && !node
+            .attribute
+            .iter()
+            .any(|attribute| ["value_float", "value_int", "value_ints"].contains(&&*attribute.name))
+    {
+        return store(tensor, output, sidecars).map(Some);
+    }
+    Ok(made(node, operator, inputs, output))
+}
+
+/// What a node makes of stored tensors, or of its attributes other than a constant's tensor.
+fn made<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], output: &'a str) -> Option<Stored<'a>> {
     let attribute = |name: &'static str| node.attribute.iter().find(|attribute| attribute.name == name);
     let scalar = |name: &'static str| attribute(name).map(|attribute| (attribute.f, attribute.i));
     let stored = |i: usize| match inputs.get(i) {
@@ -196,15 +234,12 @@ fn constant<'a>(node: &'a NodeProto, operator: &str, inputs: &[Input<'a>], outpu
                 let tensor = Tensor { name: output, dims, data: Data::Type(element::INT64) };
                 return Some(Stored { tensor, integers: Some(integers) });
             }
-            Some(store(attribute("value")?.t.as_ref()?, output))
+            None
         }
         "ConstantOfShape" => {
             let dims = stored(0)?.integers.clone()?;
             let value = match attribute("value") {
-                Some(value) => {
-                    let value = store(value.t.as_ref()?, output).tensor;
-                    value.scalar()?
-                }
+                Some(value) => store(value.t.as_ref()?, output, &NO_SIDECARS).ok()?.tensor.scalar()?,
                 None => 0.0,
             };
             Some(Stored { tensor: fill(dims, value), integers: None })

@@ -1,8 +1,7 @@
 //! The messages of an ONNX file, as far as this crate reads them; other fields are skipped by the decoder.
 //!
 //! Names and tags are those of `onnx.proto` (Open Neural Network Exchange, IR specification), where every field
-//! named here keeps its number in all versions. Types are chosen for hostile input: a repeated field whose elements
-//! are not looked at (`external_data`) is one optional message, into which the decoder merges every element.
+//! named here keeps its number in all versions.
 
 use crate::import::wire::{FIELD_BYTES, Layout};
 
@@ -88,8 +87,9 @@ pub(in crate::import) struct TensorProto {
     pub raw_data: Vec<u8>,
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
-    #[prost(message, optional, tag = "13")]
-    pub external_data: Option<StringStringEntryProto>,
+    /// In which file the data are, and where in that: keys `location`, `offset`, `length`.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
     /// Where the data are: 0 for this file, 1 for another one.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
@@ -151,6 +151,7 @@ pub(in crate::import) mod element {
     pub const INT64: i32 = 7;
     pub const FLOAT16: i32 = 10;
     pub const DOUBLE: i32 = 11;
+    pub const BFLOAT16: i32 = 16;
 }
 
 /// What is decoded of a model.
@@ -177,7 +178,7 @@ pub(in crate::import) const LAYOUT: Layout = Layout {
     ],
     // Raw bytes, f32 and f64, of initializers and of tensors in the attributes of nodes.
     numbers: &[&[7, 5, 9], &[7, 5, 4], &[7, 5, 10], &[7, 1, 5, 5, 9], &[7, 1, 5, 5, 4], &[7, 1, 5, 5, 10]],
-    // Of these the bits of f16 are read.
+    // Of these the bits of f16 and bf16 are read.
     integers: &[&[7, 5, 5], &[7, 1, 5, 5, 5]],
 };
 

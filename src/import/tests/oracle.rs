@@ -251,11 +251,12 @@ fn slim_npz(deflate: bool) -> Vec<u8> {
         array.extend(values(name, shape).into_iter().flat_map(f32::to_le_bytes));
         (format!("{name}.npy"), array)
     });
-    zip(&arrays.collect::<Vec<_>>(), deflate)
+    zip(&arrays.collect::<Vec<_>>(), deflate, false)
 }
 
-/// A ZIP archive whose sizes stand in the directory only, as a program that streams writes it.
-fn zip(members: &[(String, Vec<u8>)], deflate: bool) -> Vec<u8> {
+/// A ZIP archive whose sizes stand in the directory only, as a program that streams writes it; if it `is_long`, in the records
+/// that have 64 bits for each.
+fn zip(members: &[(String, Vec<u8>)], deflate: bool, is_long: bool) -> Vec<u8> {
     use std::io::Write;
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in members {
@@ -268,14 +269,32 @@ fn zip(members: &[(String, Vec<u8>)], deflate: bool) -> Vec<u8> {
         let mut crc = flate2::Crc::new();
         crc.update(data);
         let (offset, method) = (out.len() as u32, if deflate { 8_u16 } else { 0 });
-        let sizes: Vec<u8> =
-            [crc.sum(), stored.len() as u32, data.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
+        let short = |number: usize| if is_long { u32::MAX } else { number as u32 };
+        let sizes = [crc.sum(), short(stored.len()), short(data.len())];
+        let sizes: Vec<u8> = sizes.into_iter().flat_map(u32::to_le_bytes).collect();
         let lengths: Vec<u8> = [name.len() as u16, 0].into_iter().flat_map(u16::to_le_bytes).collect();
+        let numbers = [data.len() as u64, stored.len() as u64, u64::from(offset)];
+        // A record of another kind may stand before it.
+        let mut extra = vec![9, 0, 2, 0, 7, 7, 1, 0, 24, 0];
+        extra.extend(numbers.into_iter().flat_map(u64::to_le_bytes));
+        extra.truncate(if is_long { extra.len() } else { 0 });
+        let (extra_len, offset) = ((extra.len() as u16).to_le_bytes(), short(offset as usize));
         let local = [&b"PK\x03\x04\x14\0\0\0"[..], &method.to_le_bytes(), &[0; 4], &[0xff; 12], &lengths].concat();
         out.extend([&local[..], name.as_bytes(), &stored].concat());
-        let entry = [b"PK\x01\x02\x14\0\x14\0\0\0", &method.to_le_bytes()[..], &[0; 4], &sizes, &lengths, &[0; 10]];
-        directory.extend(entry.concat());
-        directory.extend([&offset.to_le_bytes()[..], name.as_bytes()].concat());
+        let entry =
+            [b"PK\x01\x02\x14\0\x14\0\0\0", &method.to_le_bytes()[..], &[0; 4], &sizes, &lengths[..2], &extra_len];
+        directory.extend([&entry.concat()[..], &[0; 10]].concat());
+        directory.extend([&offset.to_le_bytes()[..], name.as_bytes(), &extra].concat());
+    }
+    if is_long {
+        let at = (out.len() + directory.len()) as u64;
+        let numbers = [44, 0, 0, members.len() as u64, members.len() as u64, directory.len() as u64, out.len() as u64];
+        // Versions and numbers of disks are between the length of this record and the counts.
+        let numbers: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        let long = [b"PK\x06\x06", &numbers[..8], &[0; 12], &numbers[24..]].concat();
+        let pointer = [b"PK\x06\x07\0\0\0\0", &at.to_le_bytes()[..], &[1, 0, 0, 0]].concat();
+        let end = [&b"PK\x05\x06\0\0\0\0"[..], &[0xff; 12], &[0; 2]].concat();
+        return [out, directory, long, pointer, end].concat();
     }
     let count = (members.len() as u16).to_le_bytes();
     let bounds: Vec<u8> = [directory.len() as u32, out.len() as u32].into_iter().flat_map(u32::to_le_bytes).collect();
@@ -291,15 +310,37 @@ fn variables_of_slim() {
 }
 
 #[test]
-fn damaged_archives_are_errors() {
-    let array = |shape: &[usize]| {
-        let mut array = Vec::new();
-        crate::npy::write_header(&mut array, shape).expect("a vector grows");
-        array.extend(vec![0; 4 * shape.iter().product::<usize>()]);
-        array
-    };
+fn archives_of_64_bits_are_read() {
     for deflate in [false, true] {
-        let bytes = zip(&[("a.npy".into(), array(&[5])), ("b.npy".into(), array(&[2, 3]))], deflate);
+        let arrays = [("a.npy".to_owned(), array(&[5])), ("b.npy".to_owned(), array(&[2, 3]))];
+        let [short, long] = [false, true].map(|is_long| zip(&arrays, deflate, is_long));
+        let error = |bytes: &[u8]| import_bytes(bytes, None).expect_err("no network").to_string();
+        assert!(error(&short).contains("is missing") && error(&long) == error(&short), "{}", error(&long));
+        for end in 0..long.len() {
+            assert!(error(&long[..end]) != error(&long), "{end} bytes of {}", long.len());
+        }
+        for at in 0..long.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut damaged = long.clone();
+                damaged[at] ^= flip;
+                error(&damaged);
+            }
+        }
+    }
+}
+
+/// A .npy array of zeros.
+fn array(shape: &[usize]) -> Vec<u8> {
+    let mut array = Vec::new();
+    crate::npy::write_header(&mut array, shape).expect("a vector grows");
+    array.extend(vec![0; 4 * shape.iter().product::<usize>()]);
+    array
+}
+
+#[test]
+fn damaged_archives_are_errors() {
+    for deflate in [false, true] {
+        let bytes = zip(&[("a.npy".into(), array(&[5])), ("b.npy".into(), array(&[2, 3]))], deflate, false);
         let error = |bytes: &[u8]| import_bytes(bytes, None).expect_err("no network").to_string();
         assert!(error(&bytes).contains("\"conv1/7x7_s2.weight\" is missing"), "{}", error(&bytes));
         for end in 0..bytes.len() {
@@ -314,12 +355,12 @@ fn damaged_archives_are_errors() {
         }
         let last = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").expect("a directory");
         let mut huge = bytes.clone();
-        huge[last + 24..last + 28].fill(0xff);
+        huge[last + 24..last + 28].copy_from_slice(&[0xfe, 0xff, 0xff, 0xff]);
         // What is stored as it is takes no more than it has, whatever the directory says.
         let why = if deflate { "longer, unpacked" } else { "not as long as the directory says" };
         assert!(error(&huge).contains(why), "{}", error(&huge));
     }
-    let doubled = zip(&[("a.npy".into(), array(&[5])), ("a.npy".into(), array(&[5]))], false);
+    let doubled = zip(&[("a.npy".into(), array(&[5])), ("a.npy".into(), array(&[5]))], false, false);
     assert!(import_bytes(&doubled, None).expect_err("doubled").to_string().contains("\"a\" occurs twice"));
 }
 
