@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Model } from "googlenet";
-import { CLOSE, demo, distance, foreign, native, picture, real, references } from "./reference.mjs";
+import { caffemodel, labels, onnx, safetensors } from "./foreign.mjs";
+import { CLOSE, demo, distance, native, picture, real, references } from "./reference.mjs";
 
 let model;
 let expected;
@@ -70,14 +71,16 @@ test("endpoints, class maps and times are the last run's", async () => {
 });
 
 test("files of other programs are imported", async () => {
-    const { bytes, labels } = foreign();
-    const imported = await Model.open(bytes, { labels });
-    assert.deepEqual(imported.description.labels, labels);
-    assert.equal(imported.description.side, 224);
-    const session = await imported.session({ side: 64 });
-    // The tensors are the same, though the preprocessing that is taken for them is Caffe's.
-    assert.ok(distance([...(await session.run(new Float32Array(expected.input)))], expected.logits) <= CLOSE);
-    imported.close();
+    const { layers } = model.description;
+    for (const [kind, bytes] of Object.entries({ safetensors: safetensors(), onnx: onnx(layers), caffemodel: caffemodel(layers) })) {
+        const imported = await Model.open(bytes, { labels });
+        const { dialect, side } = imported.description;
+        assert.deepEqual([dialect, side, imported.description.labels], ["bvlc", 224, labels], kind);
+        const session = await imported.session({ side: 64 });
+        // The tensors are the same, though the preprocessing that is taken for them is Caffe's.
+        assert.ok(distance([...(await session.run(new Float32Array(expected.input)))], expected.logits) <= CLOSE, kind);
+        imported.close();
+    }
 });
 
 test("an ONNX graph gives the reference's logits", { skip: !real && "no real weights here" }, async () => {
@@ -100,7 +103,7 @@ test("what cannot be done is an error that says why", async () => {
     damaged[damaged.length - 1] ^= 1;
     await refused(Model.open(damaged), /hash/);
     await refused(Model.open(readFileSync(demo), { labels: [] }), /its own labels/);
-    await refused(Model.open(foreign().bytes, { preset: "none" }), /short-side/);
+    await refused(Model.open(safetensors(), { preset: "none" }), /short-side/);
     await refused(Model.demo({ threads: 2 }), /threads: 2, expected 1 to 1/);
     await refused(Model.open(new URL("no-such-file", import.meta.url)), /no such file/i);
     await refused(model.session({ endpoints: ["inception_9z"] }), /inception_9z/);

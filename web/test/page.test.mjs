@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
-import { CLOSE, demo, distance, foreign, native, picture, root, web } from "./reference.mjs";
+import { safetensors } from "./foreign.mjs";
+import { CLOSE, demo, distance, native, picture, root, web } from "./reference.mjs";
 
 const shots = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "web", "screenshots");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -134,8 +135,7 @@ test("a layer's activations and another class's map are shown when they are chos
 test("weights from disk are used, and what is none is refused in words", async () => {
     const { page, close } = await opened();
     await running(page, () => page.click("#sample"));
-    const { bytes } = foreign();
-    const file = { name: "other.safetensors", mimeType: "application/octet-stream", buffer: Buffer.from(bytes) };
+    const file = { name: "other.safetensors", mimeType: "application/octet-stream", buffer: safetensors() };
     await running(page, () => page.setInputFiles("#open", file));
     assert.match(await page.locator("#model").innerText(), /^other\.safetensors: googlenet \(bvlc\), 10 classes/);
     assert.match(await label(page), /^class \d/);
