@@ -12,8 +12,9 @@ mod model;
 mod session;
 
 use std::cell::RefCell;
-use std::fmt::Display;
+use std::error::Error;
 
+use googlenet::error::with_causes;
 use googlenet::{Model, Session};
 use serde::de::DeserializeOwned;
 
@@ -44,12 +45,12 @@ thread_local! {
     static BORDER: RefCell<Border> = RefCell::default();
 }
 
-/// Why a call fails, as the caller reads it.
+/// Why a call fails, as the caller reads it: an error's words and those of its causes.
 struct Failure(String);
 
-impl<E: Display> From<E> for Failure {
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self(with_causes(&*error.into()))
     }
 }
 

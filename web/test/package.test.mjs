@@ -98,7 +98,10 @@ test("an ONNX graph gives the reference's logits", { skip: !real && "no real wei
 test("what cannot be done is an error that says why", async () => {
     const refused = (work, message) => assert.rejects(work, (error) => message.test(error.message));
     await refused(Model.open(new Uint8Array(0)), /./);
-    await refused(Model.open(new TextEncoder().encode("neither")), /no ONNX model/);
+    // With the causes: the decoder's words, the parser's.
+    await refused(Model.open(new TextEncoder().encode("neither")), /no ONNX model or \.caffemodel: ./);
+    const header = new Uint8Array([2, 0, 0, 0, 0, 0, 0, 0, ...new TextEncoder().encode("{!")]);
+    await refused(Model.open(header), /damaged safetensors file: header is not a safetensors header: .+ line 1 column 2/);
     const damaged = Uint8Array.from(readFileSync(demo));
     damaged[damaged.length - 1] ^= 1;
     await refused(Model.open(damaged), /hash/);
