@@ -1,6 +1,6 @@
 // Pictures to pixels: the browser decodes them, and this package only reads what it decoded.
 
-import type { Pixels } from "./types";
+import type { Pixels } from "./types.js";
 
 /** What a session takes for a picture; under Node.js `Pixels` alone. */
 export type Picture =
@@ -13,24 +13,39 @@ export type Picture =
     | HTMLCanvasElement
     | OffscreenCanvas;
 
-export async function pixels(picture: Picture): Promise<Pixels> {
-    if ("data" in picture) return { width: picture.width, height: picture.height, data: picture.data as Pixels["data"] };
-    if (picture instanceof Blob) {
-        // As the file has them: no profile is applied, and no colour multiplied by its opacity.
-        const bitmap = await createImageBitmap(picture, {
-            imageOrientation: "from-image",
-            colorSpaceConversion: "none",
-            premultiplyAlpha: "none",
-        });
-        try {
-            return drawn(bitmap, bitmap.width, bitmap.height);
-        } finally {
-            bitmap.close();
-        }
+/**
+ * What gives a picture's pixels. Those of what is drawn are taken at once, as a canvas or a video soon shows something else; a
+ * file is decoded when it is asked for, so that many that wait do so undecoded.
+ */
+export function taken(picture: Picture): () => Promise<Pixels> {
+    if ("data" in picture) {
+        const { width, height, data } = picture as Pixels;
+        return async () => ({ width, height, data });
     }
-    if ("videoWidth" in picture) return drawn(picture, picture.videoWidth, picture.videoHeight);
-    if ("naturalWidth" in picture) return drawn(picture, picture.naturalWidth, picture.naturalHeight);
-    return drawn(picture, picture.width, picture.height);
+    if (picture instanceof Blob) return () => decoded(picture);
+    const [width, height] =
+        "videoWidth" in picture
+            ? [picture.videoWidth, picture.videoHeight]
+            : "naturalWidth" in picture
+              ? [picture.naturalWidth, picture.naturalHeight]
+              : [picture.width, picture.height];
+    const pixels = drawn(picture, width, height);
+    return async () => pixels;
+}
+
+async function decoded(file: Blob): Promise<Pixels> {
+    // Turned as the file's EXIF orientation says, else as the file has them: no profile is applied, and no colour multiplied
+    // by its opacity.
+    const bitmap = await createImageBitmap(file, {
+        imageOrientation: "from-image",
+        colorSpaceConversion: "none",
+        premultiplyAlpha: "none",
+    });
+    try {
+        return drawn(bitmap, bitmap.width, bitmap.height);
+    } finally {
+        bitmap.close();
+    }
 }
 
 let canvas: OffscreenCanvas | undefined;

@@ -70,6 +70,29 @@ test("endpoints, class maps and times are the last run's", async () => {
     assert.ok((await session.profile()).every(({ milliseconds }) => milliseconds === 0));
 });
 
+test("calls that do not wait for each other get their own answers", async () => {
+    const session = await model.session();
+    const cat = picture();
+    const other = { ...cat, data: cat.data.map((value) => 255 - value) };
+    const alone = [await session.classify(cat), await session.classify(other)];
+    assert.notDeepEqual(alone[0], alone[1]);
+    const calls = [session.classify(cat), session.classify(other), session.predictions(), session.classify(cat)];
+    assert.deepEqual(await Promise.all(calls), [alone[0], alone[1], alone[1], alone[0]]);
+    // Inputs of one value each.
+    const inputs = [0.1, 0.5].map((value) => new Float32Array(expected.input.length).fill(value));
+    const logits = [await session.run(inputs[0]), await session.run(inputs[1])];
+    assert.notDeepEqual(logits[0], logits[1]);
+    assert.deepEqual(await Promise.all(inputs.map((input) => session.run(input))), logits);
+    // A call that fails leaves the others alone.
+    const broken = { width: 2, height: 2, data: new Uint8Array(15) };
+    const [first, second, third] = await Promise.allSettled([cat, broken, other].map((one) => session.classify(one)));
+    assert.match(second.reason.message, /15 bytes/);
+    assert.deepEqual([first.value, third.value], alone);
+    // What was asked before the end is done.
+    const [last] = await Promise.all([session.classify(cat), session.close()]);
+    assert.deepEqual(last, alone[0]);
+});
+
 test("files of other programs are imported", async () => {
     const { layers } = model.description;
     for (const [kind, bytes] of Object.entries({ safetensors: safetensors(), onnx: onnx(layers), caffemodel: caffemodel(layers) })) {
@@ -125,4 +148,16 @@ test("what cannot be done is an error that says why", async () => {
     // None of that harmed the module.
     const after = await model.session();
     assert.equal((await after.classify(picture(), 1))[0].label, "cat");
+});
+
+test("nothing is answered when a model is closed", async () => {
+    const own = await Model.demo();
+    const session = await own.session();
+    await session.classify(picture());
+    own.close();
+    own.close();
+    const closed = (work) => assert.rejects(work, /^Error: the model is closed$/);
+    await Promise.all([closed(own.session()), closed(session.run()), closed(session.logits()), closed(session.classify(picture()))]);
+    // Others are there.
+    await (await model.session()).close();
 });

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { launch } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
 import { safetensors } from "./foreign.mjs";
+import { plain, png } from "./pictures.mjs";
 import { CLOSE, demo, distance, native, picture, root, web } from "./reference.mjs";
 
 const shots = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "web", "screenshots");
@@ -51,8 +52,8 @@ async function running(page, work) {
 }
 
 /** Drops a file on the page, as a person does; or pastes it. */
-async function bring(page, path, name, type, kind = "drop") {
-    const bytes = [...readFileSync(path)];
+async function bring(page, file, name, type, kind = "drop") {
+    const bytes = [...file];
     await page.evaluate(
         ({ bytes, name, type, kind }) => {
             const data = new DataTransfer();
@@ -67,7 +68,8 @@ async function bring(page, path, name, type, kind = "drop") {
     );
 }
 
-const sample = join(root, "weights", "chelsea.png");
+const sample = readFileSync(join(root, "weights", "chelsea.png"));
+const blue = png(plain(64, 64, 40, 90, 200));
 const label = (page) => page.locator("#labels li").first().innerText();
 
 test("a picture that is dropped is named", async () => {
@@ -189,6 +191,34 @@ test("every build computes the native logits, with threads as without", async ()
     // A set's bits do not depend on threads.
     assert.deepEqual(results[0].logits, results[1].logits);
     assert.deepEqual(results[2].logits, results[3].logits);
+    await close();
+});
+
+test("calls that do not wait for each other get their own answers, of what a canvas showed when they were made", async () => {
+    const { page, close } = await opened();
+    const [alone, together] = await page.evaluate(
+        async ({ url, files }) => {
+            const { Model } = await import(url);
+            const model = await Model.demo();
+            const session = await model.session();
+            const blobs = files.map((bytes) => new Blob([new Uint8Array(bytes)], { type: "image/png" }));
+            const alone = [];
+            for (const blob of blobs) alone.push(await session.classify(blob));
+            const together = await Promise.all([0, 1, 0].map((i) => session.classify(blobs[i])));
+            const canvas = new OffscreenCanvas(64, 64);
+            const drawing = canvas.getContext("2d");
+            drawing.fillStyle = "rgb(40 90 200)";
+            drawing.fillRect(0, 0, 64, 64);
+            const drawn = session.classify(canvas);
+            drawing.clearRect(0, 0, 64, 64);
+            together.push(await drawn);
+            model.close();
+            return [alone, together];
+        },
+        { url: "/package/index.js", files: [[...sample], [...blue]] },
+    );
+    assert.notDeepEqual(alone[0], alone[1]);
+    assert.deepEqual(together, [alone[0], alone[1], alone[0], alone[1]]);
     await close();
 });
 
