@@ -23,6 +23,10 @@ export function taken(picture: Picture): () => Promise<Pixels> {
         return async () => ({ width, height, data });
     }
     if (picture instanceof Blob) return () => decoded(picture);
+    if (typeof ImageBitmap !== "undefined" && picture instanceof ImageBitmap) {
+        const pixels = ofBitmap(picture);
+        return () => pixels;
+    }
     const [width, height] =
         "videoWidth" in picture
             ? [picture.videoWidth, picture.videoHeight]
@@ -42,9 +46,41 @@ async function decoded(file: Blob): Promise<Pixels> {
         premultiplyAlpha: "none",
     });
     try {
-        return drawn(bitmap, bitmap.width, bitmap.height);
+        return await ofBitmap(bitmap);
     } finally {
         bitmap.close();
+    }
+}
+
+/** A bitmap's pixels, which are taken at once; the promise never fails. */
+function ofBitmap(bitmap: ImageBitmap): Promise<Pixels> {
+    const pixels = drawn(bitmap, bitmap.width, bitmap.height);
+    const isOpaque = pixels.data.every((value, i) => i % 4 !== 3 || value === 255);
+    // A canvas multiplies colours by their opacity, and so has none where there is no opacity. What reads a picture natively
+    // drops its opacity.
+    return isOpaque ? Promise.resolve(pixels) : colours(bitmap).then((found) => found ?? pixels);
+}
+
+/** The colours of a bitmap without its opacity; undefined where a browser does not give them. */
+async function colours(bitmap: ImageBitmap): Promise<Pixels | undefined> {
+    let frame: VideoFrame | undefined;
+    try {
+        frame = new VideoFrame(bitmap, { timestamp: 0, alpha: "discard" });
+        const order = frame.format?.startsWith("BGR") ? [2, 1, 0] : frame.format?.startsWith("RGB") ? [0, 1, 2] : undefined;
+        if (!order) return undefined;
+        const { width, height } = bitmap;
+        const stored = new Uint8Array(4 * width * height);
+        if (frame.allocationSize() !== stored.length) return undefined;
+        await frame.copyTo(stored);
+        const data = new Uint8Array(stored.length).fill(255);
+        for (let at = 0; at < data.length; at += 4) {
+            for (const [channel, from] of order.entries()) data[at + channel] = stored[at + from]!;
+        }
+        return { width, height, data };
+    } catch {
+        return undefined;
+    } finally {
+        frame?.close();
     }
 }
 

@@ -131,7 +131,11 @@ function bring(blob: Blob, name: string): void {
         problem.hidden = true;
         let bitmap: ImageBitmap;
         try {
-            bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+            bitmap = await createImageBitmap(blob, {
+                imageOrientation: "from-image",
+                colorSpaceConversion: "none",
+                premultiplyAlpha: "none",
+            });
         } catch {
             throw new Error(`${name}: this browser cannot read it as a picture`);
         }

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { launch } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
 import { safetensors } from "./foreign.mjs";
-import { plain, png } from "./pictures.mjs";
+import { oriented, plain, png } from "./pictures.mjs";
 import { CLOSE, demo, distance, native, picture, root, web } from "./reference.mjs";
 
 const shots = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "web", "screenshots");
@@ -219,6 +219,64 @@ test("calls that do not wait for each other get their own answers, of what a can
     );
     assert.notDeepEqual(alone[0], alone[1]);
     assert.deepEqual(together, [alone[0], alone[1], alone[0], alone[1]]);
+    await close();
+});
+
+test("a file's picture is turned as it says, and keeps its colours without their opacity", async () => {
+    const { page, close } = await opened();
+    const { width, height, data } = picture();
+    // What the network sees of each: a JPEG that is stored lying, its pixels turned here; a PNG with opacity, one without.
+    const inputs = (jpeg, files) =>
+        page.evaluate(
+            async ({ jpeg, files, url }) => {
+                const { Model } = await import(url);
+                const session = await (await Model.demo()).session();
+                const seen = async (picture) => {
+                    await session.prepare(picture);
+                    return [...(await session.input())];
+                };
+                const blob = (bytes, type) => new Blob([new Uint8Array(bytes)], { type });
+                const stored = await createImageBitmap(blob(jpeg, "image/jpeg"), { colorSpaceConversion: "none" });
+                const { width, height } = stored;
+                const canvas = new OffscreenCanvas(width, height).getContext("2d");
+                canvas.drawImage(stored, 0, 0);
+                const { data } = canvas.getImageData(0, 0, width, height);
+                const turned = { width: height, height: width, data: new Uint8Array(data.length) };
+                for (let y = 0; y < height; y++) {
+                    for (let x = 0; x < width; x++) {
+                        const from = 4 * (y * width + x);
+                        turned.data.set(data.subarray(from, from + 4), 4 * (x * height + height - 1 - y));
+                    }
+                }
+                const found = [await seen(turned)];
+                for (const { bytes, type } of files) found.push(await seen(blob(bytes, type)));
+                return found;
+            },
+            { jpeg, files, url: "/package/index.js" },
+        );
+    const jpeg = Buffer.from(
+        await page.evaluate(
+            async ({ width, height, data }) => {
+                const canvas = new OffscreenCanvas(width, height);
+                canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(data), width, height), 0, 0);
+                return [...new Uint8Array(await (await canvas.convertToBlob({ type: "image/jpeg" })).arrayBuffer())];
+            },
+            { width, height, data: [...data] },
+        ),
+    );
+    const veiled = data.map((value, i) => (i % 4 === 3 ? (i >> 2) % 256 : value));
+    const [turned, tagged, opaque, transparent] = await inputs([...jpeg], [
+        { bytes: [...oriented(jpeg, 6)], type: "image/jpeg" },
+        { bytes: [...png({ width, height, data })], type: "image/png" },
+        { bytes: [...png({ width, height, data: veiled })], type: "image/png" },
+    ]);
+    assert.deepEqual(tagged, turned);
+    assert.notDeepEqual(tagged, opaque);
+    assert.deepEqual(transparent, opaque);
+    // The page shows it upright, too.
+    await running(page, () => bring(page, oriented(jpeg, 6), "photograph.jpg", "image/jpeg"));
+    const shown = await page.evaluate(() => [document.querySelector("#picture").width, document.querySelector("#picture").height]);
+    assert.deepEqual(shown, [height, width]);
     await close();
 });
 
