@@ -1,12 +1,14 @@
 // The package under Node.js, where its module runs in the program's own thread.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Model } from "googlenet";
 import { caffemodel, labels, onnx, safetensors } from "./foreign.mjs";
-import { CLOSE, demo, distance, native, picture, real, references } from "./reference.mjs";
+import { CLOSE, demo, distance, native, picture, real, references, web } from "./reference.mjs";
 
 let model;
 let expected;
@@ -160,4 +162,35 @@ test("nothing is answered when a model is closed", async () => {
     await Promise.all([closed(own.session()), closed(session.run()), closed(session.logits()), closed(session.classify(picture()))]);
     // Others are there.
     await (await model.session()).close();
+});
+
+test("the folder is a package, with types for Node.js and a licence", () => {
+    const folder = mkdtempSync(join(tmpdir(), "googlenet-package-"));
+    try {
+        const npm = ["pack", "--json", "--offline", "--pack-destination", folder, join(web, "dist", "package")];
+        const [{ filename, files }] = JSON.parse(execFileSync("npm", npm, { stdio: ["ignore", "pipe", "ignore"] }).toString());
+        for (const name of ["LICENSE", "README.md", "package.json", "index.js", "index.d.ts", "demo.safetensors"]) {
+            assert.ok(files.some(({ path }) => path === name), name);
+        }
+        const installed = join(folder, "node_modules", "googlenet");
+        mkdirSync(installed, { recursive: true });
+        execFileSync("tar", ["-xzf", join(folder, filename), "-C", installed, "--strip-components=1"]);
+        const program = `import { Model } from "googlenet";
+            import type { Picture, Prediction } from "googlenet";
+            const picture: Picture = { width: 1, height: 1, data: new Uint8Array(4) };
+            const session = await (await Model.demo()).session({ profile: true });
+            const found: Prediction[] = await session.classify(picture, 3);
+            // @ts-expect-error: types that are not found would allow anything
+            const wrong: string = found[0]!.probability;
+            console.log(found.length, typeof wrong);`;
+        writeFileSync(join(folder, "program.mts"), program);
+        const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
+        const options = ["--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", "", "--strict"];
+        const compiled = spawnSync(process.execPath, [tsc, ...options, "program.mts"], { cwd: folder, encoding: "utf8" });
+        assert.equal(compiled.stdout + compiled.stderr, "");
+        const out = execFileSync(process.execPath, ["program.mjs"], { cwd: folder, encoding: "utf8" });
+        assert.equal(out, "3 number\n");
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
 });

@@ -93,6 +93,14 @@ execFileSync(process.execPath, [join(web, "node_modules/typescript/bin/tsc"), "-
 for (const file of await readdir(packaged)) {
     if (!file.endsWith(".d.ts") && file !== "index.js") await cp(join(packaged, file), join(page, file));
 }
+// What makes the folder a package, which the page does without.
+const { name, version, description, license, type, engines } = JSON.parse(await readFile(join(web, "package.json"), "utf8"));
+const exports = { ".": { types: "./index.d.ts", default: "./index.js" } };
+const manifest = { name, version, description, license, type, engines, exports };
+await writeFile(join(packaged, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+await cp(join(root, "LICENSE"), join(packaged, "LICENSE"));
+await cp(join(web, "README.md"), join(packaged, "README.md"));
+
 await cp(join(root, "weights", "chelsea.png"), join(page, "chelsea.png"));
 for (const file of ["index.html", "style.css"]) await cp(join(web, "page", file), join(page, file));
 await build({
