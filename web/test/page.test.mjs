@@ -107,6 +107,52 @@ test("the camera's pictures are looked at one after the other", async () => {
     await close();
 });
 
+test("a person is asked for the camera once, and may think better of it", async () => {
+    const { page, close } = await opened({ permissions: ["camera"] });
+    await page.evaluate(() => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        const asked = [];
+        globalThis.asked = asked;
+        navigator.mediaDevices.getUserMedia = async (what) => {
+            const question = { tracks: [] };
+            asked.push(question);
+            await new Promise((resolve) => (question.answer = resolve));
+            const stream = await ask(what);
+            question.tracks = stream.getTracks();
+            return stream;
+        };
+    });
+    const answer = (at) => page.evaluate((at) => globalThis.asked[at].answer(), at);
+    /** Of each time that the page asked, the states of what it was given. */
+    const states = () => page.evaluate(() => globalThis.asked.map(({ tracks }) => tracks.map(({ readyState }) => readyState)));
+    const camera = page.locator("#camera");
+    await camera.click();
+    // As a click with force: Playwright would wait for a button that is not disabled.
+    await camera.evaluate((button) => button.click());
+    assert.equal(await camera.getAttribute("aria-disabled"), "true");
+    assert.deepEqual(await states(), [[]]);
+    await running(page, () => answer(0));
+    assert.deepEqual([await camera.getAttribute("aria-pressed"), await states()], ["true", [["live"]]]);
+    await camera.click();
+    assert.deepEqual([await camera.getAttribute("aria-pressed"), await states()], ["false", [["ended"]]]);
+    // A picture that is brought meanwhile is looked at, and goes on to be.
+    await camera.click();
+    await running(page, () => bring(page, sample, "chelsea.png", "image/png"));
+    await answer(1);
+    await page.waitForFunction(() => globalThis.asked[1].tracks.some(({ readyState }) => readyState === "ended"));
+    assert.equal(await camera.getAttribute("aria-pressed"), "false");
+    assert.equal(await page.getAttribute("#picture", "aria-label"), "chelsea.png");
+    // A stream that does not play is an error, and the camera is off.
+    await page.evaluate(() => (HTMLMediaElement.prototype.play = () => Promise.reject(new Error("it does not play"))));
+    await camera.click();
+    await answer(2);
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.equal(await page.locator("#problem").innerText(), "the camera cannot be used: it does not play");
+    assert.deepEqual((await states())[2], ["ended"]);
+    assert.equal(await camera.getAttribute("aria-pressed"), "false");
+    await close();
+});
+
 test("a layer's activations and another class's map are shown when they are chosen, by keyboard too", async () => {
     const { page, close } = await opened();
     await running(page, () => page.click("#sample"));
