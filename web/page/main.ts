@@ -120,7 +120,7 @@ async function showAnswer(): Promise<void> {
         chosen = index;
         void inOrder(showAnswer);
     });
-    speak(last);
+    speak(last, camera.isOn());
 }
 
 /** Looks at a picture that a person brought. */

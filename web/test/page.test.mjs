@@ -96,6 +96,16 @@ test("a picture that is pasted is named", async () => {
     await close();
 });
 
+test("a screen reader is told what the last of two pictures is", async () => {
+    const { page, close } = await opened();
+    await running(page, () => bring(page, sample, "chelsea.png", "image/png"));
+    await running(page, () => bring(page, blue, "blue.png", "image/png"));
+    const [name] = (await page.locator("#labels .name").first().innerText()).split(",");
+    assert.notEqual(name, "cat");
+    assert.match(await page.locator("#spoken").innerText(), new RegExp(`^${name}, \\d+ percent`));
+    await close();
+});
+
 test("the camera's pictures are looked at one after the other", async () => {
     const { page, close } = await opened({ permissions: ["camera"] });
     await page.click("#camera");
