@@ -17,7 +17,7 @@ let model: Model | undefined;
 let session: Session | undefined;
 /** What the model's weights are called. */
 let name = "";
-/** Names of classes that a person brought, for weights without labels. */
+/** Names of classes that a person brought for these weights, if they have no labels. */
 let brought: string[] | undefined;
 /** The layer whose output is shown. */
 let layer: Layer | undefined;
@@ -57,6 +57,8 @@ function use(what: string, open: () => Promise<Model>): Promise<void> {
             const planned = await plan(opened, undefined);
             model?.close();
             [model, session, layer, chosen, name] = [opened, planned, undefined, undefined, what];
+            // They are the names of the classes of the weights before.
+            brought = undefined;
             problem.hidden = true;
         } finally {
             describe();

@@ -1,13 +1,14 @@
 // The built page in the distribution's Chromium.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch } from "../tools/chromium.mjs";
 import { serve } from "../tools/serve.mjs";
-import { safetensors } from "./foreign.mjs";
+import { caffemodel, onnx, safetensors } from "./foreign.mjs";
 import { oriented, plain, png } from "./pictures.mjs";
 import { CLOSE, demo, distance, native, picture, root, web } from "./reference.mjs";
 
@@ -15,7 +16,9 @@ const shots = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "web", 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let browser;
 let server;
+let folder;
 before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "googlenet-page-"));
     mkdirSync(shots, { recursive: true });
     server = await serve({ "/": join(web, "dist", "page"), "/package/": join(web, "dist", "package") });
     browser = await launch("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream");
@@ -23,6 +26,7 @@ before(async () => {
 after(async () => {
     await browser?.close();
     await server?.close();
+    rmSync(folder, { recursive: true });
 });
 
 /** The page, opened and with its weights loaded; fails at the end if the page reported an error. */
@@ -193,17 +197,27 @@ test("a layer's activations and another class's map are shown when they are chos
 test("weights from disk are used, and what is none is refused in words", async () => {
     const { page, close } = await opened();
     await running(page, () => page.click("#sample"));
-    const file = { name: "other.safetensors", mimeType: "application/octet-stream", buffer: safetensors() };
-    await running(page, () => page.setInputFiles("#open", file));
+    const path = join(folder, "other.safetensors");
+    writeFileSync(path, safetensors());
+    await running(page, () => page.setInputFiles("#open", path));
     assert.match(await page.locator("#model").innerText(), /^other\.safetensors: googlenet \(bvlc\), 10 classes/);
     assert.match(await label(page), /^class \d/);
     const names = Array.from({ length: 10 }, (_, i) => `n0000000${i} thing ${i}`).join("\n");
     await page.setInputFiles("#names", { name: "names.txt", mimeType: "text/plain", buffer: Buffer.from(names) });
     await page.waitForFunction(() => document.querySelector("#labels").innerText.startsWith("thing"));
+    // Those are the names of these weights' classes, and of no others that follow.
+    const { layers } = await page.evaluate(async () => (await (await import("/package/index.js")).Model.demo()).description);
+    for (const [name, bytes] of [["other.caffemodel", caffemodel(layers)], ["another.onnx", onnx(layers)]]) {
+        const path = join(folder, name);
+        writeFileSync(path, bytes);
+        await running(page, () => page.setInputFiles("#open", path));
+        assert.ok((await page.locator("#model").innerText()).startsWith(`${name}: googlenet (bvlc), 10 classes`));
+        assert.match(await label(page), /^class \d/);
+    }
     await page.setInputFiles("#open", { name: "x.onnx", mimeType: "application/octet-stream", buffer: Buffer.from("neither") });
     await page.waitForSelector("#problem:not([hidden])");
     assert.match(await page.locator("#problem").innerText(), /no ONNX model/);
-    assert.match(await page.locator("#model").innerText(), /^other\.safetensors/);
+    assert.match(await page.locator("#model").innerText(), /^another\.onnx/);
     await running(page, () => page.click("#demo"));
     assert.match(await label(page), /^cat\s/);
     await close();
