@@ -126,7 +126,7 @@ export class Session {
     #model: Description;
     #channel: Channel;
     #number: number;
-    /** The last call that was made, which is not awaited for its result; it never fails. */
+    /** When the last call that was made has ended; it never fails. */
     #last: Promise<unknown> = Promise.resolve();
 
     /** @internal */
@@ -207,7 +207,7 @@ export class Session {
     }
 
     /** Does what a call does when all calls before it have ended, well or not. */
-    #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
         const done = this.#last.then(work);
         this.#last = done.catch(() => {});
         return done;

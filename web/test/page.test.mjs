@@ -141,7 +141,7 @@ test("a person is asked for the camera once, and may think better of it", async 
     const states = () => page.evaluate(() => globalThis.asked.map(({ tracks }) => tracks.map(({ readyState }) => readyState)));
     const camera = page.locator("#camera");
     await camera.click();
-    // As a click with force: Playwright would wait for a button that is not disabled.
+    // A script's click: Playwright's would wait until the button is not disabled.
     await camera.evaluate((button) => button.click());
     assert.equal(await camera.getAttribute("aria-disabled"), "true");
     assert.deepEqual(await states(), [[]]);
