@@ -15,7 +15,8 @@ use crate::model::Model;
 /// Run the command `googlenet` with arguments, of which the first is the program's name; returns the exit code.
 #[pyfunction]
 pub fn main(py: Python<'_>, args: Vec<OsString>) -> u8 {
-    py.detach(|| command::main(args))
+    // SAFETY: the command's help tells whoever starts it that nobody may write to a weight file or index while it is in use.
+    py.detach(|| unsafe { command::main(args) })
 }
 
 /// Call the command `googlenet` with arguments, of which the first is the program's name; `models` take the place of the
