@@ -340,7 +340,8 @@ googlenet_status googlenet_session_new(const googlenet_model *model,
                                        googlenet_session **session);
 
 // Frees `*session`, ends its threads, and sets it to null; `session` and `*session` may be null. In a process that was
-// forked off, a session with threads gives up its handle only: its memory stays.
+// forked off, a session with threads gives up its handle only: its memory stays. No other thread may call anything on the
+// session once this call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
 //
 // Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 googlenet_status googlenet_session_free(googlenet_session **session);
@@ -452,7 +453,7 @@ googlenet_status googlenet_session_class_map(const googlenet_session *session,
 const char *googlenet_status_name(int status);
 
 // What went wrong in this thread's last call that failed: UTF-8, at most 1023 bytes, never null, "" at first. It names
-// the argument. It stays until the thread's next call that fails; calls that succeed leave it alone.
+// the argument. It stays until the thread's next call that fails, or its end; calls that succeed leave it alone.
 const char *googlenet_last_error(void);
 
 // The same text, copied with its final zero to `buffer` of `length` bytes, and cut off if there is less room.

@@ -30,6 +30,7 @@ pub mod file;
 pub mod image;
 #[cfg(feature = "import")]
 pub mod import;
+pub mod index;
 pub mod model;
 #[cfg(feature = "import")]
 pub mod npy;
@@ -40,7 +41,7 @@ pub mod weights;
 pub use engine::{ClassMap, Description, Ensemble, Model, Options, Prediction, Session};
 pub use error::{Error, Result};
 pub use googlenet_kernels::isa::{self, Isa};
-pub use plan::{LayerTime, Precision, StepDescription};
+pub use plan::{Activity, LayerTime, Precision, Slice, StepDescription, Trace};
 /// The crate rayon, in the version whose pools [`Options::pool`] takes. It is there with the feature `rayon`.
 #[cfg(feature = "rayon")]
 pub use rayon;

@@ -123,6 +123,11 @@ fn help_teaches_and_documents_the_exit_codes() {
         "cost",
         "plan",
         "doctor",
+        "profile",
+        "explain",
+        "filters",
+        "index",
+        "similar",
     ] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {

@@ -44,7 +44,7 @@ fn inputs_near_the_corpora_pass() {
     };
     for (name, run) in targets::TARGETS {
         // Some run networks, or every kernel.
-        let rounds = if ["calls", "kernels", "narrow", "plan", "weights"].contains(&name) { 2 } else { 40 };
+        let rounds = if ["calls", "kernels", "narrow", "plan", "quantised"].contains(&name) { 2 } else { 40 };
         let mut inputs: Vec<_> = std::fs::read_dir(corpus.join(name)).expect("a corpus").collect();
         inputs.sort_by_key(|entry| entry.as_ref().expect("listed").path());
         for input in inputs {

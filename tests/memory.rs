@@ -63,5 +63,16 @@ fn main() {
         let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
         assert_eq!(count, 0, "{count} allocations in 1,000 runs, {threads} threads, batch {batch}");
     }
+    // Nor where layers are timed and what threads do is recorded: what that takes is had before.
+    for (threads, batch) in [(1, 1), (2, 1), (3, 2), (2, 4)] {
+        let options = Options::new().threads(threads).batch(batch).profile(true);
+        let mut session = model.session(options).expect("a session");
+        session.record(50).expect("memory");
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..100).for_each(|_| session.run());
+        let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert_eq!(count, 0, "{count} allocations in 100 runs, 50 of them recorded, {threads} threads, batch {batch}");
+        assert_eq!(session.trace().runs.len(), 50);
+    }
     println!("arenas are small and runs allocate nothing: ok");
 }

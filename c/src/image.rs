@@ -59,9 +59,8 @@ impl Picture<'_> {
 /// # Safety
 /// `image` is null or valid for `'a`, and so is its `data`.
 pub(super) unsafe fn picture<'a>(image: *const Image, pixels: u32) -> Result<Picture<'a>, Failure> {
-    // SAFETY: the caller promises that `image` is null or valid.
-    let image = unsafe { pointers::get(image, "image") }?;
-    pointers::check_size::<Image>(image.struct_size, "image")?;
+    // SAFETY: the caller promises that `image` is null or valid; its first field is its size.
+    let image = unsafe { pointers::sized(image, "image") }?;
     // SAFETY: the caller promises that `image->data` is valid for `image->length` bytes.
     let data = unsafe { pointers::slice(image.data, image.length, "image->data") }?;
     let &Image { width, height, stride, .. } = image;

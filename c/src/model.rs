@@ -33,11 +33,13 @@ pub struct ModelInfo {
 }
 
 /// Writes a handle of `model` to `out`, which then belongs to the caller.
-fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
+///
+/// # Safety
+/// `out` is not null and may be written.
+unsafe fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
     let model = model?;
     let labels = texts(model.labels()).into();
-    // SAFETY: `pointers::out` found that `out` is not null, and the caller of the border promised that it may be
-    // written.
+    // SAFETY: the caller's promise.
     unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
     Ok(())
 }
@@ -86,7 +88,9 @@ pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *
     border(|| {
         // SAFETY: the caller promises that `path` is null or a text that ends in zero.
         let path = unsafe { path_of(path) }?;
-        hand_out(Model::open(path), pointers::out(model, "model")?)
+        let model = pointers::out(model, "model")?;
+        // SAFETY: `model` is not null, and the caller promises that it may be written.
+        unsafe { hand_out(Model::open(path), model) }
     })
 }
 
@@ -106,7 +110,9 @@ pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *m
         let path = unsafe { path_of(path) }?;
         let model = pointers::out(model, "model")?;
         // SAFETY: the caller promises that nobody changes the file.
-        hand_out(unsafe { Model::map(path) }, model)
+        let mapped = unsafe { Model::map(path) };
+        // SAFETY: `model` is not null, and the caller promises that it may be written.
+        unsafe { hand_out(mapped, model) }
     })
 }
 
@@ -126,7 +132,8 @@ pub unsafe extern "C" fn googlenet_model_copy(
         // SAFETY: the caller promises that `data` is null or has `length` bytes.
         let bytes = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
         let model = pointers::out(model, "model")?;
-        hand_out(Weights::copy(bytes).and_then(Model::new), model)
+        // SAFETY: `model` is not null, and the caller promises that it may be written.
+        unsafe { hand_out(Weights::copy(bytes).and_then(Model::new), model) }
     })
 }
 
@@ -147,7 +154,9 @@ pub unsafe extern "C" fn googlenet_model_borrow(
         // SAFETY: the caller promises that `data` is null or has `length` bytes, which stay as they are while anything
         // of this model lives.
         let bytes: &'static [u8] = unsafe { pointers::slice(data.cast::<u8>(), length, "data") }?;
-        hand_out(Model::from_static(bytes), pointers::out(model, "model")?)
+        let model = pointers::out(model, "model")?;
+        // SAFETY: `model` is not null, and the caller promises that it may be written.
+        unsafe { hand_out(Model::from_static(bytes), model) }
     })
 }
 

@@ -88,9 +88,11 @@ impl SessionOptions {
     /// # Safety
     /// `options` is null or valid, and so is all it points to.
     pub(super) unsafe fn read(options: *const Self) -> Result<Options, Failure> {
-        // SAFETY: the caller promises that `options` is null or valid.
-        let Some(options) = (unsafe { options.as_ref() }) else { return Ok(Options::new()) };
-        pointers::check_size::<Self>(options.struct_size, "options")?;
+        if options.is_null() {
+            return Ok(Options::new());
+        }
+        // SAFETY: the caller promises that `options` is valid; its first field is its size.
+        let options = unsafe { pointers::sized(options, "options") }?;
         let mut read = Options::new();
         let argument = |text: String| Failure::new(Status::GOOGLENET_ERR_ARGUMENT, text);
         if options.class_maps > 1 {

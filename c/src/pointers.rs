@@ -17,6 +17,22 @@ pub(super) unsafe fn get<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, 
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
+/// The struct that `pointer` is, or a failure that names the argument `name`: no reference is made to what is smaller or
+/// larger than this library's.
+///
+/// # Safety
+/// `pointer` is null, or valid for `'a` and as many bytes as its first field says, its size.
+pub(super) unsafe fn sized<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    check_alignment(pointer, name)?;
+    // SAFETY: `pointer` is aligned and not null; the caller promises that a size is there.
+    check_size::<T>(unsafe { pointer.cast::<usize>().read() }, name)?;
+    // SAFETY: as above, and the struct has all of its fields.
+    Ok(unsafe { &*pointer })
+}
+
 /// The pointer to where a result goes, checked for null. What it points to may be uninitialised.
 pub(super) fn out<T>(pointer: *mut T, name: &str) -> Result<*mut T, Failure> {
     if pointer.is_null() { Err(null(name)) } else { Ok(pointer) }
@@ -48,19 +64,23 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) 
     Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
 }
 
-/// The slice of `length` elements at `pointer`, for writing, or a failure that names the argument `name`.
+/// The slice of `length` numbers at `pointer`, for writing, all of them 0, or a failure that names the argument `name`.
 ///
 /// # Safety
-/// `pointer` is null, or valid for `length` initialised elements for `'a` that nobody else uses meanwhile.
-pub(super) unsafe fn slice_mut<'a, T>(pointer: *mut T, length: usize, name: &str) -> Result<&'a mut [T], Failure> {
-    check_length::<T>(length, name)?;
+/// `pointer` is null, or valid for writes of `length` numbers, which may be uninitialised, for `'a`, and nobody else uses them
+/// meanwhile.
+pub(super) unsafe fn cleared<'a>(pointer: *mut f32, length: usize, name: &str) -> Result<&'a mut [f32], Failure> {
+    check_length::<f32>(length, name)?;
     if pointer.is_null() {
         return Err(null(name));
     }
     check_alignment(pointer, name)?;
     // SAFETY: `pointer` is not null and aligned, and the length is one that a slice may have; the caller promises the
-    // rest.
-    Ok(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
+    // rest. What it points to is initialised before there is a slice of it.
+    unsafe {
+        pointer.write_bytes(0, length);
+        Ok(std::slice::from_raw_parts_mut(pointer, length))
+    }
 }
 
 fn check_length<T>(length: usize, name: &str) -> Result<(), Failure> {
@@ -102,4 +122,19 @@ pub(super) fn check_size<T>(found: usize, name: &str) -> Result<(), Failure> {
     }
     let text = format!("{name}->struct_size is {found}, this library knows {}", size_of::<T>());
     Err(Failure::new(Status::GOOGLENET_ERR_STRUCT_SIZE, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use super::super::image::Image;
+
+    /// Of a struct of another version there may be no more than its size: Miri would see a reference to more.
+    #[test]
+    fn of_a_smaller_struct_only_the_size_is_read() {
+        let size = size_of::<usize>();
+        // SAFETY: as many bytes as the first field says are there.
+        let refused = unsafe { sized::<Image>((&raw const size).cast(), "image") };
+        assert!(refused.is_err());
+    }
 }

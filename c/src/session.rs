@@ -143,13 +143,14 @@ pub unsafe extern "C" fn googlenet_session_new(
 }
 
 /// Frees `*session`, ends its threads, and sets it to null; `session` and `*session` may be null. In a process that was
-/// forked off, a session with threads gives up its handle only: its memory stays.
+/// forked off, a session with threads gives up its handle only: its memory stays. No other thread may call anything on the
+/// session once this call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
 ///
 /// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 ///
 /// # Safety
-/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it after
-/// this.
+/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it once this
+/// call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle) -> Status {
     border(|| {
@@ -282,7 +283,8 @@ pub unsafe extern "C" fn googlenet_session_set_pixels(
         // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
         let picture = unsafe { picture(image, pixels) }?;
         in_batch(&session, batch_index)?;
-        apart(&mut session, image)?;
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
+        unsafe { apart(&mut session, image) }?;
         let (side, rule) = (session.side(), *session.rule());
         let len = 3 * side * side;
         let input = &mut session.input_mut()[batch_index * len..][..len];
@@ -291,10 +293,13 @@ pub unsafe extern "C" fn googlenet_session_set_pixels(
 }
 
 /// Fails if the picture's data lie in the session's input, where they would be changed while they are read.
-fn apart(session: &mut Claim, image: *const Image) -> status::Outcome {
+///
+/// # Safety
+/// `image` is not null, and valid.
+unsafe fn apart(session: &mut Claim, image: *const Image) -> status::Outcome {
     let input = session.input_mut().as_ptr_range();
     let (start, end) = (input.start.cast::<u8>(), input.end.cast::<u8>());
-    // SAFETY: `picture` found that `image` is not null, and the caller of the border promises that it is then valid.
+    // SAFETY: the caller's promise.
     let (data, length) = unsafe { ((*image).data, (*image).length) };
     if data < end && start < data.wrapping_add(length) {
         let text = "image->data lies in the session's input";
@@ -323,7 +328,8 @@ pub unsafe extern "C" fn googlenet_session_set_image(
         // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
         let picture = unsafe { picture(image, 0) }?;
         in_batch(&session, batch_index)?;
-        apart(&mut session, image)?;
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
+        unsafe { apart(&mut session, image) }?;
         let (side, rule) = (session.side(), *session.rule());
         let len = 3 * side * side;
         let input = &mut session.input_mut()[batch_index * len..][..len];
@@ -458,7 +464,8 @@ pub unsafe extern "C" fn googlenet_session_classify(
         // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
         let picture = unsafe { picture(image, 0) }?;
         let predictions = pointers::out(predictions, "predictions")?;
-        apart(&mut session, image)?;
+        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
+        unsafe { apart(&mut session, image) }?;
         check_count(&session, count)?;
         let top = session.classify(picture.view()?, count).map_err(Failure::of("image"))?;
         // SAFETY: `predictions` is not null and has room for `count` predictions, as the caller promises, and there are no
@@ -547,8 +554,8 @@ pub unsafe extern "C" fn googlenet_session_class_map(
         // SAFETY: the caller promises that `session` is null or valid.
         let session = unsafe { Claim::new(session) }?;
         in_batch(&session, batch_index)?;
-        // SAFETY: the caller promises that `values` is null or has `length` values.
-        let values = unsafe { pointers::slice_mut(values, length, "values") }?;
+        // SAFETY: the caller promises that `values` is null or has `length` values, which may be uninitialised.
+        let values = unsafe { pointers::cleared(values, length, "values") }?;
         let own: Result<f32> = session.write_class_map(batch_index, class_index, values);
         let own = own.map_err(|error| match error {
             Error::Session(SessionError::MapLength { .. }) => Failure::of("length")(error),

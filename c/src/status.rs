@@ -209,7 +209,7 @@ pub extern "C" fn googlenet_status_name(status: c_int) -> *const c_char {
 }
 
 /// What went wrong in this thread's last call that failed: UTF-8, at most 1023 bytes, never null, "" at first. It names
-/// the argument. It stays until the thread's next call that fails; calls that succeed leave it alone.
+/// the argument. It stays until the thread's next call that fails, or its end; calls that succeed leave it alone.
 #[unsafe(no_mangle)]
 pub extern "C" fn googlenet_last_error() -> *const c_char {
     LAST.with(|last| last.as_ptr().cast::<c_char>())

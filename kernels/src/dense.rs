@@ -1,10 +1,10 @@
 //! Fully connected layer: `y[o] = bias[o] + sum_i w[o, i] * x[i]`.
 //!
 //! `x` is `[ic]`, `w` is `[oc, ic]`, row-major as files store it, of f32 or f16: the weights are read once, where they
-//! lie, which bounds the speed. Four rows at a time share the loads of `x` and hide the latency of each other's sums:
+//! lie, which bounds the speed. Eight rows at a time share the loads of `x` and hide the latency of each other's sums:
 //!
 //! ```text
-//! for 4 rows o: for i in steps of LANES: acc[o][lane] += w[o, i + lane] * x[i + lane]
+//! for 8 rows o: for i in steps of LANES: acc[o][lane] += w[o, i + lane] * x[i + lane]
 //!     y[o] = (acc[o] across the lanes) + bias[o]
 //! ```
 //!
@@ -175,10 +175,13 @@ impl Weight for u16 {
     }
 }
 
+/// Rows at a time: memory hands out more to many streams than to few, and 8 sums, a vector of `x` and one of the weights are
+/// 10 of the 16 registers of AVX2. `cargo bench --bench kernels dense/9216` shows what a change of this or of what follows does.
+const ROWS: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// How many bytes ahead of a row's products its cache lines are asked for: a core that waits for one has few others on their
-/// way. `cargo bench --bench kernels dense/9216` shows what a change does.
+/// way.
 const AHEAD: usize = 256;
 /// How many bytes of the next rows are asked for before their first products: the CPU learns of new rows only as they begin.
 const NEXT: usize = 512;
@@ -196,15 +199,15 @@ impl<W: Weight> Op for Kernel<W> {
             #[inline(always)]
             |y: &mut f32, v: f32| *y = if relu { v.max(0.0) } else { v }
         };
-        let whole = oc / 4 * 4;
+        let whole = oc / ROWS * ROWS;
         let mut o = 0;
         while o < oc {
             if o < whole {
-                let sums = rows::<S, W, 4>(s, x, &w[o * ic..]);
-                for r in 0..4 {
+                let sums = rows::<S, W, ROWS>(s, x, &w[o * ic..]);
+                for r in 0..ROWS {
                     store(&mut y[o + r], sums[r] + bias[o + r]);
                 }
-                o += 4;
+                o += ROWS;
             } else {
                 store(&mut y[o], rows::<S, W, 1>(s, x, &w[o * ic..])[0] + bias[o]);
                 o += 1;

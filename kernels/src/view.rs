@@ -43,8 +43,9 @@ impl<'a, T> RowsMut<'a, T> {
     /// The same window at a bare address.
     ///
     /// # Safety
-    /// For the whole of `'a` each of the `rows` rows, `len` elements from `first + row * stride`, must be valid
-    /// for reads and writes, rows must not overlap, and nothing else may touch their elements.
+    /// `first` is aligned and not null. For the whole of `'a` each of the `rows` rows, `len` initialised elements from
+    /// `first + row * stride`, must be valid for reads and writes, all of them in one allocation and at most `isize::MAX`
+    /// bytes from end to end; rows must not overlap, and nothing else may touch their elements.
     pub unsafe fn from_raw(first: *mut T, rows: usize, len: usize, stride: usize) -> Self {
         Self { first, rows, len, stride, borrow: PhantomData }
     }

@@ -21,6 +21,8 @@ pub enum Code {
     Input = 4,
     /// The output exists.
     Exists = 5,
+    /// What was measured is slower than was allowed.
+    Slower = 6,
 }
 
 /// Why the command ends early.

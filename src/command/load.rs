@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::SessionError;
 use crate::image::{Crops, Preset};
+use crate::index::Index;
 use crate::model::{Dialect, MAX_SIDE, MIN_SIDE};
 use crate::weights::Weights;
 use crate::{Error, Model, Options, Precision, Session, include_weights};
@@ -85,6 +86,14 @@ pub fn map(path: &Path) -> crate::Result<Model> {
     // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
     // writes to an existing file.
     unsafe { Model::map(path) }
+}
+
+/// The index at `path`, mapped.
+#[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
+pub fn index(path: &Path) -> Outcome<Index> {
+    // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
+    // writes to an existing file.
+    unsafe { Index::map(path) }.or_fail(Code::Model, path.display())
 }
 
 /// A session of `model`; with `verbose` stderr says how its weights came into use, and what layers compute in. If the options

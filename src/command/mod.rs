@@ -16,23 +16,31 @@ mod doctor;
 mod endpoints;
 mod eval;
 mod exit;
+mod explain;
+mod filters;
 mod foreign;
+mod index;
 mod inputs;
 mod inspect;
 mod interrupt;
 mod labels;
+mod learn;
 mod load;
+mod locked;
 mod man;
 mod names;
 mod output;
 mod pack;
+mod page;
 mod pictures;
 mod plan;
 mod preprocess;
 mod printable;
+mod profile;
 mod progress;
 mod quantize;
 mod run;
+mod similar;
 mod stream;
 mod version;
 
@@ -73,11 +81,17 @@ enum Command {
     Convert(convert::Convert),
     Pack(pack::Pack),
     Quantize(quantize::Quantize),
+    Learn(learn::Learn),
     Inspect(inspect::Inspect),
     Cost(cost::Cost),
     Compare(compare::Compare),
     Correlate(correlate::Correlate),
+    Explain(explain::Explain),
+    Filters(filters::Filters),
+    Index(index::Index),
+    Similar(similar::Similar),
     Plan(plan::Plan),
+    Profile(profile::Profile),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -99,8 +113,8 @@ weights once and name them:
 
 const AFTER_HELP: &str = "\
 Results go to stdout, words to stderr, in colours where that is a terminal. `-` is standard input in the place of a file to
-read, and standard output in that of one to write. Weight files are mapped: nobody may write to one while it is in use, or
-else --no-mmap reads it.
+read, and standard output in that of one to write. Weight files and indexes are mapped: nobody may write to one while it is in
+use, or else --no-mmap reads weight files.
 
 A picture that cannot be read is named on stderr, all others are dealt with, and the exit code is 4 in the end.
 
@@ -111,9 +125,10 @@ Exit codes:
   0  done
   1  the system failed: reading, writing, threads
   2  wrong usage: an argument, an unknown layer or instruction set
-  3  a weight or model file that is missing, damaged, or of another network
+  3  a weight, model or index file that is missing, damaged, or of another network
   4  a picture or .npy file that is missing, damaged, or of the wrong form; of several pictures, any
   5  the output exists (--force replaces it)
+  6  an image takes longer than `bench --assert` allows
 Others come from the system, or from a fault of the command's own:
   101  a fault of the command's own, which stderr describes
   130  interrupted (Ctrl-C); 143: terminated: what was not complete is removed
@@ -242,11 +257,17 @@ impl Command {
             Command::Convert(command) => command.run(out),
             Command::Pack(command) => command.run(out),
             Command::Quantize(command) => command.run(out),
+            Command::Learn(command) => command.run(out),
             Command::Inspect(command) => command.run(out),
             Command::Cost(command) => command.run(out),
             Command::Compare(command) => command.run(out),
             Command::Correlate(command) => command.run(out),
+            Command::Explain(command) => command.run(out),
+            Command::Filters(command) => command.run(out),
+            Command::Index(command) => command.run(out),
+            Command::Similar(command) => command.run(out),
             Command::Plan(command) => command.run(out),
+            Command::Profile(command) => command.run(out),
             Command::Doctor(command) => command.run(out),
             Command::Completions(command) => command.run(out),
             Command::Man(command) => command.run(out),

@@ -1,6 +1,7 @@
 //! The types that a user of the library holds, above all a [`Model`] and its [`Session`]s.
 
 mod class_map;
+mod classifier;
 mod description;
 mod ensemble;
 mod model;
@@ -12,6 +13,8 @@ mod session;
 mod statics;
 
 pub use class_map::ClassMap;
+#[cfg(feature = "cli")]
+pub(crate) use class_map::between;
 pub use description::Description;
 pub use ensemble::Ensemble;
 pub use model::Model;

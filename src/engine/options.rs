@@ -252,6 +252,19 @@ impl Options {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn arena_bytes(&self, network: &Network) -> Result<usize> {
+        let (side, isa, sharing) = self.planned_for(network)?;
+        Ok(plan::arena_bytes(network.graph(side), isa, self.precision, sharing))
+    }
+
+    /// All of the plan of such a session, to be drawn; and the instruction set.
+    #[cfg(feature = "cli")]
+    pub(crate) fn overview(&self, network: &Network) -> Result<(plan::Overview, Isa)> {
+        let (side, isa, sharing) = self.planned_for(network)?;
+        Ok((plan::overview_of(network.graph(side), isa, self.precision, sharing), isa))
+    }
+
+    /// The side, the instruction set, and the number of threads that share an image.
+    fn planned_for(&self, network: &Network) -> Result<(usize, Isa, usize)> {
         let side = self.side.unwrap_or(network.side);
         check_side(network, side)?;
         if !(1..=Self::MAX_THREADS).contains(&self.threads) {
@@ -259,7 +272,7 @@ impl Options {
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
         let sharing = if self.batch < self.threads { self.threads } else { 1 };
-        Ok(plan::arena_bytes(network.graph(side), self.resolve_isa()?, self.precision, sharing))
+        Ok((side, self.resolve_isa()?, sharing))
     }
 
     /// The instruction set that a session with these options uses: see [`Options::isa`].
@@ -279,7 +292,7 @@ impl Options {
 
     /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the
     /// best. An empty variable, as a shell leaves one that was meant to be taken away, names none.
-    pub(super) fn resolve_isa(&self) -> Result<Isa> {
+    pub(crate) fn resolve_isa(&self) -> Result<Isa> {
         match (self.isa, std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty())) {
             (Some(isa), _) => Ok(isa),
             (None, Some(name)) => named(&name.to_string_lossy()),

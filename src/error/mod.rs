@@ -1,9 +1,11 @@
-//! The crate's one error type, nested by subject: files, weights, tensors, models, imports, pictures, sessions.
+//! The crate's one error type, nested by subject: files, weights, tensors, models, imports, pictures, sessions,
+//! indexes.
 //!
 //! Each subject has a file with its variants and their texts; [`Error`] shows a subject's text as it stands.
 
 mod file;
 mod import;
+mod index;
 mod model;
 mod picture;
 mod prepare;
@@ -16,6 +18,7 @@ use std::fmt;
 
 pub use file::FileError;
 pub use import::ImportError;
+pub use index::IndexError;
 pub use model::ModelError;
 pub use picture::PictureError;
 pub use prepare::PrepareError;
@@ -58,6 +61,8 @@ pub enum Error {
     Prepare(PrepareError),
     /// An option or argument cannot be used, or a session cannot be made with it.
     Session(SessionError),
+    /// An index of pictures cannot be used, or not for what was asked of it.
+    Index(IndexError),
 }
 
 impl Error {
@@ -71,6 +76,7 @@ impl Error {
             Error::Picture(error) => error,
             Error::Prepare(error) => error,
             Error::Session(error) => error,
+            Error::Index(error) => error,
         }
     }
 }
@@ -127,7 +133,8 @@ from_subjects!(
     Import(ImportError),
     Picture(PictureError),
     Prepare(PrepareError),
-    Session(SessionError)
+    Session(SessionError),
+    Index(IndexError)
 );
 
 #[cfg(test)]

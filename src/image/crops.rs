@@ -137,7 +137,7 @@ impl Cuts {
                     true => (rule.geometry.source(image), rule.resize),
                     false => (image, margin(side, 8)),
                 };
-                let size = rule.geometry.resized(source, resize);
+                let size = rule.geometry.resized(source.size(), resize);
                 self.windows(source, rule, size, &five(rule.geometry, [0, 0], [size.0, size.1], side));
                 self.mirror(0);
             }
@@ -194,7 +194,7 @@ impl Cuts {
     /// Adds the paper's 36 cuts of `image` with its short side at `resize`.
     fn squares(&mut self, image: Rgb8<'_>, rule: &Rule, resize: usize) {
         let geometry = rule.geometry;
-        let (width, height) = geometry.short_side(image, resize);
+        let (width, height) = geometry.short_side(image.size(), resize);
         let long = width.max(height);
         let starts = [0, geometry.middle(long, resize), long - resize];
         let ranges: Vec<Range<usize>> = starts.iter().map(|&start| start..start + resize).collect();

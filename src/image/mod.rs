@@ -31,12 +31,14 @@ mod rule;
 mod tensorflow;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use crate::model::Channels;
 pub use crops::{Crops, Cuts};
 #[cfg(feature = "decode")]
 pub use decode::{Decoded, decode, decode_as_stored, open, open_as_stored};
 pub use rule::{Geometry, Preset, Rule};
+pub use window::Window;
 
 use axis::Axis;
 use rule::Pixels;
@@ -90,6 +92,11 @@ impl<'a> Rgb8<'a> {
         self.height
     }
 
+    /// Width and height.
+    fn size(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
     /// The part of `width` and `height` whose first pixel is at `x`, `y`; all of it must lie inside the picture.
     fn window(self, x: usize, y: usize, width: usize, height: usize) -> Self {
         debug_assert!(x + width <= self.width && y + height <= self.height);
@@ -97,7 +104,10 @@ impl<'a> Rgb8<'a> {
     }
 
     /// Row `iy` without its padding, `3 * width` bytes.
-    fn row(&self, iy: usize) -> &'a [u8] {
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, iy: usize) -> &'a [u8] {
         &self.data[iy * self.stride..][..3 * self.width]
     }
 }
@@ -141,7 +151,7 @@ pub fn prepare(image: Rgb8<'_>, rule: &Rule, side: usize, out: &mut [f32]) -> Re
 /// The middle `side` x `side` pixels of `image`, resized as `rule` says; no other pixels are computed.
 fn middle(image: Rgb8<'_>, rule: &Rule, side: usize) -> Pixels {
     let source = rule.geometry.source(image);
-    let (width, height) = rule.geometry.resized(source, rule.resize);
+    let (width, height) = rule.geometry.resized(source.size(), rule.resize);
     let axis = |in_len, len| {
         let first = rule.geometry.middle(len, side);
         Axis::part(in_len, len, first..first + side)

@@ -103,27 +103,30 @@ impl Geometry {
 
     /// The part of a picture that this geometry resizes.
     pub(super) fn source(self, image: Rgb8<'_>) -> Rgb8<'_> {
+        let [left, top] = self.margins(image.width, image.height);
+        image.window(left, top, image.width - 2 * left, image.height - 2 * top)
+    }
+
+    /// How many columns at the left and right, and rows at the top and bottom, [`Geometry::source`] leaves out.
+    pub(super) fn margins(self, width: usize, height: usize) -> [usize; 2] {
         match self {
             // `central_crop(0.875)`: a sixteenth of each side, truncated, is left out at both ends.
-            Geometry::TfSlim => {
-                let (left, top) = (image.width / 16, image.height / 16);
-                image.window(left, top, image.width - 2 * left, image.height - 2 * top)
-            }
-            _ => image,
+            Geometry::TfSlim => [width / 16, height / 16],
+            _ => [0, 0],
         }
     }
 
-    /// Width and height that `image`, which is what [`Geometry::source`] leaves, is resized to.
-    pub(super) fn resized(self, image: Rgb8<'_>, resize: usize) -> (usize, usize) {
+    /// Width and height that a picture of the size `source`, which is what [`Geometry::source`] leaves, is resized to.
+    pub(super) fn resized(self, source: [usize; 2], resize: usize) -> (usize, usize) {
         match self {
-            Geometry::ShortSide | Geometry::Torchvision => self.short_side(image, resize),
+            Geometry::ShortSide | Geometry::Torchvision => self.short_side(source, resize),
             Geometry::Warp | Geometry::WarpBicubic | Geometry::TfSlim => (resize, resize),
         }
     }
 
-    /// Width and height of `image` with its short side at `resize`, even for a geometry that stretches pictures.
-    pub(super) fn short_side(self, image: Rgb8<'_>, resize: usize) -> (usize, usize) {
-        let (width, height) = (image.width, image.height);
+    /// Width and height of a picture of the size `[width, height]` with its short side at `resize`, even for a geometry
+    /// that stretches pictures.
+    pub(super) fn short_side(self, [width, height]: [usize; 2], resize: usize) -> (usize, usize) {
         let (short, long) = (width.min(height), width.max(height));
         let long = match self {
             // torchvision computes `int(size * long / short)` in Python.

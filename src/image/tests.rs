@@ -13,7 +13,7 @@ fn pattern(width: usize, height: usize) -> Vec<u8> {
 
 /// The middle `side` x `side` of `image`, resized until its short side is `resize`.
 fn centre_crop(image: Rgb8<'_>, resize: usize, side: usize) -> Vec<u8> {
-    let (width, height) = Geometry::ShortSide.resized(image, resize);
+    let (width, height) = Geometry::ShortSide.resized(image.size(), resize);
     let middle = |in_len, len: usize| Axis::part(in_len, len, (len - side) / 2..(len - side) / 2 + side);
     resize::resample(image, resize::Filter::Triangle, &middle(image.width, width), &middle(image.height, height))
 }

@@ -11,6 +11,7 @@ mod cost;
 mod dialect;
 mod googlenet;
 mod graph;
+mod grid;
 mod input;
 mod krizhevsky;
 mod naive;
@@ -22,6 +23,7 @@ pub use cost::{Cost, cost, depth};
 pub use dialect::Dialect;
 pub use googlenet::googlenet;
 pub use graph::{Activation, Graph, Node, Op, Place, WeightRows};
+pub use grid::Grid;
 pub use input::{Channels, Input};
 
 /// The table of a network: its name, its input, its layers, and what some of them are for.

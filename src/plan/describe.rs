@@ -49,10 +49,12 @@ pub struct LayerTime {
     pub computed: u64,
     /// Bytes of its weights, as they are read: packed, or as the file stores them.
     pub weight_bytes: usize,
+    /// Bytes of the activations that it reads and writes for one image, each of them counted once.
+    pub activation_bytes: usize,
 }
 
 /// The names of the layers that a step computes, joined by ` + `.
-fn layers(step: &PlannedStep, graph: &Graph) -> String {
+pub(super) fn layers(step: &PlannedStep, graph: &Graph) -> String {
     step.nodes.iter().map(|&node| graph.nodes[node].name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
@@ -86,6 +88,7 @@ impl Plan {
                 multiply_adds: multiply_adds(step, &costs),
                 computed: step.step.multiply_adds(),
                 weight_bytes: weights.bytes(),
+                activation_bytes: schedule.activation_bytes(step),
             })
             .collect()
     }
@@ -99,6 +102,21 @@ impl Plan {
 }
 
 impl Schedule {
+    /// Bytes of what a step reads and writes, each of them once.
+    fn activation_bytes(&self, step: &PlannedStep) -> usize {
+        let ends = [&step.ends.input].into_iter().chain(&step.ends.outputs);
+        ends.map(|rows| rows.elements() * self.buffers[rows.buffer].element.bytes()).sum()
+    }
+
+    /// By step: its index among the steps as they are described, which is by phase.
+    pub(super) fn described_places(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.steps.len()).collect();
+        order.sort_by_key(|&step| self.steps[step].phase);
+        let mut places = vec![0; order.len()];
+        order.into_iter().enumerate().for_each(|(place, step)| places[step] = place);
+        places
+    }
+
     /// Every step, phase by phase.
     pub(super) fn describe(&self) -> Vec<StepDescription> {
         let (graph, costs) = (&self.graph, cost(&self.graph));

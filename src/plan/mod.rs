@@ -7,20 +7,26 @@
 //! schedule.rs what all of that results in; sessions with equal options share it
 //! memory/     the arena that tasks share, and the proof that they may
 //! threads/    a session's own threads, or those that a caller lends
+//! overview.rs a plan as drawings show it
 //! work.rs     what the threads do in a run
+//! record.rs   when they did it, and trace.rs: that as callers read it
 //! ```
 
 mod build;
 mod cache;
 mod describe;
 mod memory;
+#[cfg(feature = "cli")]
+mod overview;
 mod packing;
 mod precision;
+mod record;
 mod schedule;
 mod steps;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trace;
 mod work;
 
 use std::sync::{Arc, PoisonError};
@@ -32,14 +38,18 @@ use crate::aligned::AlignedBytes;
 use crate::model::{Graph, Place};
 use crate::weights::Weights;
 use build::{Formats, Machine, Nominal};
+use record::Recording;
 use schedule::{Kept, Key, Schedule};
 use threads::Team;
 use work::Work;
 
 pub(crate) use cache::Cache;
 pub use describe::{LayerTime, StepDescription};
+#[cfg(feature = "cli")]
+pub(crate) use overview::{Overview, Span};
 pub use precision::Precision;
 pub(crate) use threads::Lent;
+pub use trace::{Activity, Slice, Trace};
 
 /// What a plan is built for.
 pub(crate) struct Request<'a> {
@@ -137,6 +147,28 @@ impl Plan {
         self.outputs[index].clone()
     }
 
+    /// Records what the threads, of which there are `threads`, do in the next `runs` runs.
+    pub(crate) fn record(&mut self, runs: usize, threads: usize) -> Result<()> {
+        let work = self.team.job_mut();
+        // First, so that memory is not needed for both.
+        work.recording = None;
+        if runs > 0 {
+            work.recording = Some(Recording::new(threads, runs, work.most_events())?);
+        }
+        Ok(())
+    }
+
+    /// What was recorded.
+    pub(crate) fn trace(&self, threads: usize) -> Trace {
+        Trace::new(self.schedule(), self.team.job().recording.as_ref(), threads)
+    }
+
+    /// All of the plan, to be drawn.
+    #[cfg(feature = "cli")]
+    pub(crate) fn overview(&self) -> Overview {
+        Overview::new(self.schedule())
+    }
+
     /// Bytes of one arena of activations.
     pub(crate) fn arena_bytes(&self) -> usize {
         self.schedule().accesses.arena_bytes()
@@ -197,6 +229,12 @@ pub(crate) fn packing_of(graph: Graph, isa: Isa, precision: Precision, weights: 
 /// with weights of which all layers were quantised.
 pub(crate) fn arena_bytes(graph: Graph, isa: Isa, precision: Precision, threads: usize) -> usize {
     alone(graph, isa, precision, &Nominal, threads).accesses.arena_bytes()
+}
+
+/// The same plan, whole.
+#[cfg(feature = "cli")]
+pub(crate) fn overview_of(graph: Graph, isa: Isa, precision: Precision, threads: usize) -> Overview {
+    Overview::new(&alone(graph, isa, precision, &Nominal, threads))
 }
 
 /// By node of `graph`, whether it is a convolution that computes in integers where a file has scales for all layers.

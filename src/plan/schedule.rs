@@ -9,7 +9,7 @@ use googlenet_kernels::isa::Isa;
 
 use super::Precision;
 use super::build::Formats;
-use super::memory::{Accesses, INPUT};
+use super::memory::{Accesses, Buffer, INPUT};
 use super::steps::{Ends, Part, Step};
 use crate::model::{Graph, Place};
 
@@ -25,6 +25,11 @@ pub(super) struct Schedule {
     pub tasks: Vec<Vec<Task>>,
     /// What each task touches of the arena.
     pub accesses: Arc<Accesses>,
+    /// The activations of the graph, and what steps add.
+    pub buffers: Vec<Buffer>,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "drawings are the command's"))]
+    /// By buffer: where it begins in the arena, in bytes, if it has a place of its own there.
+    pub places: Vec<Option<usize>>,
     /// The places that are read after the run.
     pub kept: Vec<Kept>,
     /// By step: where its outputs begin in the arena, in bytes.

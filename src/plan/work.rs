@@ -6,10 +6,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use super::memory::{Arena, Operands};
+use super::memory::{Arena, Operands, Walk};
 use super::packing::Held;
+use super::record::{Did, Recorder, Recording};
 use super::schedule::Schedule;
 use super::threads::Job;
 use crate::Result;
@@ -28,6 +28,8 @@ pub(super) struct Work {
     pub outputs: Vec<Mutex<Vec<f32>>>,
     /// Nanoseconds by step, summed over threads and runs; only when asked for.
     pub profile: Option<Vec<AtomicU64>>,
+    /// What each thread does in the next runs; only when asked for.
+    pub recording: Option<Recording>,
     /// The arena of all threads, if they share each image.
     shared: Option<Arena>,
     /// The next image, if each thread takes whole ones; the image at hand, if they share each.
@@ -38,6 +40,8 @@ pub(super) struct Work {
 
 /// A thread's own memory.
 pub(super) struct Worker {
+    /// Which of the session's threads it is.
+    index: usize,
     scratch: AlignedBytes,
     /// If it takes whole images.
     arena: Option<Arena>,
@@ -74,6 +78,7 @@ impl Work {
             weights,
             batch,
             profile,
+            recording: None,
         })
     }
 
@@ -92,6 +97,7 @@ impl Work {
         if round == 0 {
             // A run that unwound did not end, and what it did must not count in this one, where an image may be lost.
             *self.done.get_mut() = 0;
+            self.recording.iter_mut().for_each(Recording::begin);
         }
         *self.next.get_mut() = round;
         self.shared.iter_mut().for_each(Arena::rewind);
@@ -104,6 +110,15 @@ impl Work {
     pub(super) fn end(&mut self) {
         let done = std::mem::take(self.done.get_mut());
         assert_eq!(done, self.batch, "a thread of this run panicked");
+        self.recording.iter_mut().for_each(Recording::end);
+    }
+
+    /// The most that one thread can do in a run, all that is recorded of it counted: every task, and on the way through the
+    /// phases, which a lent thread may go twice, their ends, its arrival, and what it keeps.
+    pub(super) fn most_events(&self) -> usize {
+        let phases = &self.schedule.tasks;
+        let tasks: usize = phases.iter().map(Vec::len).sum();
+        self.batch.saturating_mul(tasks + 2 * (phases.len() + 1) + 1)
     }
 
     fn input(&self, image: usize) -> &[u8] {
@@ -120,40 +135,58 @@ impl Work {
         }
         self.done.fetch_add(1, Ordering::Relaxed);
     }
+}
 
-    /// Computes task `index` of `phase`.
-    fn execute(&self, phase: usize, index: usize, operands: Operands<'_>, scratch: &mut [u8]) {
-        let task = &self.schedule.tasks[phase][index];
-        let begin = self.profile.is_some().then(Instant::now);
-        self.schedule.steps[task.step].step.run(&task.part, self.weights[task.step].view(), operands, scratch);
-        if let (Some(profile), Some(begin)) = (&self.profile, begin) {
-            let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+/// A thread at work on an image.
+struct Walker<'a> {
+    work: &'a Work,
+    scratch: &'a mut [u8],
+    image: usize,
+    recorder: Recorder<'a>,
+}
+
+impl Walk for Walker<'_> {
+    fn task(&mut self, phase: usize, index: usize, operands: Operands<'_>) {
+        let Work { schedule, weights, profile, .. } = self.work;
+        let task = &schedule.tasks[phase][index];
+        schedule.steps[task.step].step.run(&task.part, weights[task.step].view(), operands, self.scratch);
+        let nanoseconds = self.recorder.note(self.image, phase, Did::Task(index as u32));
+        if let Some(profile) = profile {
             profile[task.step].fetch_add(nanoseconds, Ordering::Relaxed);
         }
+    }
+
+    fn waited(&mut self, phase: usize) {
+        self.recorder.note(self.image, phase, Did::Wait);
+    }
+
+    fn finish(&mut self, arena: &[u8]) {
+        self.work.keep(self.image, arena);
+        self.recorder.note(self.image, self.work.schedule.tasks.len() - 1, Did::Keep);
     }
 }
 
 impl Job for Work {
     type Worker = Worker;
 
-    fn worker(&self) -> Result<Worker> {
+    fn worker(&self, index: usize) -> Result<Worker> {
         let arena = (!self.shares_images()).then(|| Arena::new(self.schedule.accesses.clone())).transpose()?;
         let bytes = self.schedule.scratch_bytes;
         let scratch = AlignedBytes::try_zeroed(bytes).map_err(|_| SessionError::Memory { bytes })?;
-        Ok(Worker { scratch, arena })
+        Ok(Worker { index, scratch, arena })
     }
 
-    fn work(&self, Worker { scratch, arena }: &mut Worker) {
-        let mut task = |phase, index, operands: Operands<'_>| self.execute(phase, index, operands, scratch);
+    fn work(&self, Worker { index, scratch, arena }: &mut Worker) {
+        let recorder = Recorder::new(self.recording.as_ref(), *index, self.profile.is_some());
+        let image = self.next.load(Ordering::Relaxed);
+        let mut walker = Walker { work: self, scratch, image, recorder };
         match (&self.shared, arena) {
-            (Some(arena), _) => {
-                let image = self.next.load(Ordering::Relaxed);
-                arena.run(self.input(image), task, |arena| self.keep(image, arena));
-            }
+            (Some(arena), _) => arena.run(self.input(image), &mut walker),
             (None, Some(arena)) => {
                 let claim = || Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|&image| image < self.batch);
                 while let Some(image) = claim() {
-                    arena.run_alone(self.input(image), &mut task, |arena| self.keep(image, arena));
+                    walker.image = image;
+                    arena.run_alone(self.input(image), &mut walker);
                 }
             }
             (None, None) => unreachable!("a worker without a shared arena has its own"),

@@ -39,14 +39,27 @@ impl Weights {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub unsafe fn map(path: impl AsRef<Path>) -> Result<Weights> {
-        let path = path.as_ref();
+        // SAFETY: the caller promises what `Storage::map` asks for.
+        Weights::new(unsafe { Storage::map(path.as_ref()) }?, Strictness::Strict)
+    }
+}
+
+impl Storage {
+    /// Maps the file at `path`, read-only.
+    ///
+    /// # Safety
+    /// Until the value is dropped, nobody may write to the file or truncate it: not this process, nor any other.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] where it cannot be mapped, [`FileError::NotRegular`] where it is a directory, pipe or device.
+    pub(crate) unsafe fn map(path: &Path) -> Result<Storage> {
         let io = |action| move |source| FileError::Io { action, path: path.to_owned(), source };
         let file = file::open(path)?;
         crate::faults::point().map_err(io("map"))?;
         // SAFETY: the caller promises that the file does not change while it is mapped; the map is private to
         // `Storage`, which hands out shared references only.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?;
-        Weights::new(Storage::Mapped(map), Strictness::Strict)
+        Ok(Storage::Mapped(map))
     }
 }
 

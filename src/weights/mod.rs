@@ -36,6 +36,7 @@ pub use format::{Dtype, Entry, Header, Strictness, parse};
 #[cfg(feature = "import")]
 pub(crate) use format::{FORMAT, parse_foreign};
 pub(crate) use format::{INT8, INT8_BIAS, INT8_VERSION, OUTPUT_SCALE, PACKED, PACKING, SCALES, WEIGHT_SCALE};
+pub(crate) use view::Storage;
 #[cfg(feature = "import")]
 pub(crate) use view::check_hash;
 pub use view::{Tensor, Weights};

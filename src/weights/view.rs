@@ -59,11 +59,7 @@ impl Weights {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn open_as(path: impl AsRef<Path>, strictness: Strictness) -> Result<Weights> {
-        let path = path.as_ref();
-        let (file, metadata) = file::open_as(path, "read")?;
-        let bytes = read(file, metadata.len());
-        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
-        Weights::new(Storage::Owned(bytes), strictness)
+        Weights::new(Storage::read(path.as_ref(), MAX_FILE_BYTES)?, strictness)
     }
 
     /// Uses a file that is part of the program, as `include_bytes!` makes it; the bytes are copied unless they begin
@@ -337,7 +333,7 @@ fn decode(bytes: &[u8], dtype: Dtype) -> impl Iterator<Item = f32> {
 }
 
 /// Where a file's bytes are kept. They begin at a multiple of 64, which is a cache line and the format's `ALIGNMENT`.
-pub(super) enum Storage {
+pub(crate) enum Storage {
     Owned(AlignedBytes),
     Static(&'static [u8]),
     #[cfg(feature = "mmap")]
@@ -345,7 +341,18 @@ pub(super) enum Storage {
 }
 
 impl Storage {
-    fn bytes(&self) -> &[u8] {
+    /// Reads the whole file at `path`, which is at most `limit` bytes long.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] where it cannot be read, [`FileError::NotRegular`] where it is a directory, pipe or device.
+    pub(crate) fn read(path: &Path, limit: usize) -> Result<Storage> {
+        let (file, metadata) = file::open_as(path, "read")?;
+        let bytes = read(file, metadata.len(), limit);
+        let bytes = bytes.map_err(|source| FileError::Io { action: "read", path: path.to_owned(), source })?;
+        Ok(Storage::Owned(bytes))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Storage::Owned(bytes) => bytes,
             Storage::Static(bytes) => bytes,
@@ -378,9 +385,9 @@ fn copy(bytes: &[u8]) -> Result<AlignedBytes> {
     AlignedBytes::try_copy(bytes).map_err(|_| WeightsError::Memory { bytes: bytes.len() }.into())
 }
 
-/// Reads the whole of `file`, which is `len` bytes long.
-fn read(file: File, len: u64) -> io::Result<AlignedBytes> {
-    let len = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(io::ErrorKind::FileTooLarge)?;
+/// Reads the whole of `file`, which is `len` bytes long, if that is not more than `limit`.
+fn read(file: File, len: u64, limit: usize) -> io::Result<AlignedBytes> {
+    let len = usize::try_from(len).ok().filter(|&len| len <= limit).ok_or(io::ErrorKind::FileTooLarge)?;
     let mut bytes = AlignedBytes::try_zeroed(len)?;
     Watched(file).read_exact(&mut bytes)?;
     Ok(bytes)

@@ -4,6 +4,8 @@
 //! `GOOGLENET_PROMISED` names the need, as in `GOOGLENET_PROMISED="avx2 avx512 weights"`, the test fails instead:
 //! whoever makes a machine for tests says so what the machine must have.
 
+#[cfg(all(feature = "decode", feature = "import"))]
+mod class_maps;
 mod hashes;
 #[cfg(all(feature = "decode", feature = "import"))]
 mod photographs;
@@ -79,6 +81,8 @@ fn main() {
         &[Need::weights()],
         photographs::a_hundred_photographs_are_recognised_as_often_as_they_should,
     ));
+    #[cfg(all(feature = "decode", feature = "import"))]
+    trials.push(trial("class_maps".into(), &[Need::weights()], class_maps::a_cat_is_seen_where_it_is));
     #[cfg(all(feature = "decode", feature = "import"))]
     trials.push(trial("precision".into(), &[Need::weights()], precision::lower_precisions_stay_near_f32));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -19,10 +19,13 @@ static MASKS: [i32; 24] = {
 };
 
 /// A mask of the lanes `from..to`, both at most 8.
+///
+/// # Safety
+/// The CPU has AVX2.
 #[inline(always)]
-fn lanes(from: usize, to: usize) -> __m256i {
+unsafe fn lanes(from: usize, to: usize) -> __m256i {
     assert!(from <= to && to <= 8);
-    // SAFETY: asserted above: both windows of 8 lie in the 24 elements; AVX2 is proven by the token of the caller.
+    // SAFETY: asserted above: both windows of 8 lie in the 24 elements; the caller vouches for AVX2.
     unsafe {
         let below = _mm256_loadu_si256(MASKS.as_ptr().add(16 - to).cast()); // set where i < to
         let above = _mm256_loadu_si256(MASKS.as_ptr().add(8 - from).cast()); // set where i >= from
@@ -32,9 +35,12 @@ fn lanes(from: usize, to: usize) -> __m256i {
 
 /// The vector of `lane(0)`, `lane(1)`, .. `lane(7)`. Each is inserted: on Zen a gather takes longer, and a load would wait
 /// for the stores of all of them.
+///
+/// # Safety
+/// The CPU has AVX2.
 #[inline(always)]
-fn inserted(lane: impl Fn(usize) -> f32) -> __m256 {
-    // SAFETY: registers only; AVX2 is proven by the token of the caller.
+unsafe fn inserted(lane: impl Fn(usize) -> f32) -> __m256 {
+    // SAFETY: registers only; the caller vouches for AVX2.
     unsafe {
         let low = _mm_setr_ps(lane(0), lane(1), lane(2), lane(3));
         _mm256_set_m128(_mm_setr_ps(lane(4), lane(5), lane(6), lane(7)), low)
@@ -87,7 +93,8 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn lane_mask(self, from: usize, to: usize) -> __m256i {
-        lanes(from, to)
+        // SAFETY: the token proves AVX2.
+        unsafe { lanes(from, to) }
     }
 
     #[inline(always)]
@@ -250,13 +257,16 @@ impl Simd for Avx2 {
             // SAFETY: below this is asked for the lanes from..to alone, whose elements the caller vouches for.
             |i: usize| unsafe { *x.wrapping_add(stride * i) }
         };
-        if (from, to) == (0, 8) {
-            return inserted(at);
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            if (from, to) == (0, 8) {
+                return inserted(at);
+            }
+            inserted({
+                #[inline(always)]
+                |i| if from <= i && i < to { at(i) } else { 0.0 }
+            })
         }
-        inserted({
-            #[inline(always)]
-            |i| if from <= i && i < to { at(i) } else { 0.0 }
-        })
     }
 
     #[inline(always)]
@@ -279,7 +289,8 @@ impl Simd for Avx2 {
                 (piece, y) = (_mm256_extractf128_ps::<1>(v), y.add(4));
             }
             if n & 2 != 0 {
-                _mm_storel_pd(y.cast(), _mm_castps_pd(piece));
+                // Of bytes: the store of a double would ask for a double's alignment.
+                _mm_storel_epi64(y.cast(), _mm_castps_si128(piece));
                 (piece, y) = (_mm_movehl_ps(piece, piece), y.add(2));
             }
             if n & 1 != 0 {
@@ -352,9 +363,12 @@ impl Bytes for Avx2 {
 }
 
 /// Words of at most 65,535 as elements of half their length.
+///
+/// # Safety
+/// The CPU has AVX2.
 #[inline(always)]
-fn halves(w: __m256i) -> __m128i {
-    // SAFETY: register shuffles only; AVX2 is proven by the token of the caller.
+unsafe fn halves(w: __m256i) -> __m128i {
+    // SAFETY: register shuffles only; the caller vouches for AVX2.
     unsafe { _mm_packus_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256::<1>(w)) }
 }
 

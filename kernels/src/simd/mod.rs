@@ -202,27 +202,28 @@ pub(crate) trait Simd: Bytes {
     /// Lane `i` is `x[i]`.
     ///
     /// # Safety
-    /// `x` is valid for reads of `LANES` f32; any alignment.
+    /// `x` is valid for reads of `LANES` f32, and aligned as f32 are.
     unsafe fn load(self, x: *const f32) -> Self::V;
 
     /// Lane `i` is `x[i]` for `from <= i < to`, 0 elsewhere. Only those elements are read, so `x` itself may point
     /// outside of any buffer.
     ///
     /// # Safety
-    /// `from <= to <= LANES`, and the elements `from..to` from `x` are valid for reads; any alignment.
+    /// `from <= to <= LANES`, and the elements `from..to` from `x` are valid for reads, and aligned as
+    /// f32 are.
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
     /// Lane `i` is the number whose f16 bits are `x[i]`, as f32: exactly, subnormals and infinities, too, and a NaN as a
     /// NaN.
     ///
     /// # Safety
-    /// `x` is valid for reads of `LANES` elements.
+    /// `x` is valid for reads of `LANES` elements, and aligned as u16 are.
     unsafe fn load_f16(self, x: *const u16) -> Self::V;
 
     /// Lane `i` is the number whose f16 bits are `x[i]` for `i < n`, 0 elsewhere.
     ///
     /// # Safety
-    /// `n <= LANES`, and `x` is valid for reads of `n` elements.
+    /// `n <= LANES`, and `x` is valid for reads of `n` elements, and aligned as u16 are.
     #[inline(always)]
     unsafe fn load_first_f16(self, x: *const u16, n: usize) -> Self::V {
         debug_assert!(n <= Self::LANES);
@@ -241,7 +242,8 @@ pub(crate) trait Simd: Bytes {
     /// those are read.
     ///
     /// # Safety
-    /// `from < to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads; any alignment.
+    /// `from < to <= LANES`, and the elements `2 * from ..= 2 * (to - 1)` from `x` are valid for reads, and aligned as
+    /// f32 are.
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> Self::V;
 
     /// Lane `i` is `x[stride * i]` for `from <= i < to`, 0 elsewhere. Only those elements are read, so `x` itself may point
@@ -249,7 +251,7 @@ pub(crate) trait Simd: Bytes {
     ///
     /// # Safety
     /// `from <= to <= LANES`, `stride` is at most 2^24, and the elements `stride * i` from `x` are valid for reads for
-    /// those `i`; any alignment.
+    /// those `i`, and aligned as f32 are.
     #[inline(always)]
     unsafe fn load_strided_window(self, x: *const f32, stride: usize, from: usize, to: usize) -> Self::V {
         debug_assert!(from <= to && to <= Self::LANES);
@@ -267,20 +269,20 @@ pub(crate) trait Simd: Bytes {
     /// `y[i]` becomes lane `i`.
     ///
     /// # Safety
-    /// `y` is valid for writes of `LANES` f32; any alignment.
+    /// `y` is valid for writes of `LANES` f32, and aligned as f32 are.
     unsafe fn store(self, y: *mut f32, v: Self::V);
 
     /// `y[i]` becomes lane `i` for `i < n`; nothing else is written.
     ///
     /// # Safety
-    /// `n <= LANES`, and `y` is valid for writes of `n` f32; any alignment.
+    /// `n <= LANES`, and `y` is valid for writes of `n` f32, and aligned as f32 are.
     unsafe fn store_first(self, y: *mut f32, v: Self::V, n: usize);
 
     /// Writes a tile transposed: `y[row * stride + column]` becomes lane `row` of `tile[column]`, for `row < rows` and
     /// `column < columns`. `tile` has at most `LANES` vectors; its length should be known when this is compiled.
     ///
     /// # Safety
-    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` f32; any
-    /// alignment.
+    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` f32, and
+    /// aligned as f32 are.
     unsafe fn store_transposed(self, tile: &[Self::V], columns: usize, y: *mut f32, stride: usize, rows: usize);
 }

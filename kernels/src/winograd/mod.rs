@@ -142,7 +142,8 @@ impl Products {
 }
 
 /// One algorithm, F(m, r) over certain points, on one instruction set. What it is made of is fixed here: the bounds
-/// checks rely on it. Its entries must not run where the set is missing, so it is handed out by [`algorithms`] alone.
+/// checks rely on it. Its entries must not run where the set, or the extension that `is_there` looks for, is missing: it is
+/// handed out only by [`algorithms`], [`bf16_algorithms`] and [`integer_algorithm`], each of which asks for both.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
     name: &'static str,

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use crate::command::page::svg::Drawing;
+
 use super::claims::{Claims, Module};
 use super::counts::Counts;
 use super::timing::Times;
@@ -38,27 +40,22 @@ pub fn draw(counts: &[Counts], times: &[Times], claims: &Claims) -> String {
     let growth_top = 64.0 + rows as f64 * panel_height;
     let height = growth_top + GROWTH + 40.0;
 
-    let mut svg = String::new();
     let widths = claims.modules.iter().map(|Module { name, widths: [own, naive], .. }| {
         format!("{name} {own} in GoogLeNet and {naive} in the naive network")
     });
     let widths = format!("{CHANNELS}: {}.", widths.collect::<Vec<_>>().join(", "));
     let described = panels.iter().map(|panel| described(panel, &names)).chain([widths]).collect::<Vec<_>>().join(" ");
-    let _ = write!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         aria-labelledby=\"title desc\">\n<title id=\"title\">GoogLeNet and its predecessors</title>\n\
-         <desc id=\"desc\">{described}</desc>\n<style>{STYLE}</style>\n\
-         <rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
-         <text class=\"head\" x=\"{MARGIN}\" y=\"38\">GoogLeNet and its predecessors</text>\n"
+    let title = "GoogLeNet and its predecessors";
+    let mut svg = format!(
+        "<rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
+         <text class=\"head\" x=\"{MARGIN}\" y=\"38\">{title}</text>\n"
     );
     for (i, panel) in panels.iter().enumerate() {
         let (x, y) = (MARGIN + (i % 2) as f64 * (PANEL + MARGIN), 64.0 + (i / 2) as f64 * panel_height);
         bars(&mut svg, panel, &names, x, y);
     }
     growth(&mut svg, &claims.modules, growth_top);
-    svg.push_str("</svg>\n");
-    svg
+    Drawing { class: "compared", size: [WIDTH, height], title, described: &described, style: STYLE }.draw(&svg)
 }
 
 /// A panel in words, for those who hear the drawing.
@@ -129,11 +126,9 @@ fn growth(svg: &mut String, modules: &[Module], y: f64) {
 }
 
 const STYLE: &str = "\
-text{font:13px system-ui,sans-serif;fill:#222}\
-.head{font-size:20px;font-weight:600}.panel{font-weight:600}\
-.name{text-anchor:end}.middle{text-anchor:middle;font-size:11px}\
-.ground{fill:#fff}.bar{fill:#9aa7b5}.own{fill:#2166ac}\
-@media(prefers-color-scheme:dark){text{fill:#e6e6e6}.ground{fill:#16181c}.bar{fill:#657384}.own{fill:#67a9cf}}";
+.compared .head{font-size:20px;font-weight:600}.compared .panel{font-weight:600}\
+.compared .name{text-anchor:end}.compared .middle{text-anchor:middle;font-size:11px}\
+.compared .ground{fill:var(--ground)}.compared .bar{fill:var(--quiet)}.compared .own{fill:var(--own)}";
 
 /// The title of the picture of the modules.
 const CHANNELS: &str = "Channels that the modules put out";

@@ -14,7 +14,7 @@
 //! 2014, arXiv:1310.6343; D. O. Hebb, "The Organization of Behavior", 1949.
 
 mod clusters;
-mod folders;
+pub mod folders;
 mod matrix;
 mod means;
 mod page;
@@ -30,22 +30,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::image::{self, Geometry, Rule};
-use crate::model::Channels;
 use crate::rayon::ThreadPoolBuilder;
 use crate::{Options, Session};
-use ::image::ExtendedColorType;
-use ::image::codecs::jpeg::JpegEncoder;
 use clap::Args;
 
 use crate::command::caller::{complain, say};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::command::page::thumbnail;
 use crate::command::printable::Printable;
 use crate::command::progress::Progress;
 use crate::command::{load, pictures};
 use folders::Results;
 use means::Means;
-use page::THUMBNAIL;
 use report::Report;
 use rows::Rows;
 use statistics::Statistics;
@@ -210,8 +206,8 @@ impl Correlate {
         let shown = report.exciting.iter().flatten().map(|excitement| excitement.picture);
         let mut thumbnails = BTreeMap::new();
         for picture in shown {
-            if let (false, Some(thumbnail)) = (thumbnails.contains_key(&picture), thumbnail(used[picture])) {
-                thumbnails.insert(picture, thumbnail);
+            if let (false, Some(file)) = (thumbnails.contains_key(&picture), thumbnail::of(used[picture])) {
+                thumbnails.insert(picture, file);
             }
         }
         let page = page::page(&report, &matrix, &plot, &thumbnails);
@@ -283,20 +279,6 @@ fn large(shape: [usize; 3]) -> Option<String> {
         let (mib, bits) = (bytes.div_ceil(1 << 20), Statistics::bits(shape));
         format!("note: {} units take some {mib} MiB beside the network, with sums in {bits} bits", shape[0])
     })
-}
-
-/// A small JPEG picture of the middle of the picture at `path`; `None` if the picture cannot be read any more.
-fn thumbnail(path: &Path) -> Option<Vec<u8>> {
-    let picture = image::open(path).ok()?;
-    let geometry = Geometry::ShortSide;
-    let rule = Rule { geometry, channels: Channels::Rgb, mean: [0.0; 3], std: [1.0; 3], resize: THUMBNAIL };
-    let mut planes = vec![0.0; 3 * THUMBNAIL * THUMBNAIL];
-    image::prepare(picture.view(), &rule, THUMBNAIL, &mut planes).ok()?;
-    let pixel = |at: usize| [0, 1, 2].map(|plane| planes[plane * THUMBNAIL * THUMBNAIL + at] as u8);
-    let pixels: Vec<u8> = (0..THUMBNAIL * THUMBNAIL).flat_map(pixel).collect();
-    let (mut jpeg, side) = (Vec::new(), THUMBNAIL as u32);
-    JpegEncoder::new_with_quality(&mut jpeg, 80).encode(&pixels, side, side, ExtendedColorType::Rgb8).ok()?;
-    Some(jpeg)
 }
 
 /// Parses `--clusters`.

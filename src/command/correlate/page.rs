@@ -1,11 +1,8 @@
-//! The page: one HTML file that needs no other, in light or dark, for large and small screens.
-//!
-//! File names are foreign text: all of them go through [`escaped`].
+//! The page that shows what was found.
 
+use crate::command::page::html::{self, add, counted, escaped, listed, picture, signed};
+use crate::command::page::thumbnail;
 use std::collections::BTreeMap;
-use std::fmt::Write;
-
-use crate::command::printable::Printable;
 
 use super::matrix::Matrix;
 use super::plot::percent;
@@ -18,12 +15,7 @@ pub fn page(report: &Report, matrix: &Matrix, plot: &str, thumbnails: &BTreeMap<
     let [c, h, w] = report.shape;
     let live = c - report.dead.len();
     let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         img-src data:\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>Units of {endpoint} that fire together</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+        "\
          <h1>Units of <code>{endpoint}</code> that fire together</h1>\n\
          <p>A unit is one of the layer\u{2019}s {c} channels, which {looks}. The network, {network} ({dialect}), has \
          seen {pictures}, and for every two units this page says whether they tend to be active at the same time: \
@@ -41,14 +33,17 @@ pub fn page(report: &Report, matrix: &Matrix, plot: &str, thumbnails: &BTreeMap<
     section_shares(&mut page, report, plot);
     section_clusters(&mut page, report, thumbnails);
     section_rest(&mut page, report);
-    page + "</main>\n</body>\n</html>\n"
+    html::page(&format!("Units of {} that fire together", report.endpoint), &page)
 }
 
 fn section_matrix(page: &mut String, report: &Report, matrix: &Matrix, live: usize) {
-    let endpoint = escaped(&report.endpoint);
     let clusters = report.clusters.clusters.len();
     let several = report.clusters.clusters.iter().filter(|cluster| cluster.units.len() > 1).count();
-    let [width, height] = matrix.size;
+    let alt = format!(
+        "Matrix of the correlations of {live} units of {}, in the order of {clusters} clusters; the numbers are in \
+         correlations.npy.",
+        report.endpoint
+    );
     add(
         page,
         format_args!(
@@ -57,13 +52,11 @@ fn section_matrix(page: &mut String, report: &Report, matrix: &Matrix, live: usi
              active at the same position, blue that one tends to be quiet where the other is active. The units are in \
              an order that was made by hierarchical clustering, so that those which fire together lie side by side: \
              groups of them are red squares on the diagonal.</p>\n\
-             <figure>\n<img src=\"data:image/png;base64,{}\" width=\"{width}\" height=\"{height}\" \
-             alt=\"Matrix of the correlations of {live} units of {endpoint}, in the order of {clusters} clusters; the \
-             numbers are in correlations.npy.\">\n\
+             <figure>\n{image}\n\
              <figcaption>Correlations within a position. The darkest red stands for {limit:.1} and more, the darkest \
              blue for \u{2212}{limit:.1} and less. The grey bands along the top and the left show the {clusters} \
              clusters, of which {several} have more than one unit.</figcaption>\n</figure>\n",
-            base64(&matrix.png),
+            image = picture("png", &matrix.png, matrix.size, &alt),
             limit = matrix.limit,
             squares = match matrix.block {
                 1 => format!("Each row, and each column, is one of the {live} units that vary. "),
@@ -176,18 +169,12 @@ fn section_clusters(page: &mut String, report: &Report, thumbnails: &BTreeMap<us
             ),
         );
         for excitement in exciting {
-            let name = escaped(&report.pictures[excitement.picture]);
+            let name = &report.pictures[excitement.picture];
             page.push_str("<li><figure>");
-            if let Some(thumbnail) = thumbnails.get(&excitement.picture) {
-                add(
-                    page,
-                    format_args!(
-                        "<img src=\"data:image/jpeg;base64,{}\" width=\"{THUMBNAIL}\" height=\"{THUMBNAIL}\" \
-                         loading=\"lazy\" alt=\"The picture {name}\">",
-                        base64(thumbnail)
-                    ),
-                );
+            if let Some(file) = thumbnails.get(&excitement.picture) {
+                page.push_str(&picture("jpeg", file, [thumbnail::SIDE; 2], &format!("The picture {name}")));
             }
+            let name = escaped(name);
             let value = signed(excitement.value, 2);
             add(page, format_args!("<figcaption><b>{value}</b> <span>{name}</span></figcaption></figure></li>\n"));
         }
@@ -239,122 +226,4 @@ fn section_rest(page: &mut String, report: &Report) {
          <li>C. Szegedy et al.: Going Deeper with Convolutions, 2015, arXiv:1409.4842, section 4</li>\n\
          <li>D. O. Hebb: The Organization of Behavior, 1949</li>\n</ul>\n",
     );
-}
-
-fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
-    page.write_fmt(text).expect("a string grows");
-}
-
-/// A number of things, in words: `1 unit`, `2 units`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `a, b and c`.
-fn listed(items: &[String]) -> String {
-    match items {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
-}
-
-/// A number with its sign, which is a true minus sign below 0.
-fn signed(value: f64, digits: usize) -> String {
-    format!("{value:+.digits$}").replace('-', "\u{2212}")
-}
-
-/// Foreign text as text or an attribute's value: nothing in it is taken for HTML, and nothing turns the line around.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for char in Printable(text).to_string().chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            char => out.push(char),
-        }
-    }
-    out
-}
-
-/// `bytes` in base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            // A chunk of n bytes has n + 1 digits.
-            let char = if digit <= three.len() { DIGITS[(bits >> (18 - 6 * digit)) as usize & 63] } else { b'=' };
-            out.push(char::from(char));
-        }
-    }
-    out
-}
-
-/// The side of a small picture, in pixels.
-pub const THUMBNAIL: usize = 112;
-
-const STYLE: &str = "\
-:root{--back:#fff;--text:#1c1c1c;--quiet:#595959;--line:#d4d4d4;--card:#f6f6f6}\
-@media(prefers-color-scheme:dark){:root{--back:#16181b;--text:#e8e8e8;--quiet:#a9adb3;--line:#3a3e44;--card:#202328}}\
-*{box-sizing:border-box}\
-body{margin:0;background:var(--back);color:var(--text);font:1rem/1.55 system-ui,sans-serif}\
-main{max-width:50rem;margin:0 auto;padding:1rem}\
-h1{font-size:1.7rem;line-height:1.25;overflow-wrap:anywhere}\
-h2{font-size:1.3rem;margin-top:2.4rem;border-top:1px solid var(--line);padding-top:1.2rem}\
-h3{font-size:1.05rem;margin:0}\
-figure{margin:1rem 0}\
-figcaption{color:var(--quiet);font-size:.9rem}\
-img,svg{display:block;max-width:100%;height:auto}\
-figure>img{border-radius:4px}svg{width:34rem}figcaption{margin-top:.4rem}\
-section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.9rem;margin:1rem 0}\
-section p{margin:.2rem 0;color:var(--quiet)}\
-.pictures{list-style:none;margin:.7rem 0;padding:0}\
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(5.5rem,1fr));gap:.8rem}\
-.pictures li{max-width:7rem}\
-.pictures figure{margin:0}\
-.pictures figcaption{font-size:.78rem;line-height:1.3;margin-top:.25rem;overflow-wrap:anywhere}\
-.pictures span{display:block}\
-details p{overflow-wrap:anywhere;font-size:.85rem}\
-summary{cursor:pointer}\
-.wide{overflow-x:auto}\
-table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\
-caption{text-align:left;color:var(--quiet);padding-bottom:.4rem}\
-th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line);vertical-align:bottom}\
-th{font-weight:600}\
-code{overflow-wrap:anywhere}";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_stays_text() {
-        assert_eq!(
-            escaped("<img src=x onerror='a()'>&\"\u{202e}\n"),
-            "&lt;img src=x onerror=&#39;a()&#39;&gt;&amp;&quot;\\u{202e}\\n"
-        );
-    }
-
-    /// The examples of RFC 4648, section 10, and the last two digits.
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
-        for (text, expected) in cases {
-            assert_eq!(base64(text.as_bytes()), expected);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
-    }
-
-    #[test]
-    fn words_fit_numbers() {
-        assert_eq!([counted(1, "unit"), counted(0, "unit")], ["1 unit", "0 units"]);
-        assert_eq!(listed(&["a", "b", "c"].map(String::from)), "a, b and c");
-        assert_eq!([signed(-0.5, 2), signed(0.126, 2)], ["\u{2212}0.50", "+0.13"]);
-    }
 }

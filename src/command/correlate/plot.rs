@@ -1,5 +1,7 @@
 //! The plot of how correlation falls with distance: an SVG, which stands alone or in a page, in light or dark.
 
+use crate::command::page::svg::Drawing;
+
 use super::shares::Share;
 
 /// Draws two bars for each distance: its share for a pair of positions, and for all positions together. One distance has
@@ -10,15 +12,7 @@ pub fn draw(shares: &[Share]) -> String {
         let [pair, together] = [share.per_pair, share.together].map(percent);
         format!("distance {}: {pair} for a pair of positions, {together} for all positions together", share.distance)
     });
-    let mut svg = vec![
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" class=\"shares\" \
-             aria-labelledby=\"shares-title shares-desc\">"
-        ),
-        "<title id=\"shares-title\">Shares of squared correlation by distance</title>".to_owned(),
-        format!("<desc id=\"shares-desc\">{}.</desc>", says.collect::<Vec<_>>().join("; ")),
-        format!("<style>{STYLE}</style>"),
-    ];
+    let mut svg = Vec::new();
     for part in 0..=4 {
         let (y, percent) = (BASE - HEIGHT * part / 4, 25 * part);
         svg.push(format!("<path class=\"grid\" d=\"M{LEFT} {y}H{WIDTH}\"/>"));
@@ -50,7 +44,14 @@ pub fn draw(shares: &[Share]) -> String {
         svg.push(format!("<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"14\" height=\"14\"/>", BASE + 42));
         svg.push(format!("<text x=\"{}\" y=\"{}\">{text}</text>", x + 22, BASE + 54));
     }
-    svg.join("\n") + "\n</svg>\n"
+    let drawing = Drawing {
+        class: "shares",
+        size: [WIDTH, height].map(|pixels| pixels as f64),
+        title: "Shares of squared correlation by distance",
+        described: &format!("{}.", says.collect::<Vec<_>>().join("; ")),
+        style: STYLE,
+    };
+    drawing.draw(&(svg.join("\n") + "\n"))
 }
 
 /// A share in percent, which no line ends in.
@@ -59,11 +60,10 @@ pub fn percent(share: f64) -> String {
 }
 
 const STYLE: &str = "\
-.shares{font:15px system-ui,sans-serif;fill:#1c1c1c}\
+.shares text{font-size:15px}\
 .shares .small{font-size:13px}\
-.shares .grid{stroke:#8888;fill:none}\
-.shares .pair{fill:#0571b0}.shares .together{fill:#e08214}\
-@media(prefers-color-scheme:dark){.shares{fill:#e8e8e8}.shares .pair{fill:#56a9dc}.shares .together{fill:#f0a850}}";
+.shares .grid{stroke:var(--grid);fill:none}\
+.shares .pair{fill:var(--own)}.shares .together{fill:var(--other)}";
 
 /// The width of the plot.
 const WIDTH: usize = 440;

@@ -4,13 +4,14 @@
 //! Lines are written as pictures are judged. If a run is killed, at most the last line is incomplete; the next run
 //! removes such a line.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::command::locked::Locked;
 use crate::file::fault_point;
 
 /// The likeliest classes, the likeliest first, and the probability of that one.
@@ -36,31 +37,6 @@ pub struct Journal {
     file: Option<(PathBuf, Locked)>,
 }
 
-/// A file that this run alone writes to, until it is dropped. To close the file would not do: a process that another thread
-/// is about to start has it, too, until it becomes its own program.
-struct Locked(File);
-
-impl Locked {
-    /// Opens the file at `path`, or makes it, for this run alone, where the file system has locks.
-    fn open(path: &Path) -> io::Result<Self> {
-        fault_point()?;
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(ErrorKind::ResourceBusy, "another run writes to this journal"))
-            }
-            _ => Ok(Self(file)),
-        }
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // If it fails, the lock ends with the last of those that have the file.
-        let _ = self.0.unlock();
-    }
-}
-
 impl Journal {
     /// Begins a journal at `path`, or goes on with the one that is there if its first line says `about`, too. Returns
     /// the journal, and for each of `pictures` pictures the verdict that it holds, if it holds one; of a picture that
@@ -78,7 +54,8 @@ impl Journal {
             return Err(not_a_journal(path));
         }
         // Locked before it is read: what another run adds until it ends must not be cut off as incomplete.
-        let mut file = Locked::open(path).or_fail(Code::System, path.display())?;
+        let mut file =
+            Locked::open(path, "another run writes to this journal").or_fail(Code::System, path.display())?;
         let mut bytes = Vec::new();
         let read = fault_point().and_then(|()| (&file.0).take(MAX_BYTES + 1).read_to_end(&mut bytes));
         read.or_fail(Code::System, path.display())?;

@@ -29,7 +29,7 @@ use crate::model::{Activation, Graph, Place};
 pub(super) fn schedule(graph: Graph, machine: &Machine, formats: Formats, threads: usize, keep: &[Place]) -> Schedule {
     let (steps, mut buffers) = steps(&graph, machine, &formats, threads, keep);
     let phases = 1 + steps.iter().map(|step| step.phase).max().expect("a network has layers");
-    let (offsets, arena_bytes) = place(&mut buffers, &steps, keep, phases);
+    let Placed { offsets, owns, arena_bytes } = place(&mut buffers, &steps, keep, phases);
 
     let mut tasks = vec![Vec::new(); phases];
     let mut accesses = vec![Vec::new(); phases];
@@ -63,6 +63,8 @@ pub(super) fn schedule(graph: Graph, machine: &Machine, formats: Formats, thread
         output_offsets: steps.iter().map(begins).collect(),
         scratch_bytes: steps.iter().map(|step| step.step.scratch_bytes()).max().unwrap_or(0),
         accesses: Arc::new(Accesses::new(accesses, arena_bytes)),
+        places: offsets.iter().zip(owns).map(|(&offset, owns)| owns.then_some(offset)).collect(),
+        buffers,
         isa: machine.isa,
         formats,
         graph,
@@ -113,8 +115,17 @@ fn steps(
     (steps, buffers)
 }
 
-/// Gives every buffer its place in the arena: offsets in bytes, and the arena's size.
-fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: usize) -> (Vec<usize>, usize) {
+/// Where buffers lie, in bytes.
+struct Placed {
+    /// By buffer; what has no place gets 0.
+    offsets: Vec<usize>,
+    /// By buffer: whether its place is its own.
+    owns: Vec<bool>,
+    arena_bytes: usize,
+}
+
+/// Gives every buffer its place in the arena.
+fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: usize) -> Placed {
     // The buffer whose memory each one uses: its own, or that of the input which a step overwrites.
     let mut owner: Vec<usize> = (0..buffers.len()).collect();
     for PlannedStep { ends, .. } in steps.iter().filter(|step| step.step.is_in_place()) {
@@ -138,7 +149,8 @@ fn place(buffers: &mut [Buffer], steps: &[PlannedStep], keep: &[Place], phases: 
         .map(|(id, buffer)| (id != INPUT && owner[id] == id && buffer.first != usize::MAX).then_some(buffer))
         .collect();
     let (places, arena_bytes) = placement::place(&placed);
-    (owner.iter().map(|&owner| places[owner]).collect(), arena_bytes)
+    let owns = placed.iter().map(Option::is_some).collect();
+    Placed { offsets: owner.iter().map(|&owner| places[owner]).collect(), owns, arena_bytes }
 }
 
 /// A window of one row, in bytes of the arena, or of the network's input.

@@ -55,6 +55,18 @@ impl<'a> Operands<'a> {
     }
 }
 
+/// What a thread does on its way through a schedule.
+pub(in crate::plan) trait Walk {
+    /// Computes one task, named by phase and index.
+    fn task(&mut self, phase: usize, index: usize, operands: Operands<'_>);
+
+    /// The phase has ended, for which the thread may have waited.
+    fn waited(&mut self, phase: usize);
+
+    /// Takes what is wanted of the whole arena, after the last task. Of threads that share an arena one is called.
+    fn finish(&mut self, arena: &[u8]);
+}
+
 /// The activations of an image, and the accesses that may reach them.
 pub(in crate::plan) struct Arena {
     /// Kept for the memory alone, which is reached through `base` until it is freed.
@@ -81,22 +93,16 @@ impl Arena {
         Ok(Self { base: memory.as_mut_ptr(), _memory: memory, accesses, progress })
     }
 
-    /// Walks the schedule on this thread alone: every phase, every task. `task` computes one task, named by phase and
-    /// index, on the image `input`. At the end `finish` gets the whole arena.
-    pub(in crate::plan) fn run_alone(
-        &mut self,
-        input: &[u8],
-        mut task: impl FnMut(usize, usize, Operands<'_>),
-        finish: impl FnOnce(&[u8]),
-    ) {
+    /// Walks the schedule on this thread alone, on the image `input`: every phase, every task. There is nothing to wait for.
+    pub(in crate::plan) fn run_alone(&mut self, input: &[u8], walk: &mut impl Walk) {
         for (index, phase) in self.accesses.phases().iter().enumerate() {
             for (i, access) in phase.iter().enumerate() {
                 // SAFETY: the arena is borrowed exclusively, and operands of the task before are gone.
-                task(index, i, unsafe { self.operands(access, input) });
+                walk.task(index, i, unsafe { self.operands(access, input) });
             }
         }
         // SAFETY: as above.
-        finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
+        walk.finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
     }
 
     /// Begins a run of any number of threads; before that, [`Arena::run`] finds every task done.
@@ -104,35 +110,27 @@ impl Arena {
         self.progress.rewind();
     }
 
-    /// Walks the schedule together with whoever else calls it, any number of threads at any time. Each task is done once
-    /// between two calls of [`Arena::rewind`]. Whoever does the last task calls `finish` with the whole arena. Returns
-    /// when every task is done; another thread may still be in `finish`.
+    /// Walks the schedule together with whoever else calls it, any number of threads at any time, on the image `input`. Each
+    /// task is done once between two calls of [`Arena::rewind`]. Whoever does the last task finishes. Returns when every
+    /// task is done; another thread may still be finishing.
     ///
     /// # Panics
     /// If a task does, on whichever thread.
-    pub(in crate::plan) fn run(
-        &self,
-        input: &[u8],
-        mut task: impl FnMut(usize, usize, Operands<'_>),
-        finish: impl FnOnce(&[u8]),
-    ) {
-        let mut finish = Some(finish);
+    pub(in crate::plan) fn run(&self, input: &[u8], walk: &mut impl Walk) {
         let phases = self.accesses.phases();
         for (index, phase) in phases.iter().enumerate() {
             while let Some(i) = self.progress.claim(index) {
                 // SAFETY: this thread alone claimed the task; `Accesses` proves that no other task of the phase touches
                 // what it writes or writes what it reads; and the wait below keeps other phases out.
                 let operands = || unsafe { self.operands(&phase[i], input) };
-                let is_last = self.progress.perform(index, || task(index, i, operands()));
-                if is_last
-                    && index + 1 == phases.len()
-                    && let Some(finish) = finish.take()
-                {
+                let is_last = self.progress.perform(index, || walk.task(index, i, operands()));
+                if is_last && index + 1 == phases.len() {
                     // SAFETY: all tasks of the last phase are done, so that nobody holds operands, and none is left.
-                    finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
+                    walk.finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
                 }
             }
             self.progress.wait(index);
+            walk.waited(index);
         }
     }
 
@@ -171,6 +169,21 @@ mod tests {
     /// Under Miri a run takes a second.
     const RUNS: u8 = if cfg!(miri) { 5 } else { 50 };
 
+    /// A walk of closures.
+    struct Closures<T, F>(T, F);
+
+    impl<T: FnMut(usize, usize, Operands<'_>), F: FnMut(&[u8])> Walk for Closures<T, F> {
+        fn task(&mut self, phase: usize, index: usize, operands: Operands<'_>) {
+            (self.0)(phase, index, operands);
+        }
+
+        fn waited(&mut self, _: usize) {}
+
+        fn finish(&mut self, arena: &[u8]) {
+            (self.1)(arena);
+        }
+    }
+
     fn three_phases() -> Arc<Accesses> {
         let phase = |shift: usize| -> Vec<Access> {
             let region = |i: usize| Region { offset: (i * 2 + shift) % 64, rows: 1, len: 2, stride: 2 };
@@ -193,7 +206,7 @@ mod tests {
         let mut arena = Arena::new(three_phases()).expect("memory");
         for run in 1..RUNS {
             arena.rewind();
-            let together = || arena.run(&[], add_one, expect(run));
+            let together = || arena.run(&[], &mut Closures(add_one, expect(run)));
             std::thread::scope(|scope| (0..run % 5).for_each(|_| drop(scope.spawn(together))));
             together(); // alone, or too late
         }
@@ -202,7 +215,7 @@ mod tests {
     #[test]
     fn one_thread_walks_the_same_schedule() {
         let mut arena = Arena::new(three_phases()).expect("memory");
-        (1..RUNS).for_each(|run| arena.run_alone(&[], add_one, expect(run)));
+        (1..RUNS).for_each(|run| arena.run_alone(&[], &mut Closures(add_one, expect(run))));
     }
 
     #[test]
@@ -219,8 +232,7 @@ mod tests {
             assert_eq!((y.rows(), y.row_len(), y.stride()), (2, 1, 2));
             (y.row(0)[0], y.row(1)[0]) = (x[0], x[x.len() - 1]);
         };
-        arena.run_alone(bytemuck::cast_slice(&input), copy, |all| {
-            assert_eq!(bytemuck::cast_slice::<u8, f32>(all), [3.0, 0.0, 3.0, 0.0, 3.0]);
-        });
+        let compare = |all: &[u8]| assert_eq!(bytemuck::cast_slice::<u8, f32>(all), [3.0, 0.0, 3.0, 0.0, 3.0]);
+        arena.run_alone(bytemuck::cast_slice(&input), &mut Closures(copy, compare));
     }
 }

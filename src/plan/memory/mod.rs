@@ -8,7 +8,7 @@ mod access;
 mod arena;
 
 pub(super) use access::{Access, Accesses, MAX_WRITES, Region};
-pub(super) use arena::{Arena, Operands};
+pub(super) use arena::{Arena, Operands, Walk};
 
 use std::ops::Range;
 

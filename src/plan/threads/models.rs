@@ -140,7 +140,7 @@ impl Adding {
 impl Job for Adding {
     type Worker = usize;
 
-    fn worker(&self) -> Result<usize> {
+    fn worker(&self, _: usize) -> Result<usize> {
         let own = self.made.fetch_add(1, Ordering::Relaxed);
         assert_ne!(self.panics_made, Some(own), "a test's panic");
         Ok(own)

@@ -26,11 +26,12 @@ pub(in crate::plan) trait Job: Send + Sync + 'static {
     /// What a thread keeps between runs.
     type Worker: Send;
 
-    /// Makes a thread's own things; called on that thread, once.
+    /// Makes the own things of thread `index`, which is 0 for the session's own thread; called once, on that thread unless
+    /// it is lent.
     ///
     /// # Errors
     /// If the memory for them cannot be had.
-    fn worker(&self) -> Result<Self::Worker>;
+    fn worker(&self, index: usize) -> Result<Self::Worker>;
 
     /// Does this thread's part of a run.
     fn work(&self, worker: &mut Self::Worker);
@@ -80,7 +81,8 @@ impl<J: Job> Team<J> {
     /// A team of `threads`, the caller included; one thread needs no helpers. If threads are lent, they come from there.
     pub(in crate::plan) fn new(job: J, threads: usize, lent: Option<Lent>) -> Result<Self> {
         let job = Arc::new(job);
-        let workers = |count: usize| (0..count).map(|_| job.worker().map(Mutex::new)).collect::<Result<Vec<_>>>();
+        let workers =
+            |count: usize| (0..count).map(|index| job.worker(index).map(Mutex::new)).collect::<Result<Vec<_>>>();
         if threads == 1 {
             return Ok(Self { workers: workers(1)?, job, helpers: Helpers::None });
         }
@@ -102,7 +104,7 @@ impl<J: Job> Team<J> {
             let Helpers::Own(_, handles) = &mut team.helpers else { unreachable!("made above") };
             let board = board.clone();
             let builder = Builder::new().name(format!("googlenet-{i}"));
-            handles.push(builder.spawn(move || serve(&*board)).map_err(|source| refused(threads, source))?);
+            handles.push(builder.spawn(move || serve(&*board, i)).map_err(|source| refused(threads, source))?);
         }
         if !team.settle() {
             // Those who did begin end before the panic goes on.
@@ -190,10 +192,10 @@ impl<J: Job> Drop for Team<J> {
     }
 }
 
-/// A worker's life.
-fn serve<J: Job>(board: &Board<J>) {
+/// The life of worker `index`.
+fn serve<J: Job>(board: &Board<J>, index: usize) {
     let job = board.notice().job.clone().expect("the first notice carries the job");
-    let made = catch_unwind(AssertUnwindSafe(|| job.worker()));
+    let made = catch_unwind(AssertUnwindSafe(|| job.worker(index)));
     drop(job);
     // Whoever makes the team waits for this thread, and is to hear of it.
     let mut own = match made {
@@ -245,7 +247,7 @@ mod tests {
     impl Job for Count {
         type Worker = ();
 
-        fn worker(&self) -> Result<()> {
+        fn worker(&self, _: usize) -> Result<()> {
             Ok(())
         }
 
@@ -273,7 +275,7 @@ mod tests {
     impl Job for Unmade {
         type Worker = ();
 
-        fn worker(&self) -> Result<()> {
+        fn worker(&self, _: usize) -> Result<()> {
             let is_first = self.made.fetch_add(1, Ordering::Relaxed) == 0;
             assert!(is_first || !self.panics, "a test's panic");
             if is_first { Ok(()) } else { Err(SessionError::Memory { bytes: 9 }.into()) }
