@@ -126,8 +126,8 @@ pub(super) fn check_size<T>(found: usize, name: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::image::Image;
+    use super::*;
 
     /// Of a struct of another version there may be no more than its size: Miri would see a reference to more.
     #[test]

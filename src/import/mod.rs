@@ -182,6 +182,7 @@ fn import_beside(bytes: &[u8], dialect: Option<Dialect>, beside: Option<&Path>) 
 
 /// What a file is that begins with `bytes`, as far as that can be told, if files of its kind may hold weights; `convert` makes a
 /// weight file of some of them.
+#[cfg(feature = "cli")]
 pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
     let tags = || wire::tags(bytes);
     match bytes {

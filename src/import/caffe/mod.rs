@@ -31,6 +31,7 @@ pub(super) fn looks_like(mut tags: impl Iterator<Item = u64>) -> bool {
 }
 
 /// Whether these may be the first tags of a network's file that goes on.
+#[cfg(feature = "cli")]
 pub(super) fn begins_like(mut tags: impl Iterator<Item = u64>) -> bool {
     tags.all(|tag| matches!(tag, 1..=6 | 8 | 100))
 }
