@@ -255,7 +255,7 @@ fn what_cannot_be_explained_is_an_error_and_leaves_nothing() {
     tensors[0].values.to_mut()[0] = f32::NAN;
     let path = folder.path().join("nan");
     write(&path, weights.metadata(), &tensors, false).expect("written");
-    fail(&["--weights", text(&path)], 3, "no finite values");
+    fail(&["--weights", text(&path)], 3, "NaN or infinite");
     let filters = googlenet(&["filters", text(&folder.path().join("f.png")), "--weights", text(&path)]);
     assert_eq!(filters.status.code(), Some(3));
 

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::index::Writer;
 use crate::{Error, Model, Options};
 
-use crate::command::caller::say;
+use crate::command::caller::complain;
 use crate::command::exit::{Code, Failure, Outcome};
 use crate::command::printable::Printable;
 use crate::command::progress::Progress;
@@ -86,7 +86,7 @@ impl Index {
                 Err(why) => Some(why),
             };
             if let Some(why) = why {
-                say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
+                complain(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                 unusable += 1;
             }
             progress.advance(1)

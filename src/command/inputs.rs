@@ -75,6 +75,15 @@ impl Inputs {
     }
 }
 
+/// Decodes the picture that an argument names, `-` being standard input, and turns it upright. Returns its name, too.
+pub fn open_one(path: &Path) -> (String, crate::Result<Decoded>) {
+    let source = match stream::is_standard(path) {
+        true => Source::Standard,
+        false => Source::File(path.to_owned()),
+    };
+    (source.name(), open(&source, false))
+}
+
 /// Decodes a picture; `as_stored` leaves it as its file has it, whatever the camera says of its orientation.
 pub fn open(source: &Source, as_stored: bool) -> crate::Result<Decoded> {
     match (source, as_stored) {

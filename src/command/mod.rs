@@ -113,8 +113,8 @@ weights once and name them:
 
 const AFTER_HELP: &str = "\
 Results go to stdout, words to stderr, in colours where that is a terminal. `-` is standard input in the place of a file to
-read, and standard output in that of one to write. Weight files and indexes are mapped: nobody may write to one while it is in use, or
-else --no-mmap reads it.
+read, and standard output in that of one to write. Weight files and indexes are mapped: nobody may write to one while it is in
+use, or else --no-mmap reads it.
 
 A picture that cannot be read is named on stderr, all others are dealt with, and the exit code is 4 in the end.
 

@@ -26,8 +26,8 @@ use clap::Args;
 use crate::command::classify::PHOTOGRAPH;
 use crate::command::correlate::folders::Results;
 use crate::command::exit::{Code, OrFail, Outcome};
-use crate::command::load;
 use crate::command::printable::Printable;
+use crate::command::{inputs, load};
 use look::Seen;
 use occlusion::Occlusion;
 use report::Report;
@@ -109,7 +109,7 @@ impl Explain {
     /// The picture and its name.
     fn picture(&self) -> Outcome<(String, Decoded)> {
         let (name, picture) = match &self.image {
-            Some(path) => (path.display().to_string(), image::open(path)),
+            Some(path) => inputs::open_one(path),
             None => ("chelsea.png (built in)".to_owned(), image::decode(PHOTOGRAPH)),
         };
         let picture = picture.or_fail(Code::Input, &name)?;

@@ -18,7 +18,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::command::caller::{self, say};
+use crate::command::caller::{self, complain, say, warn};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::printable::Printable;
 use crate::command::{load, output};
@@ -172,14 +172,14 @@ impl Learn {
             false => report.text(out)?,
         }
         if !report.converged {
-            say("warning: the regression did not come to its optimum; the report is of what was written");
+            warn("the regression did not come to its optimum; the report is of what was written");
         }
         if !report.heads.is_empty() {
             let heads = report.heads.join(" and ");
             say(format_args!("{heads} tell other classes apart, and were left out"));
         }
         say(format_args!("{}: {} classes", self.output.display(), report.classes.len()));
-        Ok(())
+        Failure::unless_all_were_read(report.unreadable.len(), files.len())
     }
 
     /// The folder that features are kept in.
@@ -206,7 +206,7 @@ impl Learn {
             match content {
                 Ok(content) => pictures.push(Picture { path, class, content }),
                 Err(why) => {
-                    say(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
+                    complain(format_args!("error: {}", Printable(&format!("{}: {why}", path.display()))));
                     unreadable.push((path, why));
                 }
             }

@@ -10,7 +10,6 @@ use clap::Args;
 use serde_json::json;
 
 use crate::file::NewFile;
-use crate::image;
 use crate::index::{Group, Hit, Index};
 use crate::{Options, Session};
 
@@ -18,7 +17,7 @@ use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::index::{self, DIALECT, PICTURES, WEIGHTS};
 use crate::command::printable::Printable;
 use crate::command::progress::Progress;
-use crate::command::{load, output};
+use crate::command::{inputs, load, output};
 
 /// Find the pictures of an index that are most like others, or that are nearly the same.
 ///
@@ -183,7 +182,8 @@ impl Similar {
 
 /// The features of the picture at `path`.
 fn embed(session: &mut Session, layer: &str, path: &Path) -> Outcome<Vec<f32>> {
-    let picture = image::open(path).or_fail(Code::Input, path.display())?;
+    let (name, picture) = inputs::open_one(path);
+    let picture = picture.or_fail(Code::Input, name)?;
     session.classify(picture.view(), 0).or_fail(Code::Input, path.display())?;
     let features = session.endpoint(layer).expect("it was asked for").to_vec();
     match features.iter().all(|value| value.is_finite()) {
