@@ -17,7 +17,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::command::caller::say;
+use crate::command::caller::{self, say};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::labels::{self, Label};
 use crate::command::load;
@@ -181,7 +181,8 @@ impl Eval {
     }
 }
 
-/// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index and verdict, in order.
+/// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index and verdict, in order. It fails
+/// if the caller wants no more, which is asked before each run.
 fn judge(
     ensemble: &mut Ensemble,
     heads: &[&str],
@@ -206,7 +207,16 @@ fn judge(
             let verdict = match opened {
                 Ok(decoded) => {
                     let name = pictures[picture].path.display();
-                    let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, name)?.to_vec();
+                    let mut over = Ok(());
+                    let mut is_over = || {
+                        over = caller::check();
+                        over.is_err()
+                    };
+                    let main =
+                        ensemble.probabilities_unless(decoded.view(), &mut is_over).or_fail(Code::Input, name)?;
+                    let main = main.map(<[f32]>::to_vec);
+                    over?;
+                    let main = main.expect("nothing else ends it");
                     let all = heads::probabilities(ensemble, main, heads);
                     verdict(all.iter().map(|probabilities| &probabilities[skip..]), heads)
                 }
