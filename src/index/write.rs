@@ -102,7 +102,7 @@ impl Writer {
             metadata_bytes: metadata.len() as u64,
             rows_hash: hasher.0.digest128(),
         };
-        let rows_end = START.len() as u64 + 4 * (ends.len() * features) as u64;
+        let rows_end = START.len() as u64 + 4 * ends.len() as u64 * features as u64;
         let padding = vec![0; (rows_end.next_multiple_of(ALIGNMENT) - rows_end) as usize];
         let mut tail: Vec<u8> = ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         for part in [&names[..], &metadata, &footer.bytes()] {
