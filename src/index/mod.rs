@@ -113,8 +113,8 @@ impl Index {
     /// ```
     /// use googlenet::{Error, error::IndexError, index::Index};
     ///
-    /// let refused = Index::from_vec(b"googlenet index\n".to_vec()).expect_err("too short");
-    /// assert!(matches!(refused, Error::Index(IndexError::Truncated { found: 16, .. })));
+    /// let refused = Index::from_vec(b"a picture".to_vec()).expect_err("no index");
+    /// assert!(matches!(refused, Error::Index(IndexError::NoIndex)));
     /// ```
     pub fn from_vec(bytes: Vec<u8>) -> Result<Self> {
         let len = bytes.len();
