@@ -2,8 +2,8 @@
 //!
 //! A network's features (GoogLeNet's `pool5`, 1024 values) describe a picture whatever the classes. An index holds them
 //! for many pictures, each as a row of length 1, so that the product of two rows is the cosine of the angle between them:
-//! 1 for the same features, 0 for such that have nothing in common. [`Index::search`] multiplies all rows with one by the
-//! network's own kernel, as fast as memory gives them.
+//! 1 for the same features, 0 for such that have nothing in common. [`Index::search`] multiplies all rows with one, which
+//! takes about as long as to read them.
 //!
 //! The file, whose numbers are little-endian:
 //!
@@ -113,8 +113,8 @@ impl Index {
     /// ```
     /// use googlenet::{Error, error::IndexError, index::Index};
     ///
-    /// let refused = Index::from_vec(b"googlenet index\n".to_vec()).expect_err("too short");
-    /// assert!(matches!(refused, Error::Index(IndexError::Truncated { found: 16, .. })));
+    /// let refused = Index::from_vec(b"a picture".to_vec()).expect_err("no index");
+    /// assert!(matches!(refused, Error::Index(IndexError::NoIndex)));
     /// ```
     pub fn from_vec(bytes: Vec<u8>) -> Result<Self> {
         let len = bytes.len();
