@@ -111,23 +111,22 @@ impl Session {
         let mut held = self.claim()?;
         held.live = 0; // until the run has ended
         let session = held.session();
-        let rows = py.detach(|| {
+        let rows: googlenet::Result<Vec<Row>> = py.detach(|| {
             let len = 3 * self.side * self.side;
             for (input, own) in inputs.iter().zip(session.input_mut().chunks_exact_mut(len)) {
                 own.copy_from_slice(input);
             }
             session.run();
-            let classes = self.model.network().classes;
             let embeddings = self.features.as_deref().filter(|_| embed).and_then(|name| session.endpoint(name));
             let width = embeddings.map_or(0, |all| all.len() / self.batch);
-            let row = |(index, probabilities): (usize, &[f32])| Row {
-                top: Prediction::most_likely(probabilities, self.model.labels(), top),
-                embedding: embeddings.map(|all| all[index * width..][..width].to_vec()),
+            let row = |index: usize| {
+                let embedding = embeddings.map(|all| all[index * width..][..width].to_vec());
+                Ok(Row { top: session.predictions(index, top)?, embedding })
             };
-            session.probabilities().chunks_exact(classes).take(inputs.len()).enumerate().map(row).collect()
+            (0..inputs.len()).map(row).collect()
         });
         held.live = inputs.len();
-        Ok(rows)
+        rows.or_raise("")
     }
 
     /// The layer that embeddings come from.
