@@ -390,6 +390,24 @@ googlenet_status googlenet_session_set_image(googlenet_session *session,
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_run(googlenet_session *session);
 
+// Records what each thread does in the next `runs` runs, for `googlenet_session_write_trace`; later ones are not recorded,
+// and an earlier recording is dropped. With 0 nothing is recorded any more. All memory for it is had here, some 22 KiB for
+// each run, thread and image of GoogLeNet on two threads: runs allocate nothing, and take less than 1 % longer.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MEMORY`, after
+// which nothing is recorded.
+googlenet_status googlenet_session_record(googlenet_session *session,
+                                          size_t runs);
+
+// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced if it exists: JSON in the
+// Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for each task, with its
+// step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on Windows it is UTF-8.
+//
+// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_BUSY`,
+// `GOOGLENET_ERR_FORKED`.
+googlenet_status googlenet_session_write_trace(const googlenet_session *session,
+                                               const char *path);
+
 // The last run's logits, `[batch, classes]`; zeros before the first. `*values` may be read until the session's next run
 // or its end: after a run they are to be asked for again. `length`, unless null, receives how many there are.
 //

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ CAT = (HERE.parent / "weights" / "chelsea.png").read_bytes()
 class Service:
     """A service in a process of its own, with a queue of four."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str | Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -35,7 +36,7 @@ class Service:
         if kind == "axum":
             command = [os.environ["GOOGLENET_AXUM"]]
         else:
-            command = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE / "fastapi"), "service:app", "--port", str(port)]
+            command = [sys.executable, "-m", "uvicorn", "--app-dir", str(kind), "service:app", "--port", str(port)]
         self.process = subprocess.Popen(command, env=environment)
         until = time.monotonic() + 30
         while True:
@@ -69,7 +70,7 @@ class Service:
 
 @pytest.fixture(
     scope="module",
-    params=["fastapi", pytest.param("axum", marks=pytest.mark.skipif("GOOGLENET_AXUM" not in os.environ, reason="not built"))],
+    params=[HERE / "fastapi", pytest.param("axum", marks=pytest.mark.skipif("GOOGLENET_AXUM" not in os.environ, reason="not built"))],
 )
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     made = Service(request.param)
@@ -115,3 +116,37 @@ def test_a_full_queue_refuses_and_all_others_are_answered(service: Service) -> N
     assert service.count("batches_total") - before[2] < len(right), "no two were taken at once"
     assert service.count("queue_length") == 0
     assert service.ask("/healthz") == (200, b"ok\n")
+
+
+def test_a_worker_that_has_ended_is_told(tmp_path: Path) -> None:
+    """Of the Python service; the Rust one has a test of its own."""
+    (tmp_path / "service.py").write_text(
+        "import sys, types, googlenet\n"
+        f"sys.path[0] = {str(HERE / 'fastapi')!r}\n"
+        "class Broken:\n"
+        "    demo = classmethod(lambda cls: cls())\n"
+        "    session = lambda self: self\n"
+        "    def classify(self, *_, **__):\n"
+        "        raise BaseException('as a panic is')\n"
+        "googlenet.Model = Broken\n"
+        "del sys.modules['service']\n"
+        "from service import app\n"
+    )
+    service = Service(tmp_path)
+    try:
+        assert service.ask("/healthz") == (200, b"ok\n")
+        for _ in range(3):
+            status, answer = service.ask("/classify", CAT)
+            assert status == 503 and b"the worker has ended" in answer
+        assert service.ask("/healthz")[0] == 503
+        assert service.count("refused_total") == service.count("bad_pictures_total") == 0
+    finally:
+        service.end()
+
+
+@pytest.mark.skipif("GOOGLENET_AXUM" not in os.environ, reason="not built")
+def test_the_container_s_signal_ends_the_service_in_order() -> None:
+    (name,) = re.findall(r"^STOPSIGNAL (\w+)$", (HERE / "Containerfile").read_text(), re.M)
+    service = Service("axum")
+    service.process.send_signal(signal.Signals[name])
+    assert service.process.wait(10) == 0

@@ -87,5 +87,7 @@ fn main() {
     let held = model.session(options()).expect("a session");
     assert!(refused_each("a session of three threads", || model.session(options())) > 3);
     drop(held);
+    let recorded = || model.session(Options::new().threads(2)).and_then(|mut session| session.record(5000));
+    assert!(refused_each("a recording of two threads", recorded) > 2);
     println!("1 passed, 0 failed");
 }

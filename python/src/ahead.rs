@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use numpy::PyUntypedArray;
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors::{Error, OrRaise, exception};
 use crate::picture::Source;
@@ -32,24 +33,41 @@ pub type Made = PyResult<Py<PyAny>>;
 type Prepare<T> = Arc<dyn Fn(Source) -> googlenet::Result<T> + Send + Sync>;
 
 /// What pictures are run by.
-pub trait Runner: Send + 'static {
+pub trait Runner: Send + Sync + 'static {
     /// A picture that is ready to run.
     type Prepared: Send + 'static;
 
+    /// The right to run, which one call at a time has.
+    type Claim<'a>
+    where
+        Self: 'a;
+
     /// The function that makes pictures ready, on any thread.
-    fn prepare(&self, py: Python<'_>) -> Prepare<Self::Prepared>;
+    fn prepare(&self) -> Prepare<Self::Prepared>;
 
     /// How many pictures are run at once.
-    fn batch(&self, py: Python<'_>) -> usize;
+    fn batch(&self) -> usize;
 
     /// How many threads prepare pictures.
-    fn threads(&self, py: Python<'_>) -> usize;
+    fn threads(&self) -> usize;
+
+    /// The right to run, or an exception if another call has it.
+    fn claim(&self) -> PyResult<Self::Claim<'_>>;
 
     /// Runs at most a batch of pictures, and returns what came of each.
-    fn run(&self, py: Python<'_>, prepared: Vec<Self::Prepared>, kept: Vec<Kept>) -> PyResult<Vec<Made>>;
+    fn run(
+        &self,
+        py: Python<'_>,
+        claim: &mut Self::Claim<'_>,
+        prepared: Vec<Self::Prepared>,
+        kept: Vec<Kept>,
+    ) -> PyResult<Vec<Made>>;
 
     /// The exception for what is neither a picture nor an iterable.
     fn unusable(&self, x: &Bound<'_, PyAny>) -> PyErr;
+
+    /// Shows the collector of cycles what this holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
 }
 
 /// Results, one after the other.
@@ -68,11 +86,31 @@ impl Results {
             Err(_) => Err(Error::new_err("results are in use by another call")),
         }
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // What is in use is no garbage.
+        self.0.try_lock().map_or(Ok(()), |flow| flow.traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        if let Ok(mut flow) = self.0.try_lock() {
+            flow.clear();
+        }
+    }
 }
 
 impl Results {
+    /// Whether the results of `x` would be a list: it is a list, a tuple or an array of pictures, which are all at hand.
+    pub fn are_listed(x: &Bound<'_, PyAny>) -> bool {
+        let batch = || x.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() == 4);
+        x.is_instance_of::<PyList>() || x.is_instance_of::<PyTuple>() || batch()
+    }
+
     /// The result of the picture `x`, a list of those of the list, tuple or array `x` of pictures, or an iterator over those of
     /// another iterable. `errors` says whether pictures that cannot be used raise.
+    ///
+    /// Of what is at hand the whole call has the right to run: whether another thread's call is refused does not depend on when
+    /// it comes. An iterator has it while it computes a batch.
     pub fn of<'py, R: Runner>(
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
@@ -85,20 +123,22 @@ impl Results {
             _ => return Err(PyValueError::new_err(format!("errors is {errors:?}, expected \"raise\" or \"return\""))),
         };
         if let Some(source) = Source::of(x)? {
-            let (name, prepare) = (source.name(), runner.prepare(py));
+            let mut claim = runner.claim()?;
+            let (name, prepare) = (source.name(), runner.prepare());
             let prepared = py.detach(|| prepare(source)).or_raise(&name)?;
-            let made = runner.run(py, vec![prepared], vec![Some(x.clone().unbind())])?;
+            let made = runner.run(py, &mut claim, vec![prepared], vec![Some(x.clone().unbind())])?;
             return Ok(made.into_iter().next().expect("one for each picture")?.into_bound(py));
         }
         let Ok(items) = x.try_iter() else { return Err(runner.unusable(x)) };
-        let at_hand =
-            x.is_instance_of::<PyList>() || x.is_instance_of::<PyTuple>() || x.is_instance_of::<PyUntypedArray>();
-        let mut flow = Flow::new(items, runner, returns_errors, at_hand)?;
+        let (at_hand, runner) = (Self::are_listed(x), Arc::new(runner));
         if !at_hand {
+            let flow = Flow::new(items, runner, returns_errors, at_hand)?;
             return Ok(Bound::new(py, Results(Mutex::new(Box::new(flow))))?.into_any());
         }
+        let mut claim = runner.claim()?;
+        let mut flow = Flow::new(items, runner.clone(), returns_errors, at_hand)?;
         let results = PyList::empty(py);
-        while let Some(result) = flow.next(py)? {
+        while let Some(result) = flow.advance(py, Some(&mut claim))? {
             results.append(result)?;
         }
         Ok(results.into_any())
@@ -109,11 +149,17 @@ impl Results {
 trait Flowing: Send {
     /// The next result, if there is one.
     fn next(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>>;
+
+    /// Shows the collector of cycles what this holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+
+    /// Lets go of all that could be part of a cycle; no result follows.
+    fn clear(&mut self);
 }
 
 /// An iterable's pictures on their way.
 struct Flow<R: Runner> {
-    runner: R,
+    runner: Arc<R>,
     /// Where pictures come from; `None` at their end.
     items: Option<Py<PyIterator>>,
     /// What the iterable raised at its end.
@@ -149,9 +195,8 @@ enum Pending {
 }
 
 impl<R: Runner> Flow<R> {
-    fn new(items: Bound<'_, PyIterator>, runner: R, returns_errors: bool, at_hand: bool) -> PyResult<Self> {
-        let py = items.py();
-        let (batch, threads, prepare) = (runner.batch(py), runner.threads(py), runner.prepare(py));
+    fn new(items: Bound<'_, PyIterator>, runner: Arc<R>, returns_errors: bool, at_hand: bool) -> PyResult<Self> {
+        let (batch, threads, prepare) = (runner.batch(), runner.threads(), runner.prepare());
         let (jobs, todo) = channel();
         let (finished, done) = channel();
         let todo = Arc::new(Mutex::new(todo));
@@ -234,8 +279,8 @@ impl<R: Runner> Flow<R> {
     }
 
     /// Runs the next pictures, at most a batch.
-    fn compute(&mut self, py: Python<'_>) -> PyResult<()> {
-        let batch = self.runner.batch(py);
+    fn compute(&mut self, py: Python<'_>, claim: Option<&mut R::Claim<'_>>) -> PyResult<()> {
+        let batch = self.runner.batch();
         // Until all are prepared nothing is taken from the queue, so that an interrupt loses nothing.
         let (mut count, mut numbers) = (0, Vec::new());
         for pending in &self.pending {
@@ -271,21 +316,22 @@ impl<R: Runner> Flow<R> {
                 None => wrong.push(Some(PyRuntimeError::new_err(format!("{name}: {FAULT}")))),
             }
         }
-        let mut made = match prepared.is_empty() {
-            true => Vec::new(),
-            false => self.runner.run(py, prepared, keep)?,
-        }
-        .into_iter();
+        let made = match (prepared.is_empty(), claim) {
+            (true, _) => Ok(Vec::new()),
+            (false, Some(claim)) => self.runner.run(py, claim, prepared, keep),
+            (false, None) => self.runner.claim().and_then(|mut claim| self.runner.run(py, &mut claim, prepared, keep)),
+        };
+        // The pictures that were to run are lost, so that what followed would be in other places.
+        let mut made = made.inspect_err(|_| self.clear())?.into_iter();
         self.ready.extend(wrong.into_iter().map(|wrong| match wrong {
             Some(error) => Err(error),
             None => made.next().expect("one for each picture"),
         }));
         Ok(())
     }
-}
 
-impl<R: Runner> Flowing for Flow<R> {
-    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    /// The next result, if there is one. The caller may have the right to run already.
+    fn advance(&mut self, py: Python<'_>, mut claim: Option<&mut R::Claim<'_>>) -> PyResult<Option<Py<PyAny>>> {
         if self.process != std::process::id() {
             return Err(Error::new_err("results have threads, which a fork leaves behind"));
         }
@@ -300,15 +346,37 @@ impl<R: Runner> Flowing for Flow<R> {
             if self.pending.is_empty() {
                 return self.raised.take().map_or(Ok(None), Err);
             }
-            if let Err(error) = self.compute(py) {
-                // As a generator that raised is at its end; but for an interrupt before anything was lost.
-                if self.pending.is_empty() || !error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py) {
-                    self.items = None;
-                    self.pending.clear();
+            if let Err(error) = self.compute(py, claim.as_deref_mut()) {
+                // As a generator that raised is at its end; but for an interrupt while pictures are prepared, which loses none.
+                if !error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py) {
+                    self.clear();
                 }
                 return Err(error);
             }
         }
+    }
+}
+
+impl<R: Runner> Flowing for Flow<R> {
+    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.advance(py, None)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.runner.traverse(visit)?;
+        visit.call(&self.items)?;
+        for pending in &self.pending {
+            if let Pending::Job { kept, .. } = pending {
+                visit.call(kept)?;
+            }
+        }
+        self.ready.iter().flatten().try_for_each(|made| visit.call(made))
+    }
+
+    fn clear(&mut self) {
+        (self.items, self.raised) = (None, None);
+        self.pending.clear();
+        self.ready.clear();
     }
 }
 

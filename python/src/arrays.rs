@@ -61,7 +61,7 @@ pub fn pixels(array: &Bound<'_, PyUntypedArray>) -> PyResult<Pixels> {
     Ok(Pixels { width, height, data })
 }
 
-/// The values of an array `[n, 3, side, side]` of float32, with `n` of 1 to `batch`.
+/// The values of an array `[n, 3, side, side]` of float32, with `n` of 1 to `batch`: in C order, aligned to their elements.
 pub fn input<'py>(x: &Bound<'py, PyAny>, side: usize, batch: usize) -> PyResult<PyReadonlyArray4<'py, f32>> {
     let Ok(array) = x.cast::<PyUntypedArray>() else {
         let text = format!("expected a numpy.ndarray of float32, found {}", x.get_type().name()?);
@@ -94,6 +94,10 @@ pub fn input<'py>(x: &Bound<'py, PyAny>, side: usize, batch: usize) -> PyResult<
                 [12 * side * side, 4 * side * side, 4 * side, 4]
             ),
         };
+        return Err(PyValueError::new_err(text));
+    }
+    if !array.getattr("flags")?.getattr("aligned")?.is_truthy()? {
+        let text = "array is not aligned to its elements; numpy.require(x, requirements=\"A\") makes it so";
         return Err(PyValueError::new_err(text));
     }
     let typed = array.cast::<PyArray4<f32>>().map_err(PyErr::from)?.try_readonly();

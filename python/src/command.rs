@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use googlenet::command::{self, Failed};
 use pyo3::exceptions::{PyFileExistsError, PyOSError, PyValueError};
@@ -11,11 +10,13 @@ use pyo3::types::PyBytes;
 
 use crate::errors::Error;
 use crate::model::Model;
+use crate::signals::Signals;
 
 /// Run the command `googlenet` with arguments, of which the first is the program's name; returns the exit code.
 #[pyfunction]
 pub fn main(py: Python<'_>, args: Vec<OsString>) -> u8 {
-    py.detach(|| command::main(args))
+    // SAFETY: the command's help tells whoever starts it that nobody may write to a weight file or index while it is in use.
+    py.detach(|| unsafe { command::main(args) })
 }
 
 /// Call the command `googlenet` with arguments, of which the first is the program's name; `models` take the place of the
@@ -28,19 +29,12 @@ pub fn call<'py>(
 ) -> PyResult<(Vec<String>, Bound<'py, PyBytes>)> {
     let models: Vec<googlenet::Model> = models.iter().map(|model| model.get().inner.clone()).collect();
     let raised = Arc::new(Mutex::new(None));
-    let mut asked = Instant::now();
-    let signals = raised.clone();
-    let is_over = move || {
-        if asked.elapsed() < PATIENCE {
-            return false;
-        }
-        asked = Instant::now();
-        match Python::attach(|py| py.check_signals()) {
-            Ok(()) => false,
-            Err(error) => {
-                *signals.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                true
-            }
+    let (mut signals, kept) = (Signals::new(), raised.clone());
+    let is_over = move || match signals.raised() {
+        None => false,
+        Some(error) => {
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            true
         }
     };
     let mut out = Vec::new();
@@ -64,10 +58,8 @@ fn exception(Failed { code, text, system }: Failed) -> PyErr {
     match (code, system) {
         (_, Some(number)) => PyOSError::new_err((number, text)),
         (2, _) => PyValueError::new_err(text),
-        (5, _) => PyFileExistsError::new_err(text),
+        // The command's words name its own option.
+        (5, _) => PyFileExistsError::new_err(text.replace("--force replaces it", "force=True replaces it")),
         _ => Error::new_err(text),
     }
 }
-
-/// How long work goes on before the interpreter is asked whether Ctrl-C was pressed.
-const PATIENCE: Duration = Duration::from_millis(50);

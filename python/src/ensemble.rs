@@ -2,17 +2,21 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use googlenet::image::Crops;
+use googlenet::Prediction;
+use googlenet::image::{Crops, Rgb8};
 use numpy::PyArray1;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::ahead::{Kept, Made, Results, Runner};
+use crate::count::Count;
 use crate::errors::{Error, OrRaise};
 use crate::model::{Model, no_picture, options};
 use crate::picture::{Picture, Source};
 use crate::session::predictions;
+use crate::signals::Signals;
 
 /// Models that look at a picture's crops together: probabilities are averaged over crops and models.
 ///
@@ -20,7 +24,8 @@ use crate::session::predictions;
 /// crops: 1, the middle; 10, corners and middle, mirrored too; or the paper's 144.
 /// threads, precision: as of `Model.session`.
 ///
-/// It serves one call at a time, as a session does.
+/// It serves one call at a time, as a session does. Ctrl-C is heard between two runs, of which a picture of many crops takes
+/// several.
 #[pyclass(frozen, module = "googlenet")]
 pub struct Ensemble {
     held: Mutex<Held>,
@@ -33,7 +38,7 @@ pub struct Ensemble {
     threads: usize,
 }
 
-struct Held {
+pub struct Held {
     /// The ensemble; it is taken out only to be dropped.
     ensemble: Option<googlenet::Ensemble>,
     /// The process in which its threads are, if it has any.
@@ -41,6 +46,16 @@ struct Held {
 }
 
 impl Held {
+    /// The probabilities of a picture's classes. `None` if Ctrl-C was pressed before the last run, whose exception `raised` gets.
+    fn probabilities(&mut self, picture: Rgb8<'_>, raised: &mut Option<PyErr>) -> googlenet::Result<Option<&[f32]>> {
+        let ensemble = self.ensemble.as_mut().expect("it is there until it is dropped");
+        let mut signals = Signals::new();
+        ensemble.probabilities_unless(picture, || {
+            *raised = signals.raised();
+            raised.is_some()
+        })
+    }
+
     fn is_forked(&self) -> bool {
         self.process.is_some_and(|process| process != std::process::id())
     }
@@ -69,12 +84,15 @@ impl Ensemble {
 #[pymethods]
 impl Ensemble {
     #[new]
-    #[pyo3(signature = (models, *, crops = 1, threads = None, precision = "f32"))]
+    #[pyo3(
+        signature = (models, *, crops = Count::Usable(1), threads = None, precision = "f32"),
+        text_signature = "(models, *, crops=1, threads=None, precision='f32')"
+    )]
     fn new(
         py: Python<'_>,
         models: &Bound<'_, PyAny>,
-        crops: usize,
-        threads: Option<usize>,
+        crops: Count,
+        threads: Option<Count>,
         precision: &str,
     ) -> PyResult<Self> {
         let models: Vec<Py<Model>> = match models.cast::<Model>() {
@@ -89,8 +107,9 @@ impl Ensemble {
                 models.try_iter()?.map(model).collect::<PyResult<_>>()?
             }
         };
-        let kind = Crops::from_count(crops)
-            .ok_or_else(|| PyValueError::new_err(format!("crops is {crops}, expected 1, 10 or 144")))?;
+        let refuse = |crops: &str| format!("crops is {crops}, expected 1, 10 or 144");
+        let crops = crops.or_refuse(refuse)?;
+        let kind = Crops::from_count(crops).ok_or_else(|| PyValueError::new_err(refuse(&crops.to_string())))?;
         let options = options(threads, precision)?;
         let (threads, process) = (options.thread_count(), options.starts_threads().then(std::process::id));
         let inner: Vec<googlenet::Model> = models.iter().map(|model| model.get().inner.clone()).collect();
@@ -107,14 +126,17 @@ impl Ensemble {
     }
 
     /// Say what is on a picture, a list of pictures or an iterable of them: see `Session.classify`.
-    #[pyo3(signature = (x, top = 5, *, errors = "raise"))]
+    #[pyo3(
+        signature = (x, top = Count::Usable(5), *, errors = "raise"),
+        text_signature = "($self, x, top=5, *, errors='raise')"
+    )]
     fn classify<'py>(
         slf: &Bound<'py, Self>,
         x: &Bound<'py, PyAny>,
-        top: usize,
+        top: Count,
         errors: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Results::of(slf.py(), x, EnsembleRunner { ensemble: slf.clone().unbind(), top }, errors)
+        Results::of(slf.py(), x, EnsembleRunner { ensemble: slf.clone().unbind(), top: top.top()? }, errors)
     }
 
     /// The probability of each class for a picture: float32, [classes], the mean over crops and models.
@@ -122,9 +144,13 @@ impl Ensemble {
         let source = Source::of(picture)?.ok_or_else(|| no_picture(picture))?;
         let name = source.name();
         let mut held = self.claim()?;
-        let ensemble = held.ensemble.as_mut().expect("it is there until it is dropped");
-        let values = py.detach(|| Ok(ensemble.probabilities(source.decode()?.view()?)?.to_vec()));
-        Ok(PyArray1::from_vec(py, values.or_raise(&name)?))
+        let (own, mut raised) = (&mut *held, None);
+        let values: googlenet::Result<Option<Vec<f32>>> =
+            py.detach(|| Ok(own.probabilities(source.decode()?.view()?, &mut raised)?.map(<[f32]>::to_vec)));
+        match (values.or_raise(&name)?, raised) {
+            (Some(values), _) => Ok(PyArray1::from_vec(py, values)),
+            (None, raised) => Err(raised.expect("nothing else ends it")),
+        }
     }
 
     /// The names of the classes that the models have in common, in order; empty if no model has any.
@@ -159,36 +185,53 @@ struct EnsembleRunner {
 
 impl Runner for EnsembleRunner {
     type Prepared = Picture;
+    type Claim<'a> = MutexGuard<'a, Held>;
 
-    fn prepare(&self, _py: Python<'_>) -> Arc<dyn Fn(Source) -> googlenet::Result<Picture> + Send + Sync> {
+    fn prepare(&self) -> Arc<dyn Fn(Source) -> googlenet::Result<Picture> + Send + Sync> {
         Arc::new(Source::decode)
     }
 
-    fn batch(&self, _py: Python<'_>) -> usize {
+    fn batch(&self) -> usize {
         1
     }
 
-    fn threads(&self, py: Python<'_>) -> usize {
-        self.ensemble.bind(py).get().threads
+    fn threads(&self) -> usize {
+        self.ensemble.get().threads
     }
 
-    fn run(&self, py: Python<'_>, prepared: Vec<Picture>, kept: Vec<Kept>) -> PyResult<Vec<Made>> {
-        let own = self.ensemble.bind(py).get();
-        let mut held = own.claim()?;
-        let ensemble = held.ensemble.as_mut().expect("it is there until it is dropped");
-        let all: googlenet::Result<Vec<_>> =
-            py.detach(|| prepared.iter().map(|picture| ensemble.classify(picture.view()?, self.top)).collect());
-        drop(held);
+    fn claim(&self) -> PyResult<MutexGuard<'_, Held>> {
+        self.ensemble.get().claim()
+    }
+
+    fn run(
+        &self,
+        py: Python<'_>,
+        held: &mut Self::Claim<'_>,
+        prepared: Vec<Picture>,
+        kept: Vec<Kept>,
+    ) -> PyResult<Vec<Made>> {
+        let (own, held, mut raised) = (self.ensemble.get(), &mut **held, None);
+        let all: googlenet::Result<Vec<_>> = py.detach(|| {
+            let mut all = Vec::new();
+            for picture in &prepared {
+                let Some(probabilities) = held.probabilities(picture.view()?, &mut raised)? else { break };
+                all.push(Prediction::most_likely(probabilities, &own.labels, self.top));
+            }
+            Ok(all)
+        });
+        let all = all.or_raise("")?;
+        if let Some(raised) = raised {
+            return Err(raised);
+        }
         let model = own.model.clone_ref(py).into_any();
-        Ok(all
-            .or_raise("")?
-            .into_iter()
-            .zip(kept)
-            .map(|(top, kept)| predictions(py, top, kept, &model, None))
-            .collect())
+        Ok(all.into_iter().zip(kept).map(|(top, kept)| predictions(py, top, kept, &model, None)).collect())
     }
 
     fn unusable(&self, x: &Bound<'_, PyAny>) -> PyErr {
         no_picture(x)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.ensemble)
     }
 }

@@ -5,6 +5,8 @@
 //! arrays.rs      NumPy's arrays: those that come in are checked, those that go out share the session's memory
 //! picture.rs     what Python calls a picture: a path, the bytes of a file, a PIL image, an array
 //! ahead.rs       pictures of an iterable, decoded ahead by threads
+//! count.rs       numbers that count something, negative ones refused
+//! signals.rs     whether Ctrl-C was pressed
 //! model.rs session.rs ensemble.rs command.rs     what a user holds
 //! ```
 //!
@@ -15,11 +17,13 @@
 mod ahead;
 mod arrays;
 mod command;
+mod count;
 mod ensemble;
 mod errors;
 mod model;
 mod picture;
 mod session;
+mod signals;
 
 /// Native part of `googlenet`; the package's documentation is in its own modules.
 #[pyo3::pymodule(gil_used = false)]

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use googlenet::image::{self, Channels, Rule};
+use googlenet::model::{MAX_SIDE, MIN_SIDE};
 use googlenet::{Options, Precision, command, isa};
 use numpy::{PyArray3, PyArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::count::Count;
 use crate::errors::OrRaise;
 use crate::picture::Source;
 use crate::session::Session;
@@ -17,7 +19,7 @@ use crate::session::Session;
 #[pyclass(frozen, module = "googlenet")]
 pub struct Model {
     pub inner: googlenet::Model,
-    /// Where the weights come from, and whether they are mapped; `None` for the demonstration weights.
+    /// The absolute path that the weights come from, and whether they are mapped; `None` for the demonstration weights.
     origin: Option<(PathBuf, bool)>,
 }
 
@@ -36,7 +38,9 @@ impl Model {
             true => unsafe { googlenet::Model::map(&path) },
             false => googlenet::Model::open(&path),
         });
-        Ok(Self { inner: inner.or_raise(&path.display().to_string())?, origin: Some((path, map)) })
+        let inner = inner.or_raise(&path.display().to_string())?;
+        // Who is handed a model, pickled, may have another working directory.
+        Ok(Self { inner, origin: Some((std::path::absolute(path)?, map)) })
     }
 
     /// The built-in demonstration weights: ten classes, 64x64 pixels, often wrong beyond those.
@@ -54,23 +58,29 @@ impl Model {
     /// side: the input's side in pixels, if not the weights' own.
     /// class_maps: whether to keep what `Session.class_map` needs.
     /// isa: an instruction set, if not the best that this machine has.
-    #[pyo3(signature = (
-        *, threads = None, batch = 1, precision = "f32", endpoints = None, side = None, class_maps = false, isa = None
-    ))]
+    #[pyo3(
+        signature = (
+            *, threads = None, batch = Count::Usable(1), precision = "f32", endpoints = None, side = None,
+            class_maps = false, isa = None
+        ),
+        text_signature = "($self, *, threads=None, batch=1, precision='f32', endpoints=None, side=None, class_maps=False, \
+                          isa=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn session(
         slf: &Bound<'_, Self>,
-        threads: Option<usize>,
-        batch: usize,
+        threads: Option<Count>,
+        batch: Count,
         precision: &str,
         endpoints: Option<&Bound<'_, PyAny>>,
-        side: Option<usize>,
+        side: Option<Count>,
         class_maps: bool,
         isa: Option<&str>,
     ) -> PyResult<Session> {
+        let batch = batch.within("batch", 1, Options::MAX_BATCH)?;
         let mut options = options(threads, precision)?.batch(batch).class_maps(class_maps);
         if let Some(side) = side {
-            options = options.side(side);
+            options = options.side(side.within("input side", MIN_SIDE, MAX_SIDE)?);
         }
         if let Some(name) = isa {
             let sets: Vec<&str> = isa::detected().map(isa::Isa::name).collect();
@@ -188,11 +198,12 @@ pub fn no_picture(x: &Bound<'_, PyAny>) -> PyErr {
 }
 
 /// Options of so many threads, by default one for each core, and a precision of that name.
-pub fn options(threads: Option<usize>, precision: &str) -> PyResult<Options> {
+pub fn options(threads: Option<Count>, precision: &str) -> PyResult<Options> {
     let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(Options::MAX_THREADS);
     let known = Precision::from_name(precision).ok_or_else(|| {
         let names = Precision::ALL.map(Precision::name).join(", ");
         PyValueError::new_err(format!("unknown precision {precision:?}, expected one of {names}"))
     })?;
+    let threads = threads.map(|threads| threads.within("threads", 1, Options::MAX_THREADS)).transpose()?;
     Ok(Options::new().threads(threads.unwrap_or_else(all)).precision(known))
 }

@@ -7,23 +7,26 @@ use googlenet::{Options, Prediction};
 use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::ahead::{Kept, Made, Results, Runner};
 use crate::arrays;
+use crate::count::Count;
 use crate::errors::{Error, OrRaise};
 use crate::model::{Model, no_picture};
 use crate::picture::Source;
 
 /// A plan over a model's weights, with the memory and threads of a run. It serves one call at a time: a second one, from
-/// another thread, raises `Error` and changes nothing.
+/// another thread, raises `Error` and changes nothing. A call for a list of pictures has the session until the list is done;
+/// an iterator has it while it computes a batch, and leaves it to other calls between its results.
 #[pyclass(frozen, module = "googlenet")]
 pub struct Session {
     /// The model, with which predictions draw their picture.
     own: Py<Model>,
     model: googlenet::Model,
     held: Mutex<Held>,
-    /// The layer whose outputs are embeddings.
-    features: Option<String>,
+    /// The layer whose outputs are embeddings, and how many values it has.
+    features: Option<(String, usize)>,
     /// The layers whose outputs are kept because the caller asked.
     endpoints: Vec<String>,
     side: usize,
@@ -72,14 +75,18 @@ impl Session {
             _ => name.clone(),
         };
         let endpoints: Vec<String> = endpoints.iter().map(known).collect();
-        let features = roles.features.clone();
-        let options = endpoints.iter().chain(&features).fold(options, |options, name| options.endpoint(name));
+        let features = &roles.features;
+        let options = endpoints.iter().chain(features).fold(options, |options, name| options.endpoint(name));
         let process = options.starts_threads().then(std::process::id);
         let session = py.detach(|| model.session(options)).or_raise("")?;
+        let values = |name: &String| {
+            let [c, h, w] = session.endpoint_shape(name).expect("kept by every session");
+            (name.clone(), c * h * w)
+        };
         Ok(Self {
             own: own.clone().unbind(),
             model: model.clone(),
-            features,
+            features: features.as_ref().map(values),
             endpoints,
             side: session.side(),
             batch: session.batch(),
@@ -107,31 +114,32 @@ impl Session {
     }
 
     /// Runs the inputs, of which there are at most as many as images in a batch, and returns what came of each.
-    fn run_inputs(&self, py: Python<'_>, inputs: &[Vec<f32>], top: usize, embed: bool) -> PyResult<Vec<Row>> {
-        let mut held = self.claim()?;
+    fn run_inputs(&self, py: Python<'_>, held: &mut Held, inputs: &[Vec<f32>], top: usize, embed: bool) -> Vec<Row> {
         held.live = 0; // until the run has ended
         let session = held.session();
-        let rows: googlenet::Result<Vec<Row>> = py.detach(|| {
+        let rows = py.detach(|| {
             let len = 3 * self.side * self.side;
             for (input, own) in inputs.iter().zip(session.input_mut().chunks_exact_mut(len)) {
                 own.copy_from_slice(input);
             }
             session.run();
-            let embeddings = self.features.as_deref().filter(|_| embed).and_then(|name| session.endpoint(name));
-            let width = embeddings.map_or(0, |all| all.len() / self.batch);
-            let row = |index: usize| {
-                let embedding = embeddings.map(|all| all[index * width..][..width].to_vec());
-                Ok(Row { top: session.predictions(index, top)?, embedding })
+            let classes = self.model.network().classes;
+            let features = self.features.as_ref().filter(|_| embed);
+            let embeddings = features.and_then(|(name, _)| session.endpoint(name));
+            let width = features.map_or(0, |(_, width)| *width);
+            let row = |(index, probabilities): (usize, &[f32])| Row {
+                top: Prediction::most_likely(probabilities, self.model.labels(), top),
+                embedding: embeddings.map(|all| all[index * width..][..width].to_vec()),
             };
-            (0..inputs.len()).map(row).collect()
+            session.probabilities().chunks_exact(classes).take(inputs.len()).enumerate().map(row).collect()
         });
         held.live = inputs.len();
-        rows.or_raise("")
+        rows
     }
 
-    /// The layer that embeddings come from.
-    fn features(&self) -> PyResult<&str> {
-        self.features.as_deref().ok_or_else(|| {
+    /// How many values an embedding has.
+    fn embedding_len(&self) -> PyResult<usize> {
+        self.features.as_ref().map(|(_, len)| *len).ok_or_else(|| {
             PyValueError::new_err(format!("{} has no layer of features to embed with", self.model.network().name))
         })
     }
@@ -160,38 +168,42 @@ impl Session {
     ///
     /// A picture that cannot be used raises; with `errors="return"` the exception stands in its place among the results of a
     /// list or an iterable. With `embed=True` each result has its picture's `embedding`, too.
-    #[pyo3(signature = (x, top = 5, *, embed = false, errors = "raise"))]
+    #[pyo3(
+        signature = (x, top = Count::Usable(5), *, embed = false, errors = "raise"),
+        text_signature = "($self, x, top=5, *, embed=False, errors='raise')"
+    )]
     fn classify<'py>(
         slf: &Bound<'py, Self>,
         x: &Bound<'py, PyAny>,
-        top: usize,
+        top: Count,
         embed: bool,
         errors: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let own = slf.get();
         if embed {
-            own.features()?;
+            own.embedding_len()?;
         }
-        let runner = SessionRunner { session: slf.clone().unbind(), top: Some(top), embed };
+        let runner = SessionRunner { session: slf.clone().unbind(), top: Some(top.top()?), embed };
         Results::of(slf.py(), x, runner, errors)
     }
 
     /// The features that the network's classifier sees of a picture: float32, [1024] for GoogLeNet.
     ///
     /// Of a list or a tuple of pictures they are one array, [n, 1024]; of any other iterable an iterator of arrays. Pictures
-    /// are those of `classify`, and so is `errors` for an iterable; in a list every picture must be usable.
+    /// are those of `classify`, and so is `errors` for an iterable; in a list every picture must be usable, as an array has no
+    /// place for an exception.
     #[pyo3(signature = (x, *, errors = "raise"))]
     fn embed<'py>(slf: &Bound<'py, Self>, x: &Bound<'py, PyAny>, errors: &str) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().features()?;
+        let len = slf.get().embedding_len()?;
+        if errors == "return" && Results::are_listed(x) {
+            let text = "errors=\"return\" does not go with pictures whose embeddings are one array; \
+                        those of an iterator, as iter(pictures), come one by one";
+            return Err(PyValueError::new_err(text));
+        }
         let runner = SessionRunner { session: slf.clone().unbind(), top: None, embed: true };
         let made = Results::of(slf.py(), x, runner, errors)?;
         match made.cast::<pyo3::types::PyList>() {
-            Ok(rows) if rows.is_empty() => {
-                let session = slf.get();
-                let mut held = session.claim()?;
-                let [c, h, w] = held.session().endpoint_shape(session.features()?).expect("kept by every session");
-                Ok(numpy::PyArray2::<f32>::zeros(slf.py(), [0, c * h * w], false).into_any())
-            }
+            Ok(rows) if rows.is_empty() => Ok(numpy::PyArray2::<f32>::zeros(slf.py(), [0, len], false).into_any()),
             Ok(rows) => slf.py().import("numpy")?.call_method1("stack", (rows,)),
             Err(_) => Ok(made),
         }
@@ -200,9 +212,9 @@ impl Session {
     /// Run the network on inputs that are prepared already, float32 [n, 3, side, side] with n of 1 to the session's batch, and
     /// return the logits, [n, classes]. They are shown, not copied: see `endpoint`.
     fn run<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let mut held = self.claim()?;
         let input = arrays::input(x, self.side, self.batch)?;
-        let values = input.as_slice().expect("the array is in C order");
+        let values = input.as_slice().expect("the array is in C order and aligned");
+        let mut held = self.claim()?;
         held.live = 0; // until the run has ended
         let live = values.len() / (3 * self.side * self.side);
         let session = held.session();
@@ -230,12 +242,15 @@ impl Session {
     /// Where in the picture number `image` of the last run the class number `index` is seen: its map, float32 [h, w], and the
     /// classifier's bias. The map's mean and the bias add up to the class's logit. The session must have been made with
     /// `class_maps=True`.
-    #[pyo3(signature = (index, image = 0))]
-    fn class_map<'py>(&self, py: Python<'py>, index: usize, image: usize) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (index, image = Count::Usable(0)), text_signature = "($self, index, image=0)")]
+    fn class_map<'py>(&self, py: Python<'py>, index: Count, image: Count) -> PyResult<Bound<'py, PyAny>> {
+        let index = index.within("class", 0, self.model.network().classes - 1)?;
         let mut held = self.claim()?;
         let live = held.live;
+        let refuse = |image: &str| format!("image {image} of a run of {live}");
+        let image = image.or_refuse(refuse)?;
         if image >= live {
-            return Err(PyValueError::new_err(format!("image {image} of a run of {live}")));
+            return Err(PyValueError::new_err(refuse(&image.to_string())));
         }
         let session = held.session();
         let map = py.detach(|| session.class_map(image, index)).or_raise("")?;
@@ -320,9 +335,10 @@ struct SessionRunner {
 
 impl Runner for SessionRunner {
     type Prepared = Vec<f32>;
+    type Claim<'a> = MutexGuard<'a, Held>;
 
-    fn prepare(&self, py: Python<'_>) -> Arc<dyn Fn(Source) -> googlenet::Result<Vec<f32>> + Send + Sync> {
-        let session = self.session.bind(py).get();
+    fn prepare(&self) -> Arc<dyn Fn(Source) -> googlenet::Result<Vec<f32>> + Send + Sync> {
+        let session = self.session.get();
         let (side, rule): (usize, Rule) = (session.side, *session.model.rule());
         Arc::new(move |source| {
             let mut input = vec![0.0; 3 * side * side];
@@ -331,17 +347,27 @@ impl Runner for SessionRunner {
         })
     }
 
-    fn batch(&self, py: Python<'_>) -> usize {
-        self.session.bind(py).get().batch
+    fn batch(&self) -> usize {
+        self.session.get().batch
     }
 
-    fn threads(&self, py: Python<'_>) -> usize {
-        self.session.bind(py).get().threads
+    fn threads(&self) -> usize {
+        self.session.get().threads
     }
 
-    fn run(&self, py: Python<'_>, inputs: Vec<Vec<f32>>, kept: Vec<Kept>) -> PyResult<Vec<Made>> {
-        let session = self.session.bind(py).get();
-        let rows = session.run_inputs(py, &inputs, self.top.unwrap_or(0), self.embed)?;
+    fn claim(&self) -> PyResult<MutexGuard<'_, Held>> {
+        self.session.get().claim()
+    }
+
+    fn run(
+        &self,
+        py: Python<'_>,
+        held: &mut Self::Claim<'_>,
+        inputs: Vec<Vec<f32>>,
+        kept: Vec<Kept>,
+    ) -> PyResult<Vec<Made>> {
+        let session = self.session.get();
+        let rows = session.run_inputs(py, held, &inputs, self.top.unwrap_or(0), self.embed);
         let model = session.own.clone_ref(py).into_any();
         let made = |(row, kept): (Row, Kept)| {
             let embedding = row.embedding.map(|values| numpy::PyArray1::from_vec(py, values).into_any());
@@ -355,6 +381,10 @@ impl Runner for SessionRunner {
 
     fn unusable(&self, x: &Bound<'_, PyAny>) -> PyErr {
         no_picture(x)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.session)
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "weights" / "demo.safetensors"
 CAT = ROOT / "weights" / "chelsea.png"
+REAL = ROOT / "../shared/googlenet/bvlc_googlenet.safetensors"
+"""The real weights, as PyTorch's programs keep them, where they are."""
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +45,37 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def command(*args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own: the program that $GOOGLENET_COMMAND names, which Cargo built without Python, else
+    the one in the package, which has the code of the module that it is compared with."""
+    program = os.environ.get("GOOGLENET_COMMAND")
+    return _run([program] if program else [sys.executable, "-m", "googlenet"], *args, check=check)
+
+
+def package_command(*args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command of the package in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "googlenet", *map(str, args)], check=check, capture_output=True, text=True, timeout=120
-    )
+    return _run([sys.executable, "-m", "googlenet"], *args, check=check)
+
+
+def _run(program: list[str], *args: object, check: bool) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*program, *map(str, args)], check=check, capture_output=True, text=True, timeout=120)
+
+
+def needs(what: str, is_here: bool) -> pytest.MarkDecorator:
+    """Skips a test, or a module of tests, where `what` is missing; where $GOOGLENET_PROMISED names it, it is run, and fails."""
+    return pytest.mark.skipif(not is_here and not is_promised(what), reason=f"{what}: not here, and not promised")
+
+
+def is_promised(what: str) -> bool:
+    """Whether this machine was said to have `what`."""
+    return what in os.environ.get("GOOGLENET_PROMISED", "").split()
+
+
+@pytest.fixture(scope="session")
+def real_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real weights, as `convert` writes them."""
+    weights = tmp_path_factory.mktemp("real") / "googlenet.safetensors"
+    googlenet.convert(REAL, weights)
+    return weights
 
 
 def inputs(count: int, side: int = 64) -> np.ndarray:

@@ -18,16 +18,18 @@ from typing import Any
 import googlenet
 import numpy as np
 import pytest
-from conftest import WEIGHTS, command
+from conftest import WEIGHTS, command, is_promised
 
-pytest.importorskip("pyarrow")
-ray = pytest.importorskip("ray")
+if not is_promised("ray"):
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("ray")
 
 import pyarrow as pa  # noqa: E402
 import pyarrow.fs as pafs  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
+import ray  # noqa: E402
 from googlenet import ray as many  # noqa: E402
-from many import descendants, make_pictures, parts, table  # noqa: E402
+from many import broken_table, descendants, make_pictures, parts, table, wait  # noqa: E402
 
 COUNT, BROKEN = 100, 10
 
@@ -84,7 +86,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(many.run(folder, tmp_path / "out", workers=2, part=2)))
     thread.start()
-    _wait(lambda: parts(tmp_path / "out") >= 4)
+    wait(lambda: parts(tmp_path / "out") >= 4)
     workers = descendants("_Maker")
     assert workers, "the workers are called otherwise"
     os.kill(workers[0], signal.SIGKILL)
@@ -93,8 +95,9 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     assert found == [many.Outcome(COUNT, BROKEN, COUNT // 2, 0)]
     assert done < COUNT // 2 - 4, "the run was over before"
     assert table(tmp_path / "out") == whole
-    # What the dead worker had begun is no part of the table.
+    # What the dead worker had begun is no part of the table, and does not stay.
     assert len(list((tmp_path / "out").glob("*.parquet"))) == COUNT // 2
+    assert not list((tmp_path / "out" / "_googlenet").glob("unfinished-*"))
 
 
 def test_a_run_that_is_stopped_goes_on(folder: Path, whole: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -102,7 +105,7 @@ def test_a_run_that_is_stopped_goes_on(folder: Path, whole: list[dict[str, Any]]
     line = [sys.executable, "-m", "googlenet.ray", str(folder), str(out), "--workers", "2", "--part", "2"]
     # A cluster of its own, which ends with it.
     driver = subprocess.Popen([*line, "--address", "local"])
-    _wait(lambda: parts(out) >= 4 or driver.poll() is not None)
+    wait(lambda: parts(out) >= 4 or driver.poll() is not None)
     driver.kill()
     driver.wait()
     time.sleep(2)  # its workers see that it is gone
@@ -205,15 +208,33 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(folder: Path, 
     assert ended.returncode == 1 and ended.stderr.splitlines()[-1].endswith("none: no such file or folder"), ended.stderr
 
 
+def test_a_cluster_that_cannot_do_it_is_refused_before_anything_is_written(
+    folder: Path, cluster: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for options in ({"workers": 99}, {"cpus": 3}, {"cpus": 0}):
+        with pytest.raises(ValueError, match="workers? of .* CPUs, but the cluster has 2"):
+            many.run(folder, out, part=1, **options)
+        assert not out.exists()
+    line = [sys.executable, "-m", "googlenet.ray", str(folder), str(out), "--address", "127.0.0.1:1"]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and not out.exists(), ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("python -m googlenet.ray: no cluster at 127.0.0.1:1: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_a_worker_cannot_do_is_said_in_a_line(cluster: None, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    broken_table(tmp_path / "in" / "x.parquet")
+    with pytest.raises(googlenet.Error, match=r"^x.parquet, row group 0: ") as caught:
+        many.run(tmp_path / "in", tmp_path / "out")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out" / "_SUCCESS").exists()
+    # Who repairs it goes on.
+    broken_table(tmp_path / "in" / "x.parquet", is_broken=False)
+    assert many.run(tmp_path / "in", tmp_path / "out", resume=True).pictures == 2
+
+
 def test_the_command_gives_the_same_numbers(folder: Path, whole: list[dict[str, Any]]) -> None:
     row = next(row for row in whole if row["error"] is None)
     told = json.loads(command("classify", "--json", folder / row["path"]).stdout)["top"]
     assert [np.float32(one["probability"]) for one in told] == [np.float32(one) for one in row["probabilities"]]
-
-
-def _wait(is_so: Any) -> None:
-    """Wait until something is so, at most a minute."""
-    until = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < until, "nothing happens"
-        time.sleep(0.002)

@@ -7,12 +7,14 @@ import io
 import os
 import pickle
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import googlenet
 import numpy as np
 import pytest
-from conftest import CAT, ROOT, WEIGHTS, command, inputs
+from conftest import CAT, REAL, ROOT, WEIGHTS, command, inputs, needs
 
 
 def test_the_photograph_is_a_cat_however_it_is_handed_in(session: googlenet.Session) -> None:
@@ -53,14 +55,12 @@ def test_bits_are_the_command_s(tmp_path: Path, model: googlenet.Model, threads:
         assert mapped.endpoint(endpoint).tobytes() == expected[index : index + 1].tobytes()
 
 
-@pytest.mark.skipif(not (ROOT / "../shared/googlenet").is_dir(), reason="the real weights are not here")
-def test_bits_are_the_command_s_with_the_real_weights(tmp_path: Path) -> None:
-    weights = tmp_path / "googlenet.safetensors"
-    googlenet.convert(ROOT / "../shared/googlenet/bvlc_googlenet.safetensors", weights)
-    model = googlenet.Model.open(weights)
+@needs("weights", REAL.exists())
+def test_bits_are_the_command_s_with_the_real_weights(tmp_path: Path, real_weights: Path) -> None:
+    model = googlenet.Model.open(real_weights)
     x = inputs(1, model.side)
     np.save(tmp_path / "x.npy", x)
-    command("run", "--weights", weights, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
+    command("run", "--weights", real_weights, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
     assert model.session().run(x).tobytes() == np.load(tmp_path / "y.npy").tobytes()
 
 
@@ -174,10 +174,12 @@ def test_arrays_that_do_not_fit_are_named(session: googlenet.Session) -> None:
         (x[..., ::-1], r"strides \[49152, 16384, 256, -4\] in bytes, expected \[49152, 16384, 256, 4\]"),
         (np.empty((1, 3, 64, 128), np.float32)[..., ::2], "strides"),
         (np.broadcast_to(x[:, :1], (1, 3, 64, 64)), r"strides \[\d+, 0, 256, 4\]"),
+        (np.frombuffer(b"?" + x.tobytes(), "<f4", offset=1).reshape(x.shape), "not aligned to its elements"),
     ]
     for array, words in cases:
         with pytest.raises(ValueError, match=words):
             session.run(array)
+    session.run(x)  # none of them has broken it
     for other in (x.tolist(), None, "x"):
         with pytest.raises(TypeError, match="expected a numpy.ndarray"):
             session.run(other)  # type: ignore[arg-type]
@@ -217,6 +219,26 @@ def test_options_that_do_not_fit_are_named(model: googlenet.Model) -> None:
     with pytest.raises(ValueError, match="keeps no layer \"conv1\""):
         session.endpoint("conv1")
     session.run(inputs(1))
+    counts = [
+        (lambda: model.session(threads=-1), "threads -1 is not in 1 to 256"),
+        (lambda: model.session(batch=-1), "batch -1 is not in 1 to 4096"),
+        (lambda: model.session(batch=10**30), f"batch {10**30} is not in 1 to 4096"),
+        (lambda: model.session(side=-5), "input side -5 is not in 32 to 4096"),
+        (lambda: session.classify(CAT, -1), "top is -1, expected 1 or more"),
+        (lambda: session.classify([CAT], top=0), "top is 0, expected 1 or more"),
+        (lambda: session.class_map(-1), "class -1 is not in 0 to 9"),
+        (lambda: session.class_map(0, -1), "image -1 of a run of 1"),
+        (lambda: googlenet.Ensemble(model, threads=-2), "threads -2 is not in 1 to 256"),
+        (lambda: googlenet.Ensemble(model, crops=-10), "crops is -10, expected 1, 10 or 144"),
+        (lambda: googlenet.Ensemble(model).classify(CAT, top=0), "top is 0, expected 1 or more"),
+    ]
+    for call, words in counts:
+        with pytest.raises(ValueError, match=words):
+            call()
+    assert len(session.classify(CAT, 10**30)) == 10
+    assert len(session.classify(CAT, np.int64(3))) == 3
+    with pytest.raises(TypeError, match="'str' object cannot be"):
+        model.session(threads="2")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="made without class maps"):
         session.class_map(3)
     with pytest.raises(TypeError, match="expected a picture"):
@@ -257,6 +279,11 @@ def test_embeddings_are_what_the_classifier_sees(model: googlenet.Model, picture
     assert session.embed(paths[1]).tobytes() == rows[1].tobytes()
     assert [row.tobytes() for row in session.embed(iter(paths))] == [row.tobytes() for row in rows]
     assert session.embed([]).shape == (0, 1024)
+    for at_hand in (paths, tuple(paths), np.zeros((2, 8, 8, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"errors=\"return\" does not go with"):
+            session.embed(at_hand, errors="return")
+    kinds = [type(one) for one in session.embed(iter([paths[0], b"none"]), errors="return")]
+    assert kinds == [np.ndarray, googlenet.Error]
     both = session.classify(paths, embed=True)
     assert all(one.embedding is not None and one.embedding.tobytes() == row.tobytes() for one, row in zip(both, rows))
     assert session.classify(paths[0]).embedding is None
@@ -297,23 +324,76 @@ def test_two_threads_at_once_are_an_exception(model: googlenet.Model) -> None:
     assert len(set(done)) == 1 and len(done) >= 20
 
 
+class Slow:
+    """A path that takes as long to tell as somebody likes."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = threading.Event(), threading.Event()
+
+    def __fspath__(self) -> str:
+        self.asked.set()
+        assert self.told.wait(60)
+        return str(CAT)
+
+
+@pytest.mark.parametrize("kind", ["session", "ensemble"])
+def test_a_call_for_a_list_has_the_session_until_it_is_done(model: googlenet.Model, kind: str) -> None:
+    used = model.session(threads=1) if kind == "session" else googlenet.Ensemble(model, threads=1)
+    slow, found = Slow(), []
+    # When the fifth picture is asked for, nothing is computed that another call could meet.
+    thread = threading.Thread(target=lambda: found.append(used.classify([CAT, CAT, CAT, CAT, slow])))
+    thread.start()
+    assert slow.asked.wait(60)
+    for other in (CAT, [CAT]):
+        with pytest.raises(googlenet.Error, match="in use by another call"):
+            used.classify(other)
+    slow.told.set()
+    thread.join()
+    assert len(found[0]) == 5 and used.classify(CAT) == found[0][0]
+    # An iterator leaves it to others between its results.
+    lazily = used.classify(iter([CAT] * 5))
+    assert [next(lazily), used.classify(CAT), next(lazily)] == [found[0][0]] * 3
+
+
+def test_results_in_a_cycle_are_collected(session: googlenet.Session) -> None:
+    class Pictures:
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            return self
+
+        def __next__(self) -> Path:
+            return CAT
+
+    pictures = Pictures()
+    pictures.results = session.classify(pictures)  # type: ignore[attr-defined]
+    next(pictures.results)  # type: ignore[attr-defined]
+    gone = weakref.ref(pictures)
+    del pictures
+    gc.collect()
+    assert gone() is None
+
+
 def test_other_threads_go_on_while_a_run_computes(model: googlenet.Model) -> None:
-    session = model.session(threads=1, batch=256)
-    x = inputs(256)
-    counted, running = 0, True
+    session = model.session(threads=1, batch=32, side=224)
+    x = inputs(32, 224)
+    took, running = 0.0, True
 
     def run() -> None:
-        nonlocal running
+        nonlocal running, took
+        begin = time.perf_counter()
         session.run(x)
+        took = time.perf_counter() - begin
         running = False
 
+    session.run(x)  # what is done once is done
     thread = threading.Thread(target=run)
+    longest, last = 0.0, time.perf_counter()
     thread.start()
     while running:
-        counted += 1
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
     thread.join()
-    # With the interpreter's lock held, the loop would turn only before and after the run.
-    assert counted > 10_000
+    # With the interpreter's lock held, the loop would stand still as long as the run takes.
+    assert longest < took / 4, f"{longest:.3f} s of {took:.3f} s"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -334,7 +414,9 @@ def test_a_fork_s_child_is_told_instead_of_hanging(model: googlenet.Model) -> No
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_models_describe_themselves_and_are_pickled_by_origin(model: googlenet.Model) -> None:
+def test_models_describe_themselves_and_are_pickled_by_origin(
+    model: googlenet.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert model.labels[3] == "cat" and model.classes == len(model.labels) == 10 and model.side == 64
     assert model.network == "googlenet" and model.dialect == "bvlc" and model.path is None
     assert model.metadata["input_side"] == "64"
@@ -343,6 +425,11 @@ def test_models_describe_themselves_and_are_pickled_by_origin(model: googlenet.M
     assert again.labels == model.labels and again.path is None
     opened = pickle.loads(pickle.dumps(googlenet.Model.open(WEIGHTS, map=True)))
     assert Path(opened.path) == WEIGHTS
+    # Whoever is handed a model may stand elsewhere.
+    monkeypatch.chdir(WEIGHTS.parent)
+    pickled = pickle.dumps(googlenet.Model.open(WEIGHTS.name))
+    monkeypatch.chdir(tmp_path)
+    assert Path(pickle.loads(pickled).path) == WEIGHTS
 
 
 def test_predictions_print_and_show_themselves(model: googlenet.Model, tmp_path: Path) -> None:

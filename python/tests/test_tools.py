@@ -14,18 +14,18 @@ from pathlib import Path
 import googlenet
 import numpy as np
 import pytest
-from conftest import CAT, WEIGHTS, command
+from conftest import CAT, REAL, WEIGHTS, command, needs, package_command
 
 
 def test_the_command_classifies_the_built_in_photograph() -> None:
-    done = command("classify", "--top", 1)
+    done = package_command("classify", "--top", 1)
     assert " cat" in done.stdout and "demonstration weights" in done.stderr
     script = shutil.which("googlenet", path=os.path.dirname(sys.executable))
     if script is not None:
         assert " cat" in subprocess.run([script, "classify"], check=True, capture_output=True, text=True).stdout
-    assert command("--version").stdout.strip() == f"googlenet {googlenet.__version__}"
-    assert command("classify", "none.png", check=False).returncode == 4
-    assert command("what", check=False).returncode == 2
+    assert package_command("--version").stdout.strip() == f"googlenet {googlenet.__version__}"
+    assert package_command("classify", "none.png", check=False).returncode == 4
+    assert package_command("what", check=False).returncode == 2
 
 
 def test_python_and_the_command_classify_alike(model: googlenet.Model) -> None:
@@ -97,7 +97,7 @@ def test_weights_are_converted_and_quantized(tmp_path: Path, pictures: Path) -> 
     done = googlenet.convert(WEIGHTS, half, f16=True)
     assert (done.network, done.dialect, done.classes, done.side, done.labelled) == ("googlenet", "bvlc", 10, 64, True)
     assert "10 classes" in str(done) and googlenet.Model.open(half).session().classify(CAT)[0].label == "cat"
-    with pytest.raises(FileExistsError, match="exists"):
+    with pytest.raises(FileExistsError, match="exists, force=True replaces it"):
         googlenet.convert(WEIGHTS, half)
     googlenet.convert(WEIGHTS, half, force=True, mean=[127.5] * 3, std=(127.5, 127.5, 127.5))
     with pytest.raises(FileNotFoundError):
@@ -137,7 +137,27 @@ def test_weights_are_converted_and_quantized(tmp_path: Path, pictures: Path) -> 
     ],
 )
 def test_ctrl_c_stops_within_a_second(tmp_path: Path, work: str) -> None:
-    folder = tmp_path / "pictures" / "cat"
+    _is_stopped(tmp_path, "googlenet.Model.demo()", work)
+
+
+@needs("weights", REAL.exists())
+@pytest.mark.parametrize(
+    "work",
+    [
+        "googlenet.eval(sys.argv[1], model, crops=144, threads=1)",
+        "for _ in ensemble.classify(itertools.repeat(cat)): pass",
+        "while True: ensemble.probabilities(cat)",
+    ],
+)
+def test_ctrl_c_stops_144_crops_of_the_real_weights_within_a_second(tmp_path: Path, real_weights: Path, work: str) -> None:
+    """Of which one picture takes seconds."""
+    made = "ensemble = googlenet.Ensemble(model, crops=144, threads=1)\n"
+    _is_stopped(tmp_path, f"googlenet.Model.open({str(real_weights)!r})", work, made)
+
+
+def _is_stopped(tmp_path: Path, model: str, work: str, made: str = "") -> None:
+    """Hold a process that does `work` to ending within a second of Ctrl-C."""
+    folder = tmp_path / "pictures" / "3"  # the number of a class that both weights have
     folder.mkdir(parents=True)
     shutil.copy(CAT, folder / "0.png")
     for index in range(1, 2000):
@@ -147,9 +167,10 @@ def test_ctrl_c_stops_within_a_second(tmp_path: Path, work: str) -> None:
         # Whoever runs the tests in the background may have had the shell ignore it.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "cat = googlenet.photograph()\n"
-        "model = googlenet.Model.demo()\n"
+        f"model = {model}\n"
         "session = model.session(threads=1, batch=8)\n"
         "session.classify(cat)\n"
+        f"{made}"
         "print('begins', flush=True)\n"
         f"try:\n    {work}\n"
         "except KeyboardInterrupt:\n    print('stopped', flush=True)\n"

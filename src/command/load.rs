@@ -42,13 +42,13 @@ these are the built-in demonstration weights: ten classes, 64x64 pixels, often w
       and add `--weights googlenet.safetensors`.";
 
 thread_local! {
-    /// Whether weight files are mapped.
-    static MAPS: Cell<bool> = const { Cell::new(true) };
+    /// Whether weight files and indexes are mapped: what the caller of this thread's command has promised to leave alone.
+    static MAPS: Cell<bool> = const { Cell::new(false) };
     /// Whether the demonstration weights have said what they are since the arguments were read.
     static HAS_NOTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on weight files are mapped on this thread, or read.
+/// From now on weight files and indexes are mapped on this thread, or read.
 pub fn map_files(are_mapped: bool) {
     MAPS.set(are_mapped);
     HAS_NOTED.set(false);
@@ -65,10 +65,8 @@ pub fn model(path: Option<&Path>) -> Outcome<Model> {
     let is_pipe = || fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     let opened = if stream::is_standard(path) || is_pipe() {
         stream::read(path, MAX_WEIGHT_BYTES).and_then(|bytes| Model::new(Weights::from_vec(bytes)?))
-    } else if MAPS.get() {
-        map(path)
     } else {
-        Model::open(path)
+        open(path)
     };
     opened.map_err(|error| foreign::explain(path, Failure::of(Code::Model, stream::name(path), &error)))
 }
@@ -81,19 +79,26 @@ pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
     }
 }
 
-#[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
-pub fn map(path: &Path) -> crate::Result<Model> {
-    // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
-    // writes to an existing file.
-    unsafe { Model::map(path) }
+/// The weights at `path`, mapped or read.
+#[allow(unsafe_code, reason = "the caller of `command::main` has promised that nobody writes to the file")]
+pub fn open(path: &Path) -> crate::Result<Model> {
+    match MAPS.get() {
+        // SAFETY: only `command::main` maps files, whose caller promises that nobody writes to those that are named. The command
+        // itself writes to no existing file but a journal, and to that only if it begins as a journal does.
+        true => unsafe { Model::map(path) },
+        false => Model::open(path),
+    }
 }
 
-/// The index at `path`, mapped.
-#[allow(unsafe_code, reason = "the help says that nobody may write to the file meanwhile")]
+/// The index at `path`, mapped or read.
+#[allow(unsafe_code, reason = "the caller of `command::main` has promised that nobody writes to the file")]
 pub fn index(path: &Path) -> Outcome<Index> {
-    // SAFETY: the help tells whoever starts the command that nobody may write to the file, and no part of the command
-    // writes to an existing file.
-    unsafe { Index::map(path) }.or_fail(Code::Model, path.display())
+    let index = match MAPS.get() {
+        // SAFETY: as in `open`.
+        true => unsafe { Index::map(path) },
+        false => Index::open(path),
+    };
+    index.or_fail(Code::Model, path.display())
 }
 
 /// A session of `model`; with `verbose` stderr says how its weights came into use, and what layers compute in. If the options

@@ -114,7 +114,7 @@ weights once and name them:
 const AFTER_HELP: &str = "\
 Results go to stdout, words to stderr, in colours where that is a terminal. `-` is standard input in the place of a file to
 read, and standard output in that of one to write. Weight files and indexes are mapped: nobody may write to one while it is in
-use, or else --no-mmap reads weight files.
+use, or else --no-mmap reads it.
 
 A picture that cannot be read is named on stderr, all others are dealt with, and the exit code is 4 in the end.
 
@@ -145,13 +145,23 @@ Environment:
 ///
 /// This function needs the feature `cli`.
 ///
+/// # Safety
+/// The weight files and indexes that `args` name are mapped, unless they say `--no-mmap`: until it returns nobody may write to
+/// one, or cut it off, as the command's own help says. [`call`] reads them instead.
+///
 /// ```
-/// assert_eq!(googlenet::command::main(["googlenet".into(), "--version".into()]), 0);
-/// assert_eq!(googlenet::command::main(["googlenet".into(), "what".into()]), 2);
+/// // SAFETY: no file is named.
+/// let code = |args: [&str; 2]| unsafe { googlenet::command::main(args.map(Into::into)) };
+/// assert_eq!(code(["googlenet", "--version"]), 0);
+/// assert_eq!(code(["googlenet", "what"]), 2);
 /// ```
-pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+#[allow(unsafe_code, reason = "who starts the command has read its help, who calls it has read this")]
+pub unsafe fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match parse(args) {
-        Ok(cli) => cli,
+        Ok(cli) => {
+            load::map_files(!cli.no_mmap);
+            cli
+        }
         Err(error) if error.use_stderr() => {
             caller::complain(one_line(&error));
             return Code::Usage as u8;
@@ -192,7 +202,8 @@ pub struct Failed {
 ///
 /// `models` take the place of the demonstration weights where `args`, of which the first is the program's name, name no
 /// weights. `is_over` is asked after each picture or run whether to stop; the call then fails, and has written no file but
-/// a journal. If some pictures could not be read, but not all, the last text says so, and the call succeeds.
+/// a journal. If some pictures could not be read, but not all, the last text says so, and the call succeeds. Weight files are
+/// read, not mapped.
 ///
 /// This function needs the feature `cli`.
 ///
@@ -242,7 +253,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let is_set = |matches: &ArgMatches, name| matches!(matches.try_get_one::<bool>(name), Ok(Some(true)));
     let is_json = matches.subcommand().is_some_and(|(_, matches)| is_set(matches, "json"));
     caller::listen(cli.quiet, is_json);
-    load::map_files(!cli.no_mmap);
+    load::map_files(false);
     Ok(cli)
 }
 

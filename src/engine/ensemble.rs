@@ -133,6 +133,36 @@ impl Ensemble {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn probabilities(&mut self, picture: Rgb8<'_>) -> Result<&[f32]> {
+        Ok(self.probabilities_unless(picture, || false)?.expect("it is never over"))
+    }
+
+    /// As [`Ensemble::probabilities`], which takes seconds for 144 crops: before each run `is_over` is asked whether to stop,
+    /// and `None` says that it did. What the heads made of the picture is then not to be asked for.
+    ///
+    /// # Errors
+    /// The errors of [`Ensemble::classify`].
+    ///
+    /// ```
+    /// use googlenet::image::{Crops, Rgb8};
+    /// use googlenet::{Ensemble, Model, Options};
+    ///
+    /// let model = Model::open("weights/demo.safetensors")?;
+    /// let mut ensemble = Ensemble::new(&[model], Crops::Paper, Options::new())?;
+    /// let grey = vec![128; 80 * 60 * 3];
+    /// let mut runs = 0;
+    /// let is_over = || {
+    ///     runs += 1;
+    ///     runs > 2
+    /// };
+    /// assert_eq!(ensemble.probabilities_unless(Rgb8::new(80, 60, 3 * 80, &grey)?, is_over)?, None);
+    /// assert_eq!(runs, 3);
+    /// # Ok::<(), googlenet::Error>(())
+    /// ```
+    pub fn probabilities_unless(
+        &mut self,
+        picture: Rgb8<'_>,
+        mut is_over: impl FnMut() -> bool,
+    ) -> Result<Option<&[f32]>> {
         let means = self.heads.iter_mut().map(|head| &mut head.mean);
         means.chain([&mut self.trunk]).for_each(|mean| mean.sum.fill(0.0));
         // Models that follow each other and want the same input share it.
@@ -144,13 +174,15 @@ impl Ensemble {
                 self.cuts = memory.with(picture, &wanted.0, wanted.1, self.crops)?;
                 made = Some(wanted);
             }
-            member.add(&self.cuts, &mut self.trunk.sum, &mut self.heads);
+            if !member.add(&self.cuts, &mut self.trunk.sum, &mut self.heads, &mut is_over) {
+                return Ok(None);
+            }
         }
         let count = (self.members.len() * self.crops.count()) as f64;
         let means = self.heads.iter_mut().map(|head| &mut head.mean);
         means.chain([&mut self.trunk]).for_each(|mean| mean.divide(count));
         check_finite(&self.trunk.probabilities)?;
-        Ok(&self.trunk.probabilities)
+        Ok(Some(&self.trunk.probabilities))
     }
 
     /// What the auxiliary head `name` made of the last picture: the probability of each class, which is the mean, over
@@ -210,11 +242,15 @@ impl Mean {
 }
 
 impl Member {
-    /// Runs the model on all crops, and adds the probabilities of its trunk to `trunk`, those of its heads to `heads`.
-    fn add(&mut self, cuts: &Cuts, trunk: &mut [f64], heads: &mut [Head]) {
+    /// Runs the model on all crops, and adds the probabilities of its trunk to `trunk`, those of its heads to `heads`. Returns
+    /// whether it has run to the end: not if `is_over`, asked before each run, said that it is to stop.
+    fn add(&mut self, cuts: &Cuts, trunk: &mut [f64], heads: &mut [Head], is_over: &mut impl FnMut() -> bool) -> bool {
         let (batch, side) = (self.session.batch(), self.session.side());
         let mut first = 0;
         while first < cuts.len() {
+            if is_over() {
+                return false;
+            }
             let live = batch.min(cuts.len() - first);
             let inputs = self.session.input_mut().chunks_exact_mut(3 * side * side);
             (first..first + live).zip(inputs).for_each(|(index, input)| cuts.write(index, input));
@@ -232,6 +268,7 @@ impl Member {
             }
             first += live;
         }
+        true
     }
 }
 

@@ -272,10 +272,11 @@ impl Options {
             return Err(SessionError::OutOfRange { option: "threads", value, least: 1, most }.into());
         }
         let sharing = if self.batch < self.threads { self.threads } else { 1 };
-        Ok((side, self.resolve_isa()?, sharing))
+        Ok((side, self.chosen_isa()?, sharing))
     }
 
-    /// The instruction set that a session with these options uses: see [`Options::isa`].
+    /// The instruction set that a session with these options uses: the one that they name, else the one that `GOOGLENET_ISA`
+    /// names, else the best. An empty variable, as a shell leaves one that was meant to be taken away, names none.
     ///
     /// # Errors
     /// [`SessionError::InstructionSet`] if `GOOGLENET_ISA` names one that this machine does not have.
@@ -287,12 +288,6 @@ impl Options {
     /// # Ok::<(), googlenet::Error>(())
     /// ```
     pub fn chosen_isa(&self) -> Result<Isa> {
-        self.resolve_isa()
-    }
-
-    /// The instruction set to use: the one that these options name, else the one that `GOOGLENET_ISA` names, else the
-    /// best. An empty variable, as a shell leaves one that was meant to be taken away, names none.
-    pub(crate) fn resolve_isa(&self) -> Result<Isa> {
         match (self.isa, std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty())) {
             (Some(isa), _) => Ok(isa),
             (None, Some(name)) => named(&name.to_string_lossy()),

@@ -45,7 +45,7 @@ impl Model {
         // The hash of a mapped packed file was not checked yet, and damage must not get a new hash that fits it.
         self.weights().verify()?;
         let graph = self.network().graph(side);
-        let (isa, precision) = (options.resolve_isa()?, options.precision);
+        let (isa, precision) = (options.chosen_isa()?, options.precision);
         let (packing, packed) = plan::pack(graph, isa, precision, self.weights(), options.threads)?;
         let values = packed.iter().map(|(name, bytes)| (name, bytemuck::cast_slice::<u8, f32>(bytes)));
         let packed: Vec<_> = values.map(|(name, values)| (name, values, [values.len()])).collect();
@@ -77,7 +77,7 @@ impl Model {
         check_side(self.network(), side)?;
         check_precision(self.weights(), options.precision)?;
         let packing =
-            plan::packing_of(self.network().graph(side), options.resolve_isa()?, options.precision, self.weights());
+            plan::packing_of(self.network().graph(side), options.chosen_isa()?, options.precision, self.weights());
         Ok(self.packing() == Some(&packing))
     }
 
@@ -107,7 +107,7 @@ impl Model {
         check_side(self.network(), side)?;
         check_precision(weights, options.precision)?;
         weights.verify()?;
-        let (graph, isa) = (self.network().graph(side), options.resolve_isa()?);
+        let (graph, isa) = (self.network().graph(side), options.chosen_isa()?);
         let (packing, packed) = plan::pack(graph, isa, options.precision, weights, options.threads)?;
         if own != packing {
             let expected = "what the file is to be used for";
@@ -139,7 +139,7 @@ impl Model {
         let side = options.side.unwrap_or(self.side());
         check_side(self.network(), side)?;
         check_precision(self.weights(), options.precision)?;
-        let (isa, precision) = (options.resolve_isa()?, options.precision);
+        let (isa, precision) = (options.chosen_isa()?, options.precision);
         Ok(plan::is_packed(self.network().graph(side), isa, precision, self.weights()))
     }
 }

@@ -122,7 +122,7 @@ impl Session {
             return Err(SessionError::TooManyPixels { batch: options.batch, side, limit: Options::MAX_PIXELS }.into());
         }
         check_precision(&model.weights, options.precision)?;
-        let isa = options.resolve_isa()?;
+        let isa = options.chosen_isa()?;
         let graph = model.network.graph_with(side, &heads(&model.network, side, &options.endpoints)?);
         let roles = &model.network.roles;
         let mut outputs = vec![
@@ -405,7 +405,7 @@ impl Session {
     /// earlier recording is dropped. With 0 nothing is recorded any more.
     ///
     /// All memory for it is had here, so that runs allocate nothing: for each thread and image of the batch 32 bytes for
-    /// each task of the plan, some 10 KiB for GoogLeNet on two threads. A recorded run takes less than 1 % longer.
+    /// each task of the plan, some 22 KiB for GoogLeNet on two threads. A recorded run takes less than 1 % longer.
     /// WebAssembly in a browser has no clock that Rust's standard library could read: nothing is recorded there.
     ///
     /// # Errors

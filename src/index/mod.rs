@@ -126,7 +126,7 @@ impl Index {
 
     fn new(storage: Storage) -> Result<Self> {
         let layout = Layout::parse(storage.bytes())?;
-        let isa = crate::Options::new().resolve_isa()?;
+        let isa = crate::Options::new().chosen_isa()?;
         Ok(Self { storage, layout, isa })
     }
 

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::describe::StepDescription;
 use super::record::{Did, Event, Recording};
@@ -125,54 +125,56 @@ impl Trace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{{\"traceEvents\":[")?;
-        write!(out, "{}", json!({ "ph": "M", "pid": 1, "name": "process_name", "args": { "name": "googlenet" } }))?;
+        write!(
+            out,
+            "{{\"traceEvents\":[\n{{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{{\"name\":\"googlenet\"}}}}"
+        )?;
         for thread in 0..self.threads {
-            let name = if thread == 0 { "thread 0, the caller's".to_owned() } else { format!("thread {thread}") };
-            let tid = thread + 1;
-            let named = json!({ "ph": "M", "pid": 1, "tid": tid, "name": "thread_name", "args": { "name": name } });
-            let sorted = json!({ "ph": "M", "pid": 1, "tid": tid, "name": "thread_sort_index", "args": { "sort_index": thread } });
-            write!(out, ",\n{named},\n{sorted}")?;
+            let (tid, whose) = (thread + 1, if thread == 0 { ", the caller's" } else { "" });
+            let meta = format!(",\n{{\"ph\":\"M\",\"pid\":1,\"tid\":{tid},\"name\"");
+            write!(out, "{meta}:\"thread_name\",\"args\":{{\"name\":\"thread {thread}{whose}\"}}}}")?;
+            write!(out, "{meta}:\"thread_sort_index\",\"args\":{{\"sort_index\":{thread}}}}}")?;
         }
+        // Steps and kernels are named once, as there are many slices of each.
+        let quoted = |text: &str| Value::from(text).to_string();
+        let names: Vec<String> = self.steps.iter().map(|step| quoted(&step.layers)).collect();
+        let kernels: Vec<String> = self.steps.iter().map(|step| quoted(&step.kernel)).collect();
         for (run, time) in self.runs.iter().enumerate() {
-            let slice = event("run", &format!("run {run}"), 0, time, json!({ "run": run }));
-            write!(out, ",\n{slice}")?;
             // A slice comes after those that hold it, as viewers want it.
-            for slice in self.slices.iter().filter(|slice| slice.run == run) {
-                write!(out, ",\n{}", self.slice(slice))?;
+            event(out, "run", &format!("\"run {run}\""), 0, time)?;
+            write!(out, "\"run\":{run}}}}}")?;
+            for Slice { thread, nanoseconds, activity, .. } in self.slices.iter().filter(|slice| slice.run == run) {
+                match activity {
+                    Activity::Task { step, image, range, blocks } => {
+                        let (name, kernel, step) = (&names[*step], &kernels[*step], &self.steps[*step]);
+                        event(out, "task", name, *thread, nanoseconds)?;
+                        write!(out, "\"step\":{name},\"kernel\":{kernel},\"precision\":\"{}\",", step.precision)?;
+                        write!(out, "\"phase\":{},\"image\":{image},", step.phase)?;
+                        let [range, blocks] = [range, blocks].map(|range| [range.start, range.end]);
+                        write!(out, "\"range\":{range:?},\"blocks\":{blocks:?},\"run\":{run}}}}}")?;
+                    }
+                    Activity::Keep { image } => {
+                        event(out, "keep", "\"keep outputs\"", *thread, nanoseconds)?;
+                        write!(out, "\"image\":{image},\"run\":{run}}}}}")?;
+                    }
+                    Activity::Wait { phase } => {
+                        event(out, "wait", "\"wait\"", *thread, nanoseconds)?;
+                        match phase {
+                            Some(phase) => write!(out, "\"phase\":{phase},\"run\":{run}}}}}")?,
+                            None => write!(out, "\"phase\":null,\"run\":{run}}}}}")?,
+                        }
+                    }
+                }
             }
         }
         writeln!(out, "\n],\"displayTimeUnit\":\"ns\"}}")
     }
-
-    fn slice(&self, Slice { thread, run, nanoseconds, activity }: &Slice) -> Value {
-        let (category, name, args) = match activity {
-            Activity::Task { step, image, range, blocks } => {
-                let step = &self.steps[*step];
-                let args = json!({
-                    "step": step.layers,
-                    "kernel": step.kernel,
-                    "precision": step.precision.name(),
-                    "phase": step.phase,
-                    "run": run,
-                    "image": image,
-                    "range": [range.start, range.end],
-                    "blocks": [blocks.start, blocks.end],
-                });
-                ("task", step.layers.as_str(), args)
-            }
-            Activity::Keep { image } => ("keep", "keep outputs", json!({ "run": run, "image": image })),
-            Activity::Wait { phase } => ("wait", "wait", json!({ "run": run, "phase": phase })),
-        };
-        event(category, name, *thread, nanoseconds, args)
-    }
 }
 
-/// A complete event of the format.
-fn event(category: &str, name: &str, thread: usize, nanoseconds: &Range<u64>, args: Value) -> Value {
-    let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
-    let (begin, length) = (microseconds(nanoseconds.start), microseconds(nanoseconds.end - nanoseconds.start));
-    json!({
-        "ph": "X", "cat": category, "name": name, "pid": 1, "tid": thread + 1, "ts": begin, "dur": length, "args": args,
-    })
+/// Begins a complete event of the format, up to what is in its arguments; `name` is JSON.
+fn event(out: &mut dyn Write, category: &str, name: &str, thread: usize, time: &Range<u64>) -> io::Result<()> {
+    let (begin, length, tid) = (time.start, time.end - time.start, thread + 1);
+    let [begin, length] = [begin, length].map(|ns| format!("{}.{:03}", ns / 1000, ns % 1000));
+    write!(out, ",\n{{\"ph\":\"X\",\"cat\":\"{category}\",\"name\":{name},\"pid\":1,\"tid\":{tid},")?;
+    write!(out, "\"ts\":{begin},\"dur\":{length},\"args\":{{")
 }

@@ -327,6 +327,24 @@ static void tensors(googlenet_session *session) {
     EXPECT(ARGUMENT, "class_index", googlenet_session_class_map(session, 0, 10, map, 4, &bias));
     OK(googlenet_session_class_map(session, 1, 9, map, 4, NULL));
 
+    char trace[] = "trace.XXXXXX";
+    const int file = mkstemp(trace);
+    TRUE(file >= 0);
+    EXPECT(NULLED, "session is null", googlenet_session_record(NULL, 1));
+    EXPECT(GOOGLENET_ERR_MEMORY, "runs", googlenet_session_record(session, SIZE_MAX));
+    OK(googlenet_session_record(session, 1));
+    OK(googlenet_session_run(session));
+    EXPECT(NULLED, "session is null", googlenet_session_write_trace(NULL, trace));
+    EXPECT(NULLED, "path is null", googlenet_session_write_trace(session, NULL));
+    EXPECT(GOOGLENET_ERR_IO, "none/trace.json", googlenet_session_write_trace(session, "none/trace.json"));
+    OK(googlenet_session_write_trace(session, trace));
+    char begin[17] = {0};
+    FILE *written = fopen(trace, "rb");
+    TRUE(written && fread(begin, 1, 16, written) == 16 && strcmp(begin, "{\"traceEvents\":[") == 0);
+    TRUE(written && fclose(written) == 0);
+    TRUE(close(file) == 0 && remove(trace) == 0);
+    OK(googlenet_session_record(session, 0));
+
     googlenet_session_info info = GOOGLENET_SESSION_INFO_INIT;
     EXPECT(NULLED, "session is null", googlenet_session_describe(NULL, &info));
     EXPECT(NULLED, "info is null", googlenet_session_describe(session, NULL));
@@ -425,6 +443,8 @@ static void *intrude(void *unused) {
     EXPECT(busy, "session is in use", googlenet_session_endpoint(running, "prob", &values, NULL, NULL));
     EXPECT(busy, "session is in use", googlenet_session_class_map(running, 0, 0, map, 4, NULL));
     EXPECT(busy, "session is in use", googlenet_session_describe(running, &info));
+    EXPECT(busy, "session is in use", googlenet_session_record(running, 1));
+    EXPECT(busy, "session is in use", googlenet_session_write_trace(running, "trace.json"));
     EXPECT(busy, "session is in use", googlenet_session_free(&same));
     TRUE(same == running);
     return NULL;

@@ -10,8 +10,8 @@ import type {
     Pixels,
     SessionDescription,
     SessionOptions,
-} from "./types";
-import { imports } from "./wasi";
+} from "./types.js";
+import { imports } from "./wasi.js";
 
 /** The functions that the module exports. */
 interface Exports {

@@ -1,6 +1,6 @@
 // A worker that runs threads of the module, one after the other: an instance of its own over the memory of all.
 
-import { instantiate } from "./engine";
+import { instantiate } from "./engine.js";
 
 /** The first message. */
 export interface Hire {

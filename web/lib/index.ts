@@ -1,10 +1,10 @@
 // The package: models and sessions, whose calls are answered by a worker in browsers, and in this thread elsewhere.
 
-import { Engine } from "./engine";
-import type { Calls } from "./engine";
-import { best, mostThreads } from "./features";
-import { pixels } from "./picture";
-import type { Picture } from "./picture";
+import { Engine } from "./engine.js";
+import type { Calls } from "./engine.js";
+import { best, mostThreads } from "./features.js";
+import { taken } from "./picture.js";
+import type { Picture } from "./picture.js";
 import type {
     About,
     ClassMap,
@@ -15,8 +15,8 @@ import type {
     Prediction,
     SessionDescription,
     SessionOptions,
-} from "./types";
-import type { Request, Response as Answer } from "./worker";
+} from "./types.js";
+import type { Request, Response as Answer } from "./worker.js";
 
 export type {
     About,
@@ -30,8 +30,8 @@ export type {
     Prediction,
     SessionDescription,
     SessionOptions,
-} from "./types";
-export type { Picture } from "./picture";
+} from "./types.js";
+export type { Picture } from "./picture.js";
 
 /** A weight file: its address, its bytes, or a file that a person chose. */
 export type Source = string | URL | Blob | ArrayBuffer | Uint8Array;
@@ -109,19 +109,25 @@ export class Model {
         return new Session(this.#channel, session, description, this.description);
     }
 
-    /** Ends the model and its sessions. */
+    /** Ends the model and its sessions: calls that have not ended fail, as do all later ones. */
     close(): void {
         this.#channel.close();
     }
 }
 
-/** A plan over a model's weights, with memory and threads. */
+/**
+ * A plan over a model's weights, with memory and threads. It does what it is asked in the order in which it was asked, each
+ * call wholly before the next: calls need not wait for those before them. Arrays that a call takes are read when its turn
+ * comes, so they are to stay as they are until it is done; whatever a browser draws is read at once, but for files.
+ */
 export class Session {
     /** What the session is made for. */
     readonly description: SessionDescription;
     #model: Description;
     #channel: Channel;
     #number: number;
+    /** When the last call that was made has ended; it never fails. */
+    #last: Promise<unknown> = Promise.resolve();
 
     /** @internal */
     constructor(channel: Channel, number: number, description: SessionDescription, model: Description) {
@@ -133,71 +139,98 @@ export class Session {
 
     /** The `top` most likely classes of a picture, most likely first. */
     async classify(picture: Picture, top = 5): Promise<Prediction[]> {
-        await this.prepare(picture);
-        await this.run();
-        return this.predictions(top);
+        const pixels = taken(picture);
+        return this.#inTurn(async () => {
+            await this.#ask("prepare", 0, await pixels());
+            await this.#ask("run");
+            return this.#likeliest(top, 0);
+        });
     }
 
     /** Makes a picture, by the rule that is stored with the weights, image `image` of the next run. */
     async prepare(picture: Picture, image = 0): Promise<void> {
-        await this.#channel.call("prepare", this.#number, image, await pixels(picture));
+        const pixels = taken(picture);
+        return this.#inTurn(async () => this.#ask("prepare", image, await pixels()));
     }
 
     /** Runs the network, on `input`, `[batch, 3, side, side]`, or on what was prepared; the logits, `[batch, classes]`. */
-    async run(input?: Float32Array): Promise<Float32Array> {
-        if (input) await this.#channel.call("setInput", this.#number, input);
-        await this.#channel.call("run", this.#number);
-        return this.logits();
+    run(input?: Float32Array): Promise<Float32Array> {
+        return this.#inTurn(async () => {
+            if (input) await this.#ask("setInput", input);
+            await this.#ask("run");
+            return this.#ask("logits");
+        });
     }
 
     /** A copy of the next run's input, `[batch, 3, side, side]`. */
     input(): Promise<Float32Array> {
-        return this.#channel.call("input", this.#number);
+        return this.#inTurn(() => this.#ask("input"));
     }
 
     /** The last run's logits, `[batch, classes]`. */
     logits(): Promise<Float32Array> {
-        return this.#channel.call("logits", this.#number);
+        return this.#inTurn(() => this.#ask("logits"));
     }
 
     /** The last run's probabilities, `[batch, classes]`. */
     probabilities(): Promise<Float32Array> {
-        return this.#channel.call("probabilities", this.#number);
+        return this.#inTurn(() => this.#ask("probabilities"));
     }
 
     /** The last run's most likely classes of image `image`, most likely first. */
-    async predictions(top = 5, image = 0): Promise<Prediction[]> {
-        const { classes, labels } = this.#model;
-        const own = (await this.probabilities()).subarray(image * classes, (image + 1) * classes);
-        return Array.from(own, (probability, index) => ({ index, label: labels[index] ?? "", probability }))
-            .sort((a, b) => b.probability - a.probability || a.index - b.index)
-            .slice(0, top);
+    predictions(top = 5, image = 0): Promise<Prediction[]> {
+        return this.#inTurn(() => this.#likeliest(top, image));
     }
 
     /** The last run's output of a layer that the session was asked to keep. */
     endpoint(name: string): Promise<Endpoint> {
-        return this.#channel.call("endpoint", this.#number, name);
+        return this.#inTurn(() => this.#ask("endpoint", name));
     }
 
     /** Where the class `index` was seen in image `image` of the last run. */
     classMap(index: number, image = 0): Promise<ClassMap> {
-        return this.#channel.call("classMap", this.#number, image, index);
+        return this.#inTurn(() => this.#ask("classMap", image, index));
     }
 
     /** What each step took since the last reset. */
     profile(): Promise<LayerTime[]> {
-        return this.#channel.call("profile", this.#number);
+        return this.#inTurn(() => this.#ask("profile"));
     }
 
     resetProfile(): Promise<void> {
-        return this.#channel.call("resetProfile", this.#number);
+        return this.#inTurn(() => this.#ask("resetProfile"));
     }
 
-    /** Ends the session. */
-    async close(): Promise<void> {
-        await this.#channel.call("closeSession", this.#number);
+    /** Ends the session, when the calls before are done. */
+    close(): Promise<void> {
+        return this.#inTurn(() => this.#ask("closeSession"));
+    }
+
+    /** Does what a call does when all calls before it have ended, well or not. */
+    async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+        const done = this.#last.then(work);
+        this.#last = done.catch(() => {});
+        return done;
+    }
+
+    /** Calls a method of the engine for this session. */
+    #ask<Name extends SessionCall>(name: Name, ...values: OfSession<Name>): Promise<ReturnType<Calls[Name]>> {
+        return this.#channel.call(name, ...([this.#number, ...values] as unknown as Parameters<Calls[Name]>));
+    }
+
+    async #likeliest(top: number, image: number): Promise<Prediction[]> {
+        const { classes, labels } = this.#model;
+        const own = (await this.#ask("probabilities")).subarray(image * classes, (image + 1) * classes);
+        return Array.from(own, (probability, index) => ({ index, label: labels[index] ?? "", probability }))
+            .sort((a, b) => b.probability - a.probability || a.index - b.index)
+            .slice(0, top);
     }
 }
+
+/** The engine's methods that take a session first. */
+type SessionCall = Exclude<keyof Calls, "open" | "closeModel" | "session">;
+/** What such a method takes beside. */
+type OfSession<Name extends SessionCall> = Parameters<Calls[Name]> extends [number, ...infer Rest] ? Rest : never;
 
 /** An engine in a worker where there are workers, else in this thread. */
 async function connect(wanted: ModelOptions["build"], threads: number): Promise<Channel> {
@@ -208,11 +241,18 @@ async function connect(wanted: ModelOptions["build"], threads: number): Promise<
 }
 
 async function here(url: URL): Promise<Channel> {
-    const engine = await Engine.make({ module: await WebAssembly.compile((await read(url)) as BufferSource) });
+    const made = await Engine.make({ module: await WebAssembly.compile((await read(url)) as BufferSource) });
+    // Closing forgets the engine, and with it the memory that holds the model and its sessions.
+    let engine: Engine | undefined = made;
     return {
-        about: engine.about,
-        call: async (name, ...values) => (engine[name] as (...values: unknown[]) => never)(...values),
-        close: () => {},
+        about: made.about,
+        call: async (name, ...values) => {
+            if (!engine) throw closed();
+            return (engine[name] as (...values: unknown[]) => never)(...values);
+        },
+        close: () => {
+            engine = undefined;
+        },
     };
 }
 
@@ -224,10 +264,10 @@ async function inWorker(url: URL): Promise<Channel> {
         waiting.clear();
     };
     let last = 0;
-    let closed = false;
+    let isClosed = false;
     const ask = (id: number, message: unknown) =>
         new Promise<unknown>((resolve, reject) => {
-            if (closed) return reject(new Error("the model is closed"));
+            if (isClosed) return reject(closed());
             waiting.set(id, { resolve, reject });
             worker.postMessage(message);
         });
@@ -239,9 +279,9 @@ async function inWorker(url: URL): Promise<Channel> {
     };
     worker.onerror = (event) => fail(new Error(event.message || "the worker did not start"));
     const close = () => {
-        closed = true;
+        isClosed = true;
         worker.terminate();
-        fail(new Error("the model is closed"));
+        fail(closed());
     };
     try {
         const about = (await ask(0, { module: url.href })) as About;
@@ -254,6 +294,10 @@ async function inWorker(url: URL): Promise<Channel> {
         close();
         throw error;
     }
+}
+
+function closed(): Error {
+    return new Error("the model is closed");
 }
 
 /** The bytes of a weight file or a module. */

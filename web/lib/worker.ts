@@ -2,9 +2,9 @@
 // build with threads it also has the other threads' workers, which are there before a call that needs them: a worker that
 // blocks could not start others.
 
-import type { Hire, Work } from "./helper";
-import { Engine, sharedMemory } from "./engine";
-import type { SessionOptions } from "./types";
+import type { Hire, Work } from "./helper.js";
+import { Engine, sharedMemory } from "./engine.js";
+import type { SessionOptions } from "./types.js";
 
 /** The first message: which module. */
 export interface Start {

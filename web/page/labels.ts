@@ -26,13 +26,28 @@ export function showLabels(predictions: Prediction[], shown: number | undefined,
     note.textContent = label ? `The map shows what speaks for “${label}”. Choose another label to see its map.` : "";
 }
 
-/** Tells a screen reader, which reads what changes, at most every few seconds. */
-export function speak(predictions: Prediction[]): void {
-    const now = performance.now();
+/**
+ * Tells a screen reader, which reads what changes, the likeliest class. Where answers follow each other at once, as the
+ * camera's do, it is told at most one every few seconds, the last there was by then.
+ */
+export function speak(predictions: Prediction[], isStream: boolean): void {
     const [first] = predictions;
-    if (!first || (now - lastSpoken < 3000 && spoken.textContent)) return;
-    lastSpoken = now;
-    spoken.textContent = `${first.label}, ${Math.round(100 * first.probability)} percent`;
+    if (!first) return;
+    next = `${first.label}, ${Math.round(100 * first.probability)} percent`;
+    if (!isStream) return tell();
+    waiting ??= setTimeout(tell, Math.max(0, lastTold + PAUSE - performance.now()));
 }
 
-let lastSpoken = 0;
+function tell(): void {
+    clearTimeout(waiting);
+    waiting = undefined;
+    lastTold = performance.now();
+    // The same words again would be read again.
+    if (spoken.textContent !== next) spoken.textContent = next;
+}
+
+/** Milliseconds between what is told of the camera's pictures. */
+const PAUSE = 3000;
+let next = "";
+let lastTold = -PAUSE;
+let waiting: ReturnType<typeof setTimeout> | undefined;

@@ -2,6 +2,7 @@
 
 import { Model } from "googlenet";
 import type { Layer, Picture, Prediction, Session } from "googlenet";
+import * as camera from "./camera";
 import { element } from "./dom";
 import { showLabels, speak } from "./labels";
 import { names } from "./names";
@@ -16,7 +17,7 @@ let model: Model | undefined;
 let session: Session | undefined;
 /** What the model's weights are called. */
 let name = "";
-/** Names of classes that a person brought, for weights without labels. */
+/** Names of classes that a person brought for these weights, if they have no labels. */
 let brought: string[] | undefined;
 /** The layer whose output is shown. */
 let layer: Layer | undefined;
@@ -25,11 +26,9 @@ let chosen: number | undefined;
 /** The last picture, to look at again when weights or what is shown change. */
 let picture: ImageBitmap | undefined;
 let last: Prediction[] = [];
-let camera: MediaStream | undefined;
 
 const problem = element("problem");
 const mapBox = element<HTMLInputElement>("show-map");
-const cameraButton = element<HTMLButtonElement>("camera");
 
 /** Work on models and sessions is done in the order in which it was asked for. */
 let order: Promise<unknown> = Promise.resolve();
@@ -58,6 +57,8 @@ function use(what: string, open: () => Promise<Model>): Promise<void> {
             const planned = await plan(opened, undefined);
             model?.close();
             [model, session, layer, chosen, name] = [opened, planned, undefined, undefined, what];
+            // They are the names of the classes of the weights before.
+            brought = undefined;
             problem.hidden = true;
         } finally {
             describe();
@@ -121,17 +122,21 @@ async function showAnswer(): Promise<void> {
         chosen = index;
         void inOrder(showAnswer);
     });
-    speak(last);
+    speak(last, camera.isOn());
 }
 
 /** Looks at a picture that a person brought. */
 function bring(blob: Blob, name: string): void {
-    stop();
+    camera.turnOff();
     void inOrder(async () => {
         problem.hidden = true;
         let bitmap: ImageBitmap;
         try {
-            bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+            bitmap = await createImageBitmap(blob, {
+                imageOrientation: "from-image",
+                colorSpaceConversion: "none",
+                premultiplyAlpha: "none",
+            });
         } catch {
             throw new Error(`${name}: this browser cannot read it as a picture`);
         }
@@ -146,38 +151,16 @@ async function sample(): Promise<void> {
     bring(await (await fetch("chelsea.png")).blob(), "The sample: a cat");
 }
 
-async function start(): Promise<void> {
-    try {
-        camera = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: false });
-    } catch (error) {
-        fail(new Error(`the camera cannot be used: ${error instanceof Error ? error.message : error}`));
-        return;
-    }
-    problem.hidden = true;
-    chosen = undefined;
-    cameraButton.setAttribute("aria-pressed", "true");
-    const own = camera;
-    const video = document.createElement("video");
-    Object.assign(video, { srcObject: own, muted: true, playsInline: true });
-    await video.play();
-    while (camera === own) {
-        await inOrder(async () => {
-            if (video.videoWidth === 0 || camera !== own) return;
-            const frame = await createImageBitmap(video);
-            show(frame, frame.width, frame.height, "What the camera sees");
-            picture?.close();
-            picture = frame;
-            await look();
-        });
-        await new Promise(requestAnimationFrame);
-    }
-    video.srcObject = null;
-}
-
-function stop(): void {
-    camera?.getTracks().forEach((track) => track.stop());
-    camera = undefined;
-    cameraButton.setAttribute("aria-pressed", "false");
+/** Looks at what the camera sees. */
+async function see(video: HTMLVideoElement): Promise<void> {
+    await inOrder(async () => {
+        if (!camera.isOn()) return;
+        const frame = await createImageBitmap(video);
+        show(frame, frame.width, frame.height, "What the camera sees");
+        picture?.close();
+        picture = frame;
+        await look();
+    });
 }
 
 /** Calls with the first file that a person chose, and forgets it, so that the same one can be chosen again. */
@@ -216,7 +199,13 @@ onFile("names", (file) => {
 });
 element("demo").addEventListener("click", () => void use("Demonstration weights", () => Model.demo()));
 element("sample").addEventListener("click", () => void sample().catch(fail));
-cameraButton.addEventListener("click", () => (camera ? stop() : void start()));
+element("camera").addEventListener("click", () => {
+    const begun = () => {
+        problem.hidden = true;
+        chosen = undefined;
+    };
+    void camera.toggle(begun, see).catch(fail);
+});
 mapBox.addEventListener("change", () => void inOrder(showAnswer));
 
 const stage = element("stage");

@@ -12,8 +12,9 @@ mod model;
 mod session;
 
 use std::cell::RefCell;
-use std::fmt::Display;
+use std::error::Error;
 
+use googlenet::error::with_causes;
 use googlenet::{Model, Session};
 use serde::de::DeserializeOwned;
 
@@ -44,12 +45,12 @@ thread_local! {
     static BORDER: RefCell<Border> = RefCell::default();
 }
 
-/// Why a call fails, as the caller reads it.
+/// Why a call fails, as the caller reads it: an error's words and those of its causes.
 struct Failure(String);
 
-impl<E: Display> From<E> for Failure {
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self(with_causes(&*error.into()))
     }
 }
 
@@ -66,8 +67,8 @@ pub extern "C" fn inbox(length: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub extern "C" fn reply_address() -> usize {
     BORDER.with_borrow(|border| match &border.reply {
-        Reply::Text(text) => text.as_ptr().addr(),
-        Reply::Values(values) => values.as_ptr().addr(),
+        Reply::Text(text) => text.as_ptr().expose_provenance(),
+        Reply::Values(values) => values.as_ptr().expose_provenance(),
         &Reply::Lent(address, _) => address,
     })
 }
@@ -105,7 +106,7 @@ fn options<T: DeserializeOwned>(inbox: &[u8]) -> Result<T, Failure> {
 
 /// The values where they lie.
 fn lent(values: &[f32]) -> Reply {
-    Reply::Lent(values.as_ptr().addr(), values.len())
+    Reply::Lent(values.as_ptr().expose_provenance(), values.len())
 }
 
 /// Puts `value` in the first free place; places count from 1.

@@ -94,7 +94,7 @@ pub extern "C" fn session_describe(session: u32) -> u32 {
 pub extern "C" fn session_input(session: u32) -> u32 {
     with(session, |session, _| {
         let count = session.input_mut().len();
-        Ok(Reply::Lent(session.input_pointer().addr(), count))
+        Ok(Reply::Lent(session.input_pointer().expose_provenance(), count))
     })
 }
 

@@ -54,26 +54,3 @@ export function distance(got, expected) {
 
 /** As the issue of the browser asks: logits this close to the native portable ones. */
 export const CLOSE = 2e-5;
-
-/** A safetensors file of the demonstration weights as another program would write it: without this project's metadata. */
-export function foreign() {
-    const file = readFileSync(demo);
-    const length = Number(file.readBigUInt64LE(0));
-    const { __metadata__, ...tensors } = JSON.parse(file.subarray(8, 8 + length).toString());
-    const labels = JSON.parse(__metadata__.labels);
-    const kept = {};
-    const data = [];
-    let end = 0;
-    for (const [name, { dtype, shape, data_offsets }] of Object.entries(tensors)) {
-        // What quantising added is this project's own.
-        if (!/\.(weight|bias)$/.test(name)) continue;
-        const [from, to] = data_offsets;
-        data.push(file.subarray(8 + length + from, 8 + length + to));
-        kept[name] = { dtype, shape, data_offsets: [end, end + to - from] };
-        end += to - from;
-    }
-    const header = Buffer.from(JSON.stringify(kept));
-    const start = Buffer.alloc(8);
-    start.writeBigUInt64LE(BigInt(header.length));
-    return { bytes: new Uint8Array(Buffer.concat([start, header, ...data])), labels };
-}

@@ -1,5 +1,5 @@
 // `npm run build`: the modules, with cargo; then dist/package, the package with its types, and dist/page, a folder of files
-// for any web server. With `--no-wasm` the modules are taken as they are.
+// for any web server. With `--no-wasm` the modules are taken as they are. Targets of Rust that are missing are added.
 
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
@@ -7,6 +7,7 @@ import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promi
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { ensure } from "./targets.mjs";
 
 const web = join(dirname(fileURLToPath(import.meta.url)), "..");
 const root = join(web, "..");
@@ -28,6 +29,9 @@ const FEATURES = [
 ];
 const SMALLER = ["-Os", "--strip-producers", ...FEATURES.map((feature) => `--enable-${feature}`)];
 
+/** Runs a program where a file may say which toolchain of Rust is to be taken. */
+const inRoot = (program, ...args) => execFileSync(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+
 /** The builds of the module: which instructions, and whether it has threads. */
 const BUILDS = [
     { name: "simd128", features: "+simd128", triple: "wasm32-wasip1" },
@@ -37,6 +41,7 @@ const BUILDS = [
 ];
 
 async function modules(out) {
+    if (!process.argv.includes("--no-wasm")) ensure(BUILDS.map(({ triple }) => triple), inRoot);
     for (const { name, features, triple } of BUILDS) {
         // One folder for each set of flags, or cargo would build everything anew for each.
         const folder = join(target, "web", name.split("-")[0]);
@@ -88,6 +93,14 @@ execFileSync(process.execPath, [join(web, "node_modules/typescript/bin/tsc"), "-
 for (const file of await readdir(packaged)) {
     if (!file.endsWith(".d.ts") && file !== "index.js") await cp(join(packaged, file), join(page, file));
 }
+// What makes the folder a package, which the page does without.
+const { name, version, description, license, type, engines } = JSON.parse(await readFile(join(web, "package.json"), "utf8"));
+const exports = { ".": { types: "./index.d.ts", default: "./index.js" } };
+const manifest = { name, version, description, license, type, engines, exports };
+await writeFile(join(packaged, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+await cp(join(root, "LICENSE"), join(packaged, "LICENSE"));
+await cp(join(web, "README.md"), join(packaged, "README.md"));
+
 await cp(join(root, "weights", "chelsea.png"), join(page, "chelsea.png"));
 for (const file of ["index.html", "style.css"]) await cp(join(web, "page", file), join(page, file));
 await build({

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, final, overload
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ class _PilImage(Protocol):
     def tobytes(self) -> bytes: ...
 
 _Path: TypeAlias = str | os.PathLike[str]
-_Picture: TypeAlias = _Path | bytes | bytearray | memoryview | NDArray[np.uint8] | _PilImage
+_File: TypeAlias = _Path | bytes | bytearray | memoryview | _PilImage
+_Picture: TypeAlias = _File | NDArray[np.uint8]
 
 class Error(Exception):
     """A file, weights or a picture that cannot be used, or a session that is in use."""
@@ -63,13 +64,18 @@ class Model:
     def path(self) -> Any: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-# A text or an array is an iterable, too: the first signature that fits counts.
+# A text or an array is an iterable, too: the first signature that fits counts. What comes of an array depends on its shape, which
+# its type does not tell: `Predictions` of a picture [h, w, 3], a list of them of pictures [n, h, w, 3].
 @final
 class Session:
     @overload
-    def classify(  # type: ignore[overload-overlap]
-        self, x: _Picture, top: int = 5, *, embed: bool = False, errors: Literal["raise", "return"] = "raise"
+    def classify(
+        self, x: _File, top: int = 5, *, embed: bool = False, errors: Literal["raise", "return"] = "raise"
     ) -> Predictions: ...
+    @overload
+    def classify(
+        self, x: NDArray[np.uint8], top: int = 5, *, embed: bool = False, errors: Literal["raise", "return"] = "raise"
+    ) -> Any: ...
     @overload
     def classify(  # type: ignore[overload-overlap]
         self,
@@ -93,6 +99,8 @@ class Session:
     ) -> Iterator[Predictions | Exception]: ...
     @overload
     def embed(self, x: _Picture | list[Any] | tuple[Any, ...], *, errors: Literal["raise"] = "raise") -> NDArray[np.float32]: ...  # type: ignore[overload-overlap]
+    @overload
+    def embed(self, x: list[Any] | tuple[Any, ...], *, errors: Literal["return"]) -> NoReturn: ...
     @overload
     def embed(self, x: Iterable[Any], *, errors: Literal["raise"] = "raise") -> Iterator[NDArray[np.float32]]: ...
     @overload
@@ -128,7 +136,9 @@ class Ensemble:
         precision: str = "f32",
     ) -> Ensemble: ...
     @overload
-    def classify(self, x: _Picture, top: int = 5, *, errors: Literal["raise", "return"] = "raise") -> Predictions: ...  # type: ignore[overload-overlap]
+    def classify(self, x: _File, top: int = 5, *, errors: Literal["raise", "return"] = "raise") -> Predictions: ...
+    @overload
+    def classify(self, x: NDArray[np.uint8], top: int = 5, *, errors: Literal["raise", "return"] = "raise") -> Any: ...
     @overload
     def classify(  # type: ignore[overload-overlap]
         self, x: list[Any] | tuple[Any, ...], top: int = 5, *, errors: Literal["raise"] = "raise"

@@ -20,12 +20,14 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -228,15 +230,20 @@ def classify(session: Session, contents: Iterable[Any], how: How) -> dict[str, l
     def tell_unread() -> None:
         while len(columns["error"]) in unread:
             error = unread[len(columns["error"])]
-            tell(error, str(error) or type(error).__name__)
+            tell(error, _words(error))
 
     for number, result in enumerate(results):
         tell_unread()
         # The session counts the pictures that it was given, which says nothing to who reads the table.
-        words = str(result).removeprefix(f"picture {number}: ") if isinstance(result, Exception) else None
+        words = _words(result).removeprefix(f"picture {number}: ") if isinstance(result, Exception) else None
         tell(result, words)
     tell_unread()
     return columns
+
+
+def _words(error: BaseException) -> str:
+    """What is wrong: never empty, as an empty text would look like no error."""
+    return str(error) or type(error).__name__
 
 
 def schema(how: How) -> Any:
@@ -244,9 +251,60 @@ def schema(how: How) -> Any:
     return pa.schema([pa.field("path", pa.string(), False), pa.field("row", pa.int64()), *_columns(how).values()])
 
 
-def plan(source: Place, out: Place, how: How, pictures_a_part: int, resume: bool) -> tuple[Run, list[Part], int, int]:
-    """Write down what there is to do, or, to resume, read it. Returns the run, the parts that are missing, and how many parts
-    and pictures there are in all.
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do."""
+
+    run: Run
+    parts: Sequence[Part]
+    missing: Sequence[Part]
+    """The parts that are not done."""
+    said: dict[str, Any] | None
+    """What is to be written down of the run; None if it is there."""
+    left: Sequence[str]
+    """Files that killed workers have left."""
+
+    def begin(self) -> None:
+        """Write down what there is to do."""
+        out = self.run.out
+        for name in self.left:
+            out.filesystem.delete_file(out.below(name))
+        if self.said is not None:
+            out.filesystem.create_dir(out.below(_OWN), recursive=True)
+            _write_parts(out, self.parts)
+            words = json.dumps(self.said, indent=1).encode() + b"\n"
+            out.put(_RUN, lambda stream: stream.write(words))
+
+
+Compute = Callable[[Run, Sequence[Part]], int]
+"""What lets a cluster make parts, and returns how many errors are in them."""
+
+
+def carry_out(
+    source: Place,
+    out: Place,
+    how: How,
+    pictures_a_part: int,
+    resume: bool,
+    connect: Callable[[int], AbstractContextManager[Compute]],
+) -> Outcome:
+    """What every cluster's `run` does. `connect` is given how many parts there are to make, and gives what makes them, while it
+    is entered; whatever it or a look at the arguments refuses leaves `out` as it was."""
+    plan = look(source, out, how.checked(), pictures_a_part, resume)
+    errors = 0
+    if plan.missing:
+        with connect(len(plan.missing)) as compute:
+            plan.begin()
+            errors = compute(plan.run, plan.missing)
+    else:
+        plan.begin()
+    finish(plan.run, len(plan.parts))
+    pictures = sum(part.rows for part in plan.parts)
+    return Outcome(pictures, errors, len(plan.parts), len(plan.parts) - len(plan.missing))
+
+
+def look(source: Place, out: Place, how: How, pictures_a_part: int, resume: bool) -> Plan:
+    """See what there is to do, or, to resume, read it. Nothing is written.
 
     Raises FileExistsError if `out` is not empty and nothing is to be resumed, and ValueError if what was begun there is
     something else.
@@ -256,7 +314,7 @@ def plan(source: Place, out: Place, how: How, pictures_a_part: int, resume: bool
     run = Run(source, out, how, schema(how))
     said = {**asdict(how), "source": source.where, "version": _VERSION}
     del said["weights"]  # where they lie does not matter
-    parts = None
+    parts, left = None, []
     if not out.is_empty():
         if not resume:
             raise FileExistsError(f"{out.where}: not empty; to go on with a run that was begun there, resume it")
@@ -269,25 +327,27 @@ def plan(source: Place, out: Place, how: How, pictures_a_part: int, resume: bool
                 if begun.get(key) != value:
                     raise ValueError(f"{out.where}: was begun with {key} {begun.get(key)!r}, and is resumed with {value!r}")
             parts = _read_parts(out)
-        # What killed workers left.
-        for name in files:
-            if name.startswith(f"{_OWN}/{_UNFINISHED}"):
-                out.filesystem.delete_file(out.below(name))
+        left = [name for name in files if _is_unfinished(name)]
     if parts is None:
         parts = _cut(source, pictures_a_part)
-        out.filesystem.create_dir(out.below(_OWN), recursive=True)
-        _write_parts(out, parts)
-        out.put(_RUN, lambda stream: stream.write(json.dumps(said, indent=1).encode() + b"\n"))
+        return Plan(run, parts, parts, said, left)
     done = _done(out, parts)
-    missing = [part for part in parts if part.number not in done]
-    return run, missing, len(parts), sum(part.rows for part in parts)
+    return Plan(run, parts, [part for part in parts if part.number not in done], None, left)
 
 
 def finish(run: Run, parts: int) -> None:
     """Say that the table is whole."""
-    if parts != sum(name.startswith("part-") for name in run.out.files()):
+    files = run.out.files()
+    if parts != sum(name.startswith("part-") for name in files):
         raise Error(f"{run.out.where}: parts are missing after the run")
+    for name in files:
+        if _is_unfinished(name):  # a worker that was killed has left it
+            run.out.filesystem.delete_file(run.out.below(name))
     run.out.put("_SUCCESS", lambda stream: None)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(f"{_OWN}/{_UNFINISHED}")
 
 
 def options(program: str, description: str) -> argparse.ArgumentParser:
@@ -329,6 +389,13 @@ def command(parser: argparse.ArgumentParser, args: argparse.Namespace, run: Any,
         file=sys.stderr,
     )
     return 0
+
+
+def raised_last(text: str) -> str:
+    """What was wrong, of the words in which a cluster tells what a worker raised: what stands last in a trace of Python's, but
+    for what Ray adds, or at the head of one of Java's; else the first line."""
+    raised = re.findall(r"^(?:: )?(?!ray\.)(?:\w+\.)*\w*(?:Error|Exception): (.+)$", text, re.M)
+    return str(raised[-1]) if raised else (text.strip().splitlines() or ["the cluster has failed"])[0]
 
 
 def pictures_of(batch: Mapping[str, Any]) -> Iterator[Any]:
@@ -407,11 +474,14 @@ def _cut(source: Place, pictures_a_part: int) -> list[Part]:
 def _rows(source: Place, part: Part) -> Iterator[Any]:
     """The pictures of a row group."""
     with source.filesystem.open_input_file(source.below(part.paths[0])) as file:
-        table = pq.ParquetFile(file)
-        column = pictures_column(table.schema_arrow.names, BYTES_COLUMNS, part.paths[0])
-        for batch in table.iter_batches(batch_size=16, row_groups=[part.group], columns=[column]):
-            for value in batch.column(0).to_pylist():
-                yield _content(value, column)
+        try:
+            table = pq.ParquetFile(file)
+            column = pictures_column(table.schema_arrow.names, BYTES_COLUMNS, part.paths[0])
+            batches = table.iter_batches(batch_size=16, row_groups=[part.group], columns=[column])
+            for values in (batch.column(0).to_pylist() for batch in batches):
+                yield from (_content(value, column) for value in values)
+        except (OSError, pa.ArrowException) as error:
+            raise Error(f"{part.paths[0]}, row group {part.group}: {' '.join(_words(error).split())}") from error
 
 
 def _read_ahead(source: Place, names: Sequence[str]) -> Iterator[bytes | Exception]:

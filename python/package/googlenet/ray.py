@@ -21,15 +21,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import ray
 import ray.data
+import ray.exceptions
 
 from . import _parts
+from ._native import Error
 from ._parts import How, Outcome, Part, Place, Run
 
 __all__ = ["Classifier", "Outcome", "run"]
@@ -114,30 +118,32 @@ def run(
 
     The table's rows have `path` (below `source`) and `row` (in a parquet file, else null), then what `Classifier` adds.
     """
-    how = How(None if weights is None else os.fspath(weights), "", top, embeddings, precision, isa).checked()
-    run, missing, parts, pictures = _parts.plan(Place(source, source_filesystem), Place(out, out_filesystem), how, part, resume)
-    errors = 0
-    if missing:
-        is_ours = not ray.is_initialized()
+    how = How(None if weights is None else os.fspath(weights), "", top, embeddings, precision, isa)
+    where = Place(source, source_filesystem), Place(out, out_filesystem)
+    return _parts.carry_out(*where, how, part, resume, lambda parts: _cluster(address, workers, cpus, parts))
+
+
+@contextmanager
+def _cluster(address: str | None, workers: int | None, cpus: int, parts: int) -> Iterator[_parts.Compute]:
+    """The cluster, with CPUs for workers that make so many parts."""
+    is_ours = not ray.is_initialized()
+    try:
         if is_ours:
             _connect(address or os.environ.get("RAY_ADDRESS") or "local")
-        try:
-            errors = _compute(run, missing, workers, cpus)
-        finally:
-            if is_ours:
-                ray.shutdown()
-    _parts.finish(run, parts)
-    return Outcome(pictures, errors, parts, parts - len(missing))
+        have = int(ray.cluster_resources().get("CPU", 0))
+        count = min(have // max(cpus, 1) if workers is None else workers, parts)
+        if cpus < 1 or count < 1 or count * cpus > have:
+            raise ValueError(f"{max(count, 1)} workers of {cpus} CPUs, but the cluster has {have}")
+        yield lambda run, missing: _compute(run, missing, count, cpus)
+    except ray.exceptions.RayError as error:
+        raise Error(_parts.raised_last(str(error))) from error
+    finally:
+        if is_ours:
+            ray.shutdown()
 
 
-def _compute(run: Run, missing: list[Part], workers: int | None, cpus: int) -> int:
+def _compute(run: Run, missing: Sequence[Part], workers: int, cpus: int) -> int:
     """Let the cluster make parts; returns how many errors are in them."""
-    have = int(ray.cluster_resources().get("CPU", 0))
-    if workers is None:
-        workers = have // cpus
-    workers = min(workers, len(missing))
-    if workers < 1 or workers * cpus > have:
-        raise ValueError(f"{max(workers, 1)} workers of {cpus} CPUs, but the cluster has {have}")
     context = ray.data.DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, sys.stderr.isatty()
     try:
@@ -156,6 +162,13 @@ def _compute(run: Run, missing: list[Part], workers: int | None, cpus: int) -> i
 
 
 def _connect(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        # Ray would try for minutes, and then say less.
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), 10).close()
+        except OSError as error:
+            raise ConnectionError(f"no cluster at {address}: {error.strerror or error}") from error
     if address == "local":
         # Nothing but names and numbers goes through the object store, of which Ray would make a third of the memory.
         ray.init(address=address, log_to_driver=False, include_dashboard=False, object_store_memory=128 << 20)

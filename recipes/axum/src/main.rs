@@ -12,7 +12,8 @@ use axum::{Json, Router, body::Bytes};
 use googlenet::{Model, Options, Prediction, Session, image, include_weights};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 
 /// How many pictures are taken from the queue at once, at most.
 const BATCH: usize = 8;
@@ -20,6 +21,9 @@ const BATCH: usize = 8;
 const LARGEST: usize = 16_000_000;
 
 static WEIGHTS: &[u8] = include_weights!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../weights/demo.safetensors"));
+
+/// What is answered when nobody takes pictures from the queue any more: only a fault ends the worker.
+const ENDED: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "the worker has ended\n");
 
 /// A picture that waits, and whom to tell.
 struct Job {
@@ -74,9 +78,13 @@ async fn classify(State(service): State<Arc<Service>>, Query(Asked { top }): Que
         return (StatusCode::UNPROCESSABLE_ENTITY, "top is 1 to 1000\n").into_response();
     }
     let (answer, told) = oneshot::channel();
-    if service.queue.try_send(Job { picture, top, answer }).is_err() {
-        service.refused.fetch_add(1, Relaxed);
-        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], "the queue is full\n").into_response();
+    match service.queue.try_send(Job { picture, top, answer }) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => {
+            service.refused.fetch_add(1, Relaxed);
+            return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], "the queue is full\n").into_response();
+        }
+        Err(TrySendError::Closed(_)) => return ENDED.into_response(),
     }
     match told.await {
         Ok(Ok(found)) => {
@@ -89,7 +97,14 @@ async fn classify(State(service): State<Arc<Service>>, Query(Asked { top }): Que
             service.bad_pictures.fetch_add(1, Relaxed);
             (StatusCode::BAD_REQUEST, Json(json!({"detail": error.to_string()}))).into_response()
         }
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the worker has ended\n").into_response(),
+        Err(_) => ENDED.into_response(),
+    }
+}
+
+async fn healthz(State(service): State<Arc<Service>>) -> Response {
+    match service.queue.is_closed() {
+        false => "ok\n".into_response(),
+        true => ENDED.into_response(),
     }
 }
 
@@ -126,7 +141,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let app = Router::new()
         .route("/classify", post(classify).layer(DefaultBodyLimit::max(LARGEST)))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .with_state(service);
     let address = (env::var("HOST").unwrap_or("127.0.0.1".into()), u16::try_from(number("PORT", 8000)?)?);
@@ -136,4 +151,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let _ = tokio::signal::ctrl_c().await;
     };
     Ok(axum::serve(listener, app).with_graceful_shutdown(stop).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_has_ended_is_no_full_queue() {
+        let (queue, waiting) = mpsc::channel(1);
+        let [pictures, bad_pictures, refused, batches] = [const { AtomicU64::new(0) }; 4];
+        let service = State(Arc::new(Service { queue, pictures, bad_pictures, refused, batches }));
+        let ask = || classify(service.clone(), Query(Asked { top: 1 }), Bytes::new());
+        assert_eq!(healthz(service.clone()).await.status(), StatusCode::OK);
+        // One picture waits, whose answer nobody waits for any more; the next one finds the queue full.
+        service.queue.try_send(Job { picture: Bytes::new(), top: 1, answer: oneshot::channel().0 }).unwrap();
+        assert_eq!(ask().await.headers()["retry-after"], "1");
+        assert_eq!(service.refused.load(Relaxed), 1);
+
+        drop(waiting);
+        for answer in [healthz(service.clone()).await, ask().await] {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(!answer.headers().contains_key("retry-after"), "it does not pass");
+        }
+        assert_eq!(service.refused.load(Relaxed), 1);
+    }
 }

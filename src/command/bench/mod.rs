@@ -14,7 +14,8 @@ use crate::{LayerTime, Model, Session, model};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::command::exit::{Code, OrFail, Outcome};
+use crate::command::exit::{Code, Failure, OrFail, Outcome};
+use crate::command::page::html::counted;
 use crate::command::progress::Progress;
 use crate::command::{load, output};
 use against::Saved;
@@ -116,7 +117,7 @@ impl Bench {
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         if self.assert.is_some() && self.against.is_none() && self.against_binary.is_none() {
             let text = "--assert needs --against or --against-binary";
-            return Err(crate::command::exit::Failure::new(Code::Usage, text));
+            return Err(Failure::new(Code::Usage, text));
         }
         // Files are begun and read before the work, so that none is done in vain where they cannot be.
         let save = match &self.save {
@@ -196,8 +197,8 @@ impl Bench {
             let Times { median, min, p90 } = times;
             writeln!(out, "image    median {median:.3} ms, min {min:.3} ms, p90 {p90:.3} ms")?;
             writeln!(out, "speed    {images:.1} images/s, {gmacs:.1} GMAC/s")?;
-            let share = 100.0 * gmacs / peak;
-            writeln!(out, "peak     {peak:.1} GMAC/s on {threads} threads, of which {share:.1} % by the definition")?;
+            let (share, on) = (100.0 * gmacs / peak, counted(threads, "thread"));
+            writeln!(out, "peak     {peak:.1} GMAC/s on {on}, of which {share:.1} % by the definition")?;
             if share > 100.0 {
                 writeln!(out, "         above 100 %, as Winograd's algorithms leave out multiplications: see --help")?;
             }
@@ -207,7 +208,7 @@ impl Bench {
             writeln!(out, "open     {open_ms:.1} ms from the file to the first result")?;
             if let Some((layers, memory)) = &layers {
                 layers.text(out)?;
-                writeln!(out, "memory   {memory:.1} GB/s read by {threads} threads; --help says what the columns are")?;
+                writeln!(out, "memory   {memory:.1} GB/s read by {on}; --help says what the columns are")?;
             }
             if let Some(comparison) = &comparison {
                 comparison.text(out)?;

@@ -68,7 +68,7 @@ fn mapped(model: &Model) -> Result<(), String> {
     let mut file = NewFile::create(&path).map_err(|error| error.to_string())?;
     file.write_all(load::DEMONSTRATION).map_err(|error| error.to_string())?;
     file.commit(false).map_err(|error| error.to_string())?;
-    let opened = load::map(&path).and_then(|mapped| logits(&mapped, Options::new()));
+    let opened = load::open(&path).and_then(|mapped| logits(&mapped, Options::new()));
     let removed = std::fs::remove_file(&path);
     let logits_mapped = opened.map_err(|error| error.to_string())?;
     removed.map_err(|error| error.to_string())?;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::command::ahead;
-use crate::command::caller::{complain, say, warn};
+use crate::command::caller::{self, complain, say, warn};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::inputs::{self, Source};
 use crate::command::labels;
@@ -198,7 +198,15 @@ impl Eval {
             let (verdict, is_doubtful) = match opened {
                 Ok(decoded) => {
                     let name = pictures[picture].path.display();
-                    let main = ensemble.probabilities(decoded.view()).or_fail(Code::Input, &name)?.to_vec();
+                    let mut over = Ok(());
+                    let is_over = || {
+                        over = caller::check();
+                        over.is_err()
+                    };
+                    let main = ensemble.probabilities_unless(decoded.view(), is_over).or_fail(Code::Input, &name)?;
+                    let main = main.map(<[f32]>::to_vec);
+                    over?;
+                    let main = main.expect("nothing else ends it");
                     let all = heads::probabilities(ensemble, main, heads);
                     let verdict = verdict(all.iter().map(|probabilities| &probabilities[skip..]), heads);
                     let failed = |why: String| Failure::new(Code::Model, format!("{name}: {why}"));

@@ -4,7 +4,7 @@ use crate::command::page::html::{add, counted, escaped, listed, page as whole, p
 use crate::command::page::svg::Drawing;
 use crate::command::page::thumbnail;
 
-use super::report::{BINS, Bin, Report, percent, wilson};
+use super::report::{BINS, Bin, Report, wilson};
 
 /// Writes the page.
 pub fn page(report: &Report) -> String {
@@ -19,9 +19,9 @@ pub fn page(report: &Report) -> String {
     whole(&title, &body)
 }
 
-/// A share as text.
+/// A share as text, which is not broken.
 fn share(value: f64) -> String {
-    percent(value)
+    format!("{:.1}\u{a0}%", 100.0 * value)
 }
 
 fn summary(page: &mut String, title: &str, report: &Report) {
@@ -31,13 +31,13 @@ fn summary(page: &mut String, title: &str, report: &Report) {
     add(
         page,
         format_args!(
-            "<h1>{title}</h1>\n<p>A classifier of {classes}, on the features of {network}, learnt from {pictures} in \
+            "<h1>{title}</h1>\n<p>A classifier of {classes} classes, on the features of {network}, learnt from {pictures} in \
              {views} each. It was judged on {held_back} that were held back, of which it saw no view while it \
              learnt.</p>\n\
              <p><strong>{right} of {count} are right: {top}</strong>. With 95 % confidence it is right for {low} to {high} \
              of pictures such as these. To name the most frequent class always would be right for {most}.</p>\n",
             title = escaped(title),
-            classes = counted(report.classes.len(), "class").replace("classs", "classes"),
+            classes = report.classes.len(),
             network = escaped(report.network),
             pictures = counted(learnt, "picture"),
             views = counted(report.views, "view"),
@@ -102,7 +102,7 @@ fn confusion(page: &mut String, report: &Report) {
             add(
                 page,
                 format_args!(
-                    "<tr><th scope=\"row\">{}. {}</th><td>{}</td>",
+                    "<tr><th scope=\"row\">{}.\u{a0}{}</th><td>{}</td>",
                     class + 1,
                     escaped(label),
                     report.learnt[class]
@@ -160,8 +160,8 @@ fn calibration(page: &mut String, report: &Report) {
             "<p>Among pictures of which it says that it is 80 % sure, 80 % should be right. On the average its confidence and \
              its accuracy lie {} apart (expected calibration error, {BINS} bins; log loss {:.3}). Its logits are divided by a \
              temperature of {:.3}, which was found by the learnt pictures; without that it would be {} (log loss {:.3}).</p>\n\
-             <figure>\n{}<figcaption>The share that is right, by confidence. On the line both are the same; a dot's area is the \
-             number of pictures.</figcaption>\n</figure>\n",
+             <figure>\n{}<figcaption>The share that is right, by confidence. On the line both are the same; \
+             the larger a dot, the more pictures.</figcaption>\n</figure>\n",
             share(after.error()),
             after.log_loss,
             report.choice.temperature,
@@ -174,7 +174,7 @@ fn calibration(page: &mut String, report: &Report) {
 
 /// Accuracy by confidence, a dot for each bin that has pictures.
 fn reliability(bins: &[Bin; BINS]) -> String {
-    let (left, top, side) = (56.0, 12.0, 280.0);
+    let (left, top, side) = (56.0, 32.0, 280.0);
     let (x, y) = (|value: f64| left + side * value, |value: f64| top + side * (1.0 - value));
     let mut body = String::new();
     for tick in 0..=5 {
@@ -200,18 +200,20 @@ fn reliability(bins: &[Bin; BINS]) -> String {
         &mut body,
         format_args!(
             "<line x1=\"{left}\" y1=\"{}\" x2=\"{}\" y2=\"{top}\" class=\"same\"/>\n\
-             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">confidence</text>\n",
+             <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">confidence</text>\n\
+             <text x=\"{}\" y=\"14\" text-anchor=\"end\">right</text>\n",
             top + side,
             left + side,
             left + side / 2.0,
-            top + side + 40.0
+            top + side + 40.0,
+            left - 8.0
         ),
     );
     let count: usize = bins.iter().map(|bin| bin.count).sum();
     let mut words = Vec::new();
     for bin in bins.iter().filter(|bin| bin.count > 0) {
         let (confidence, right) = (bin.confidence / bin.count as f64, bin.right as f64 / bin.count as f64);
-        let radius = 3.0 + 22.0 * (bin.count as f64 / count as f64).sqrt();
+        let radius = (26.0 * (bin.count as f64 / count as f64).sqrt()).max(2.5);
         add(
             &mut body,
             format_args!(

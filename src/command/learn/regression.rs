@@ -132,7 +132,7 @@ impl<'a> Problem<'a> {
         let first = norm(&here.gradient);
         let mut steps = 0;
         while norm(&here.gradient) > enough && steps < MAX_STEPS {
-            let share = (norm(&here.gradient) / first).sqrt().min(0.1);
+            let share = (norm(&here.gradient) / first).sqrt().min(0.3);
             let least = (share * norm(&here.gradient)).max(0.1 * enough);
             let step = self.newton_step(&parameters, &here, penalty, least, check)?;
             let slope = dot(&here.gradient, &step);

@@ -13,6 +13,7 @@ use crate::command::bench::layers::Layers;
 use crate::command::bench::subject::{self, Subject};
 use crate::command::bench::{machine, rounded};
 use crate::command::exit::{Code, OrFail, Outcome};
+use crate::command::page::html::counted;
 use crate::command::progress::Progress;
 use crate::command::{load, output};
 use crate::file::NewFile;
@@ -91,7 +92,8 @@ impl Profile {
         if let (Some(mut file), Some(path), Some((peak, levels))) = (roofline_file, &self.roofline, &roofs) {
             let layers = Layers::new(session.profile(), self.runs * session.batch() * threads, *peak);
             let network = model.network();
-            let title = format!("{} ({}) at {side}x{side} on {threads} threads", network.name, network.dialect);
+            let title =
+                format!("{} ({}) at {side}x{side} on {}", network.name, network.dialect, counted(threads, "thread"));
             let drawing = roofline::draw(&title, layers.rows(), *peak, levels);
             file.write_all(drawing.as_bytes()).or_fail(Code::System, path.display())?;
             file.commit(self.force).or_fail(Code::System, path.display())?;
@@ -126,7 +128,7 @@ impl Profile {
         writeln!(out, "time     {:.3} ms a run, {:.3} ms in all", shares.ms() / self.runs as f64, shares.ms())?;
         shares.text(out)?;
         if let Some((peak, levels)) = &roofs {
-            writeln!(out, "peak     {peak:.1} GMAC/s on {threads} threads")?;
+            writeln!(out, "peak     {peak:.1} GMAC/s on {}", counted(threads, "thread"))?;
             for level in levels {
                 writeln!(out, "{:<8} {:.1} GB/s", level.name, level.bandwidth / 1e9)?;
             }
