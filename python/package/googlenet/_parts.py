@@ -27,7 +27,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -151,11 +151,14 @@ class Place:
                 write(stream)
             self.filesystem.move(made, self.below(name))
         except BaseException:
-            try:
+            with suppress(OSError):  # it was not made, or nobody can be told
                 self.filesystem.delete_file(made)
-            except OSError:
-                pass  # it was not made, or nobody can be told
             raise
+
+    def remove(self, name: str) -> None:
+        """Delete a file that may be gone by now."""
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_file(self.below(name))
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,7 @@ class Plan:
         """Write down what there is to do."""
         out = self.run.out
         for name in self.left:
-            out.filesystem.delete_file(out.below(name))
+            out.remove(name)
         if self.said is not None:
             out.filesystem.create_dir(out.below(_OWN), recursive=True)
             _write_parts(out, self.parts)
@@ -342,7 +345,7 @@ def finish(run: Run, parts: int) -> None:
         raise Error(f"{run.out.where}: parts are missing after the run")
     for name in files:
         if _is_unfinished(name):  # a worker that was killed has left it
-            run.out.filesystem.delete_file(run.out.below(name))
+            run.out.remove(name)
     run.out.put("_SUCCESS", lambda stream: None)
 
 
