@@ -257,13 +257,14 @@ impl Temporary {
         Err(io::Error::other("no free name for a temporary file"))
     }
 
-    fn publish(self, target: &Path, force: bool) -> io::Result<()> {
+    fn publish(mut self, target: &Path, force: bool) -> io::Result<()> {
         faults::point()?;
         if force {
             let mut temporaries = temporaries();
             fs::rename(&self.0, target)?;
             // The name is free now, and whoever takes it next keeps it.
             temporaries.retain(|path| *path != self.0);
+            drop(std::mem::take(&mut self.0)); // which what follows would leak
             std::mem::forget(self);
         } else {
             fs::hard_link(&self.0, target)?;
