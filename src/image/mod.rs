@@ -9,8 +9,8 @@
 //! pictures taller than wide Pillow 13 makes some pixels one level off ours, see `resize.rs`.) Decoding needs the
 //! feature `decode`: a caller who has pixels already needs no decoder.
 //!
-//! [`decode`] and [`open`] turn a picture upright as its orientation tag says. The programs whose accuracies presets repeat
-//! left it as it is stored (Pillow and TensorFlow do, unless told otherwise): [`decode_as_stored`] and [`open_as_stored`] do, too.
+//! `decode` and `open` turn a picture upright as its orientation tag says. The programs whose accuracies presets repeat
+//! left it as it is stored (Pillow and TensorFlow do, unless told otherwise): `decode_as_stored` and `open_as_stored` do, too.
 //! Colour profiles are ignored.
 
 use std::fmt;
