@@ -142,7 +142,7 @@ def test_a_broken_picture_raises_or_stands_among_the_results(session: googlenet.
     with pytest.raises(FileNotFoundError, match="cannot read .*none.png"):
         session.classify(tmp_path / "none.png")
     with pytest.raises(googlenet.Error, match="picture 1: no picture"):
-        session.classify([CAT, b"GIF89a"])
+        session.classify([CAT, b"no picture of any kind"])
     results = session.classify([broken, CAT, tmp_path / "none.png", 3.5, CAT], errors="return")
     kinds = [type(result) for result in results]
     assert kinds == [googlenet.Error, googlenet.Predictions, FileNotFoundError, TypeError, googlenet.Predictions]
