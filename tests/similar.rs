@@ -225,7 +225,7 @@ fn names_that_are_no_text_survive() {
 }
 
 /// Made-up rows, and a search whose speed is compared with that of memory in the same run. The folder and the number of rows are the
-/// environment's: `GOOGLENET_INDEX=/tmp/folder,1000000 cargo test --release --test similar -- --ignored --nocapture`. What it
+/// environment's: `GOOGLENET_INDEX=FOLDER,1000000 cargo test --release --test similar -- --ignored --nocapture`. What it
 /// leaves there, `tests/oracles/similar.py --check` compares with numpy.
 #[test]
 #[ignore = "needs minutes, 4 GB of disk and of memory, and a machine that does nothing else"]
