@@ -279,19 +279,26 @@ pub unsafe extern "C" fn googlenet_session_set_pixels(
     image: *const Image,
     pixels: u32,
 ) -> Status {
-    border(|| {
-        // SAFETY: the caller promises that `session` is null or valid.
-        let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
-        let picture = unsafe { picture(image, pixels) }?;
-        in_batch(&session, batch_index)?;
-        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
-        unsafe { apart(&mut session, image) }?;
-        let (side, rule) = (session.side(), *session.rule());
-        let len = 3 * side * side;
-        let input = &mut session.input_mut()[batch_index * len..][..len];
-        image::prepare(picture.view()?, &rule, side, input).map_err(Failure::of("image"))
-    })
+    // SAFETY: the caller promises that pointers are null or valid.
+    border(|| unsafe { set(session, batch_index, image, pixels) })
+}
+
+/// Makes a picture, of pixels that are those of a `googlenet_pixels`, the input of an image of the batch.
+///
+/// # Safety
+/// Pointers are null or valid.
+unsafe fn set(session: *mut SessionHandle, batch_index: usize, image: *const Image, pixels: u32) -> status::Outcome {
+    // SAFETY: the caller promises that `session` is null or valid.
+    let mut session = unsafe { Claim::new(session) }?;
+    // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
+    let picture = unsafe { picture(image, pixels) }?;
+    in_batch(&session, batch_index)?;
+    // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
+    unsafe { apart(&mut session, image) }?;
+    let (side, rule) = (session.side(), *session.rule());
+    let len = 3 * side * side;
+    let input = &mut session.input_mut()[batch_index * len..][..len];
+    image::prepare(picture.view()?, &rule, side, input).map_err(Failure::of("image"))
 }
 
 /// Fails if the picture's data lie in the session's input, where they would be changed while they are read.
@@ -324,19 +331,8 @@ pub unsafe extern "C" fn googlenet_session_set_image(
     batch_index: usize,
     image: *const Image,
 ) -> Status {
-    border(|| {
-        // SAFETY: the caller promises that `session` is null or valid.
-        let mut session = unsafe { Claim::new(session) }?;
-        // SAFETY: the caller promises that `image` is null or valid, and its `data`, too.
-        let picture = unsafe { picture(image, 0) }?;
-        in_batch(&session, batch_index)?;
-        // SAFETY: `picture` found that `image` is not null, and the caller promises that it is then valid.
-        unsafe { apart(&mut session, image) }?;
-        let (side, rule) = (session.side(), *session.rule());
-        let len = 3 * side * side;
-        let input = &mut session.input_mut()[batch_index * len..][..len];
-        image::prepare(picture.view()?, &rule, side, input).map_err(Failure::of("image"))
-    })
+    // SAFETY: the caller promises that pointers are null or valid.
+    border(|| unsafe { set(session, batch_index, image, 0) })
 }
 
 /// Runs the network on every image of the batch. It allocates nothing, and gives the same bits for the same input, for
