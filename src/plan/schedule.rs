@@ -27,8 +27,8 @@ pub(super) struct Schedule {
     pub accesses: Arc<Accesses>,
     /// The activations of the graph, and what steps add.
     pub buffers: Vec<Buffer>,
-    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "drawings are the command's"))]
     /// By buffer: where it begins in the arena, in bytes, if it has a place of its own there.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "drawings are the command's"))]
     pub places: Vec<Option<usize>>,
     /// The places that are read after the run.
     pub kept: Vec<Kept>,

@@ -212,19 +212,13 @@ pub(crate) const fn bf16<S: Set, const P: usize, const R: usize>(name: &'static 
 
 impl Kernel {
     /// The same kernel, whose set multiplies with `instruction`.
-    #[cfg_attr(
-        not(any(target_arch = "x86_64", target_arch = "aarch64")),
-        allow(dead_code, reason = "no set there does")
-    )]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))] // no other has such sets
     pub(crate) const fn by(self, instruction: &'static str) -> Self {
         Self { instruction: Some(instruction), ..self }
     }
 
     /// The same kernel of a set that not every machine has which has the one that it stands with.
-    #[cfg_attr(
-        not(any(target_arch = "x86_64", target_arch = "aarch64")),
-        allow(dead_code, reason = "no set there does")
-    )]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))] // no other has such sets
     pub(crate) const fn if_there(self, is_there: fn() -> bool) -> Self {
         Self { is_there, ..self }
     }

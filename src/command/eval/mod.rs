@@ -96,8 +96,7 @@ impl Eval {
     pub fn run(self, out: &mut dyn Write) -> Outcome {
         let models = load::models(&self.weights)?;
         let heads = if self.no_heads { Vec::new() } else { heads::common(&models, &self.weights) };
-        let threads = self.threads.unwrap_or_else(load::all_threads);
-        let options = Options::new().threads(threads).precision(self.precision);
+        let options = Options::new().threads(self.threads()).precision(self.precision);
         let options = heads.iter().fold(options, |options, &head| options.endpoint(head));
         let mut ensemble = Ensemble::new(&models, self.crops, options).or_fail(Code::Usage, "")?;
         let (labels, skip) = labels::of(self.labels.as_deref(), &models, ensemble.classes(), ensemble.labels())?;
@@ -116,7 +115,7 @@ impl Eval {
         }
         let begin = Instant::now();
         let mut doubtful = 0;
-        self.judge(&mut ensemble, threads, &heads, skip, &pictures, &todo, |picture, verdict, is_doubtful| {
+        self.judge(&mut ensemble, &heads, skip, &pictures, &todo, |picture, verdict, is_doubtful| {
             journal.note(picture, &verdict)?;
             doubtful += usize::from(is_doubtful);
             if let Verdict::Unreadable(why) = &verdict {
@@ -156,6 +155,10 @@ impl Eval {
         Failure::unless_all_were_read(report.unreadable().len(), pictures.len())
     }
 
+    fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(load::all_threads)
+    }
+
     /// All that verdicts depend on, except the programme itself: what a journal's first line says.
     fn about(&self, models: &[Model], heads: &[&str], skip: usize, pictures: &[Picture]) -> Map<String, Value> {
         // A model's metadata hold the hash of the weights, the preprocessing and the labels.
@@ -181,11 +184,9 @@ impl Eval {
 
     /// Judges the pictures whose indices are in `todo`; `done` is called with each picture's index, its verdict, and whether the
     /// picture is doubtful, in order.
-    #[allow(clippy::too_many_arguments, reason = "each is something else that a verdict depends on")]
     fn judge(
         &self,
         ensemble: &mut Ensemble,
-        threads: usize,
         heads: &[&str],
         skip: usize,
         pictures: &[Picture],
@@ -194,7 +195,7 @@ impl Eval {
     ) -> Outcome {
         let progress = Progress::new(todo.len(), "pictures");
         let open = |&picture: &usize| inputs::open(&Source::File(pictures[picture].path.clone()), self.as_stored);
-        ahead::each(threads, todo, open, |&picture, opened| {
+        ahead::each(self.threads(), todo, open, |&picture, opened| {
             let (verdict, is_doubtful) = match opened {
                 Ok(decoded) => {
                     let name = pictures[picture].path.display();
