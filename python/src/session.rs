@@ -113,8 +113,16 @@ impl Session {
         }
     }
 
-    /// Runs the inputs, of which there are at most as many as images in a batch, and returns what came of each.
-    fn run_inputs(&self, py: Python<'_>, held: &mut Held, inputs: &[Vec<f32>], top: usize, embed: bool) -> Vec<Row> {
+    /// Runs the inputs, of which there are at most as many as images in a batch, and returns what came of each; fails if that
+    /// is not finite.
+    fn run_inputs(
+        &self,
+        py: Python<'_>,
+        held: &mut Held,
+        inputs: &[Vec<f32>],
+        top: usize,
+        embed: bool,
+    ) -> PyResult<Vec<Row>> {
         held.live = 0; // until the run has ended
         let session = held.session();
         let rows = py.detach(|| {
@@ -123,18 +131,17 @@ impl Session {
                 own.copy_from_slice(input);
             }
             session.run();
-            let classes = self.model.network().classes;
             let features = self.features.as_ref().filter(|_| embed);
             let embeddings = features.and_then(|(name, _)| session.endpoint(name));
             let width = features.map_or(0, |(_, width)| *width);
-            let row = |(index, probabilities): (usize, &[f32])| Row {
-                top: Prediction::most_likely(probabilities, self.model.labels(), top),
-                embedding: embeddings.map(|all| all[index * width..][..width].to_vec()),
+            let row = |index: usize| {
+                let embedding = embeddings.map(|all| all[index * width..][..width].to_vec());
+                Ok(Row { top: session.predictions(index, top)?, embedding })
             };
-            session.probabilities().chunks_exact(classes).take(inputs.len()).enumerate().map(row).collect()
+            (0..inputs.len()).map(row).collect::<googlenet::Result<_>>()
         });
         held.live = inputs.len();
-        rows
+        rows.or_raise("")
     }
 
     /// How many values an embedding has.
@@ -367,7 +374,7 @@ impl Runner for SessionRunner {
         kept: Vec<Kept>,
     ) -> PyResult<Vec<Made>> {
         let session = self.session.get();
-        let rows = session.run_inputs(py, held, &inputs, self.top.unwrap_or(0), self.embed);
+        let rows = session.run_inputs(py, held, &inputs, self.top.unwrap_or(0), self.embed)?;
         let model = session.own.clone_ref(py).into_any();
         let made = |(row, kept): (Row, Kept)| {
             let embedding = row.embedding.map(|values| numpy::PyArray1::from_vec(py, values).into_any());

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import os
 import pickle
 import threading
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import googlenet
 import numpy as np
@@ -466,3 +468,29 @@ def test_precisions_are_those_of_the_library(model: googlenet.Model) -> None:
     assert session.precision == "bf16" and session.classify(CAT)[0].label == "cat"
     assert session.isa in ("portable", "neon", "avx2", "avx512")
     assert model.session(threads=1, precision="int8").classify(CAT)[0].label == "cat"
+
+
+def test_weights_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    # The demonstration weights without what makes them a file of this library's, and with a NaN.
+    data = WEIGHTS.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = {}
+    bodies: list[bytes] = []
+    for name, tensor in json.loads(data[8:begin]).items():
+        if not name.endswith((".weight", ".bias")):
+            continue
+        first, end = (begin + offset for offset in tensor["data_offsets"])
+        values = np.frombuffer(data[first:end], {"F16": "<f2", "F32": "<f4"}[tensor["dtype"]]).astype("<f4")
+        if name == "loss3/classifier.bias":
+            values[3] = np.nan
+        offset = sum(map(len, bodies))
+        header[name] = {"dtype": "F32", "shape": tensor["shape"], "data_offsets": [offset, offset + values.nbytes]}
+        bodies.append(values.tobytes())
+    text = json.dumps(header).encode()
+    plain, weights = tmp_path / "plain.safetensors", tmp_path / "weights.safetensors"
+    plain.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(bodies))
+    googlenet.convert(plain, weights, side=64)
+    session = googlenet.Model.open(weights).session()
+    for call in (session.classify, session.embed):
+        with pytest.raises(googlenet.Error, match="no probabilities"):
+            call(CAT)
