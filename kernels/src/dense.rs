@@ -1,11 +1,12 @@
 //! Fully connected layer: `y[o] = bias[o] + sum_i w[o, i] * x[i]`.
 //!
 //! `x` is `[ic]`, `w` is `[oc, ic]`, row-major as files store it, of f32 or f16: the weights are read once, where they
-//! lie, which bounds the speed. Eight rows at a time share the loads of `x` and hide the latency of each other's sums:
+//! lie, which bounds the speed. Eight rows at a time share the loads of `x` and hide the latency of each other's sums. They
+//! lie an eighth of all rows apart, so that memory is read in eight streams that go on from each row to the next:
 //!
 //! ```text
-//! for 8 rows o: for i in steps of LANES: acc[o][lane] += w[o, i + lane] * x[i + lane]
-//!     y[o] = (acc[o] across the lanes) + bias[o]
+//! for o in 0..oc/8: for i in steps of LANES: for 8 rows r = o, o + oc/8, ..: acc[r][lane] += w[r, i + lane] * x[i + lane]
+//!     y[r] = (acc[r] across the lanes) + bias[r]
 //! ```
 //!
 //! Sums are of f32, and a weight of f16 is the same number in f32. A row's sum has the same order wherever the row stands
@@ -180,11 +181,9 @@ impl Weight for u16 {
 const ROWS: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
-/// How many bytes ahead of a row's products its cache lines are asked for: a core that waits for one has few others on their
-/// way.
+/// How many bytes ahead of a row's products its cache lines, or those of the next row, are asked for: a core that waits for one
+/// has few others on their way.
 const AHEAD: usize = 256;
-/// How many bytes of the next rows are asked for before their first products: the CPU learns of new rows only as they begin.
-const NEXT: usize = 512;
 
 struct Kernel<W>(PhantomData<W>);
 
@@ -199,51 +198,43 @@ impl<W: Weight> Op for Kernel<W> {
             #[inline(always)]
             |y: &mut f32, v: f32| *y = if relu { v.max(0.0) } else { v }
         };
-        let whole = oc / ROWS * ROWS;
-        let mut o = 0;
-        while o < oc {
-            if o < whole {
-                let sums = rows::<S, W, ROWS>(s, x, &w[o * ic..]);
-                for r in 0..ROWS {
-                    store(&mut y[o + r], sums[r] + bias[o + r]);
-                }
-                o += ROWS;
-            } else {
-                store(&mut y[o], rows::<S, W, 1>(s, x, &w[o * ic..])[0] + bias[o]);
-                o += 1;
+        let each = oc / ROWS;
+        for o in 0..each {
+            let sums = rows::<S, W, ROWS>(s, x, &w[o * ic..], each);
+            for (r, sum) in sums.into_iter().enumerate() {
+                let o = r * each + o;
+                store(&mut y[o], sum + bias[o]);
             }
+        }
+        for o in ROWS * each..oc {
+            let [sum] = rows::<S, W, 1>(s, x, &w[o * ic..], 1);
+            store(&mut y[o], sum + bias[o]);
         }
     }
 }
 
-/// The products of the first R rows of `w` with `x`.
+/// The products with `x` of R rows of `w`: the first, and each `stride` rows behind the one before.
 #[inline(always)]
-fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W]) -> [f32; R] {
+fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W], stride: usize) -> [f32; R] {
     let ic = x.len();
-    assert!(w.len() >= R * ic);
+    let stride = stride * ic;
+    assert!(w.len() >= (R - 1) * stride + ic);
     let mut acc = [s.splat(0.0); R];
     let mut i = 0;
     let line = LINE / size_of::<W>();
-    // Where the last of these rows' lines begin with which the next rows' first are asked for, if there are R more.
-    let last = if w.len() >= 2 * R * ic { ic.saturating_sub(NEXT / size_of::<W>()) } else { ic };
     while i + line <= ic {
         for r in 0..R {
-            s.prefetch(w.as_ptr().wrapping_add(r * ic + i + AHEAD / size_of::<W>()).cast());
-        }
-        if i >= last {
-            for r in R..2 * R {
-                s.prefetch(w.as_ptr().wrapping_add(r * ic + i - last).cast());
-            }
+            s.prefetch(w.as_ptr().wrapping_add(r * stride + i + AHEAD / size_of::<W>()).cast());
         }
         for vector in 0..line / S::LANES {
             // SAFETY: a line is whole vectors, and i + line <= ic.
-            unsafe { add_products(s, x, w, i + vector * S::LANES, &mut acc) };
+            unsafe { add_products(s, x, w, stride, i + vector * S::LANES, &mut acc) };
         }
         i += line;
     }
     while i + S::LANES <= ic {
         // SAFETY: i + LANES <= ic.
-        unsafe { add_products(s, x, w, i, &mut acc) };
+        unsafe { add_products(s, x, w, stride, i, &mut acc) };
         i += S::LANES;
     }
     if i < ic {
@@ -251,7 +242,7 @@ fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W]) -> [f32; R
         unsafe {
             let vx = s.load_window(x.as_ptr().add(i), 0, ic - i);
             for (r, acc) in acc.iter_mut().enumerate() {
-                *acc = s.mul_add(W::load_first(s, w.as_ptr().add(r * ic + i), ic - i), vx, *acc);
+                *acc = s.mul_add(W::load_first(s, w.as_ptr().add(r * stride + i), ic - i), vx, *acc);
             }
         }
     }
@@ -267,13 +258,20 @@ fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W]) -> [f32; R
 /// # Safety
 /// `i + LANES` is at most the length of `x`, and `w` has R rows of that length.
 #[inline(always)]
-unsafe fn add_products<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W], i: usize, acc: &mut [S::V; R]) {
-    debug_assert!(i + S::LANES <= x.len() && R * x.len() <= w.len());
+unsafe fn add_products<S: Simd, W: Weight, const R: usize>(
+    s: S,
+    x: &[f32],
+    w: &[W],
+    stride: usize,
+    i: usize,
+    acc: &mut [S::V; R],
+) {
+    debug_assert!(i + S::LANES <= x.len() && (R - 1) * stride + x.len() <= w.len());
     // SAFETY: the caller vouches for the vectors.
     unsafe {
         let vx = s.load(x.as_ptr().add(i));
         for (r, acc) in acc.iter_mut().enumerate() {
-            *acc = s.mul_add(W::load(s, w.as_ptr().add(r * x.len() + i)), vx, *acc);
+            *acc = s.mul_add(W::load(s, w.as_ptr().add(r * stride + i)), vx, *acc);
         }
     }
 }
