@@ -298,7 +298,10 @@ mod decoding {
         let mut gif = encoded(DynamicImage::new_rgb8(8, 8), ImageFormat::Gif);
         gif[6..10].fill(0xff);
         for bytes in [bmp, gif] {
-            assert!(matches!(decode(&bytes), Err(Error::Picture(PictureError::TooLarge { .. }))));
+            let refused = decode(&bytes).unwrap_err();
+            // Where addresses have 32 bits the decoder of BMP files refuses it before it is asked, and in its own words.
+            let by_decoder = cfg!(target_pointer_width = "32") && format!("{refused:?}").contains("too large");
+            assert!(by_decoder || matches!(refused, Error::Picture(PictureError::TooLarge { .. })), "{refused:?}");
         }
     }
 
