@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The iterable is asked by the thread that asks for results, and only for as many pictures as a batch, the next batch and
-//! the threads that decode need.
+//! the threads that decode need. Where there is one thread to run it also decodes, a batch at a time, and no other is started:
+//! who has one CPU of many, as a worker of a cluster, takes no other worker's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +49,7 @@ pub trait Runner: Send + Sync + 'static {
     /// How many pictures are run at once.
     fn batch(&self) -> usize;
 
-    /// How many threads prepare pictures.
+    /// How many threads run, and how many prepare pictures meanwhile if there are several.
     fn threads(&self) -> usize;
 
     /// The right to run, or an exception if another call has it.
@@ -171,7 +172,8 @@ struct Flow<R: Runner> {
     window: usize,
     /// How many pictures were read.
     read: usize,
-    jobs: Sender<(usize, Source)>,
+    /// What prepares pictures.
+    jobs: Jobs<R::Prepared>,
     done: Receiver<(usize, Outcome<R::Prepared>)>,
     /// What is done and not yet asked for, by number.
     waiting: BTreeMap<usize, Outcome<R::Prepared>>,
@@ -186,6 +188,14 @@ struct Flow<R: Runner> {
 /// What came of preparing a picture; `None` stands for a panic.
 type Outcome<T> = Option<googlenet::Result<T>>;
 
+/// Who prepares pictures.
+enum Jobs<T> {
+    /// The thread that asks for results, when a picture's turn comes.
+    Own(Prepare<T>, VecDeque<(usize, Source)>),
+    /// Threads that take them from here.
+    Others(Sender<(usize, Source)>),
+}
+
 /// A picture on its way.
 enum Pending {
     /// It is being prepared.
@@ -197,28 +207,18 @@ enum Pending {
 impl<R: Runner> Flow<R> {
     fn new(items: Bound<'_, PyIterator>, runner: Arc<R>, returns_errors: bool, at_hand: bool) -> PyResult<Self> {
         let (batch, threads, prepare) = (runner.batch(), runner.threads(), runner.prepare());
-        let (jobs, todo) = channel();
         let (finished, done) = channel();
-        let todo = Arc::new(Mutex::new(todo));
-        for _ in 0..threads {
-            let (todo, finished, prepare) = (todo.clone(), finished.clone(), prepare.clone());
-            thread::Builder::new().name("googlenet-decode".into()).spawn(move || {
-                // Threads end when no job is left and the flow is gone.
-                while let Some((number, source)) = next_job(&todo) {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| prepare(source))).ok();
-                    if finished.send((number, outcome)).is_err() {
-                        break;
-                    }
-                }
-            })?;
-        }
+        let (jobs, ahead) = match threads {
+            1 => (Jobs::Own(prepare, VecDeque::new()), 0),
+            _ => (Jobs::Others(decoders(threads, &prepare, &finished)?), batch.min(MOST_AHEAD) + threads),
+        };
         Ok(Self {
             runner,
             items: Some(items.unbind()),
             raised: None,
             returns_errors,
             at_hand,
-            window: batch + batch.min(MOST_AHEAD) + threads,
+            window: batch + ahead,
             read: 0,
             jobs,
             done,
@@ -248,8 +248,8 @@ impl<R: Runner> Flow<R> {
         }
     }
 
-    /// Hands a picture to the threads.
-    fn begin(&self, item: &Bound<'_, PyAny>) -> Pending {
+    /// Hands a picture to who prepares it.
+    fn begin(&mut self, item: &Bound<'_, PyAny>) -> Pending {
         let number = self.read;
         let source = match Source::of(item) {
             Ok(Some(source)) => source,
@@ -259,16 +259,26 @@ impl<R: Runner> Flow<R> {
         let is_path = matches!(source, Source::Path(_));
         let name = if is_path { source.name() } else { format!("picture {number}") };
         let kept = (self.at_hand || is_path).then(|| item.clone().unbind());
-        // The threads live as long as this.
-        let _ = self.jobs.send((number, source));
+        match &mut self.jobs {
+            Jobs::Own(_, todo) => todo.push_back((number, source)),
+            // The threads live as long as this.
+            Jobs::Others(jobs) => drop(jobs.send((number, source))),
+        }
         Pending::Job { number, name, kept }
     }
 
-    /// Waits until the picture `number` is prepared.
+    /// Returns when the picture `number` is prepared.
     fn wait(&mut self, py: Python<'_>, number: usize) -> PyResult<()> {
         while !self.waiting.contains_key(&number) {
-            let done = &mut self.done;
-            match py.detach(move || done.recv_timeout(PATIENCE)) {
+            let Self { jobs, done, .. } = self;
+            let made = py.detach(move || match jobs {
+                Jobs::Own(prepare, todo) => {
+                    let (number, source) = todo.pop_front().ok_or(RecvTimeoutError::Disconnected)?;
+                    Ok((number, prepared(prepare, source)))
+                }
+                Jobs::Others(_) => done.recv_timeout(PATIENCE),
+            });
+            match made {
                 Ok((number, outcome)) => drop(self.waiting.insert(number, outcome)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(PyRuntimeError::new_err(FAULT)),
@@ -378,6 +388,32 @@ impl<R: Runner> Flowing for Flow<R> {
         self.pending.clear();
         self.ready.clear();
     }
+}
+
+/// Starts threads that prepare pictures. They end when no job is left and the flow is gone.
+fn decoders<T: Send + 'static>(
+    threads: usize,
+    prepare: &Prepare<T>,
+    finished: &Sender<(usize, Outcome<T>)>,
+) -> PyResult<Sender<(usize, Source)>> {
+    let (jobs, todo) = channel();
+    let todo = Arc::new(Mutex::new(todo));
+    for _ in 0..threads {
+        let (todo, finished, prepare) = (todo.clone(), finished.clone(), prepare.clone());
+        thread::Builder::new().name("googlenet-decode".into()).spawn(move || {
+            while let Some((number, source)) = next_job(&todo) {
+                if finished.send((number, prepared(&prepare, source))).is_err() {
+                    break;
+                }
+            }
+        })?;
+    }
+    Ok(jobs)
+}
+
+/// What comes of preparing a picture.
+fn prepared<T>(prepare: &Prepare<T>, source: Source) -> Outcome<T> {
+    catch_unwind(AssertUnwindSafe(|| prepare(source))).ok()
 }
 
 fn next_job(todo: &Mutex<Receiver<(usize, Source)>>) -> Option<(usize, Source)> {

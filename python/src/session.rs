@@ -171,7 +171,8 @@ impl Session {
     ///
     /// A picture is a path, the bytes of a JPEG or PNG file, a PIL image, or an array of uint8 [h, w, 3] (RGB). Of a list or a
     /// tuple of pictures the results are a list; of any other iterable an iterator, which reads some pictures ahead. Pictures
-    /// are decoded by threads while others are computed, and computed in batches of the session's.
+    /// are computed in batches of the session's, and decoded by as many threads as the session has while others are computed;
+    /// a session of one thread starts no other.
     ///
     /// A picture that cannot be used raises; with `errors="return"` the exception stands in its place among the results of a
     /// list or an iterable. With `embed=True` each result has its picture's `embedding`, too.

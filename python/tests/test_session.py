@@ -136,6 +136,28 @@ def test_an_iterable_is_read_only_a_little_ahead(model: googlenet.Model) -> None
     assert read <= 5 + 2 * 2 + 2
 
 
+def test_a_session_of_one_thread_starts_no_other(model: googlenet.Model) -> None:
+    read = 0
+
+    def endless():  # type: ignore[no-untyped-def]
+        nonlocal read
+        while True:
+            read += 1
+            yield CAT
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    session = model.session(batch=3, threads=1)
+    before = threads()
+    results = session.classify(endless())
+    for number in range(7):
+        assert next(results)[0].label == "cat"
+        assert (read, threads()) == (3 * (number // 3 + 1), before)
+    mixed = session.classify([CAT, b"no picture", CAT, 3.5, CAT], errors="return")
+    assert [isinstance(result, Exception) for result in mixed] == [False, True, False, True, False]
+
+
 def test_a_broken_picture_raises_or_stands_among_the_results(session: googlenet.Session, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 cut off")
