@@ -25,7 +25,7 @@ pub struct Cost {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = load::classes)]
     classes: usize,
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

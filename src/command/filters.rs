@@ -32,13 +32,13 @@ pub struct Filters {
     #[arg(value_name = "F.png")]
     output: PathBuf,
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// How many pixels wide a weight is drawn, 1 to 32
     #[arg(long, value_name = "PIXELS", default_value = "8", value_parser = zoom)]
     zoom: usize,
     /// Replace F.png if it exists
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

@@ -32,16 +32,16 @@ pub struct Index {
     #[arg(value_name = "F")]
     output: PathBuf,
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Say on stderr how the weights came into use
     #[arg(long)]
     verbose: bool,
     /// Replace F if it exists
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

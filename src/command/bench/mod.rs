@@ -38,7 +38,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Replace FILE if it exists
-    #[arg(long, requires = "save")]
+    #[arg(short, long, requires = "save")]
     force: bool,
     /// Compare with the measurement that was saved in FILE, of the same network and options
     #[arg(long, value_name = "FILE", conflicts_with = "against_binary")]
@@ -50,7 +50,7 @@ pub struct Bench {
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     assert: Option<f64>,
     /// Print a line of JSON
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

@@ -13,10 +13,10 @@ use crate::command::load;
 #[derive(Args)]
 pub struct Subject {
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Threads to use
-    #[arg(long, value_name = "N", default_value = "1", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = load::threads)]
     pub threads: usize,
     /// Images of a run
     #[arg(long, value_name = "N", default_value = "1", value_parser = load::batch)]
@@ -25,7 +25,7 @@ pub struct Subject {
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
     pub side: Option<usize>,
     /// Precision to compute in: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
-    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    #[arg(short, long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
     pub precision: Precision,
 }
 

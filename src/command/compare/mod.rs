@@ -41,7 +41,7 @@ pub struct Compare {
     #[arg(long)]
     layers: bool,
     /// Threads to use
-    #[arg(long, value_name = "N", default_value = "1", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = load::threads)]
     threads: usize,
     /// Images of a run
     #[arg(long, value_name = "N", default_value = "1", value_parser = load::batch)]
@@ -59,10 +59,10 @@ pub struct Compare {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Replace FILE if it exists
-    #[arg(long, requires = "svg")]
+    #[arg(short, long, requires = "svg")]
     force: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

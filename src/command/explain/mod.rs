@@ -47,19 +47,19 @@ pub struct Explain {
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// How many classes to show maps of, the likeliest first, 1 to 20
     #[arg(long, value_name = "K", default_value = "3", value_parser = top)]
     top: usize,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Say on stderr how the weights came into use
     #[arg(long)]
     verbose: bool,
     /// Replace files in FOLDER that exist
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

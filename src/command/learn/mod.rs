@@ -26,7 +26,7 @@ use crate::file::NewFile;
 
 use choice::Choice;
 use pictures::{Files, Picture, Split};
-use regression::{Moments, Problem, Rows};
+use regression::{Enough, Moments, Problem, Rows};
 use report::{Judged, Report};
 use rows::CachedRows;
 use views::{Eye, Task};
@@ -57,7 +57,7 @@ pub struct Learn {
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// Weights of the network that gives the features, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "BASE")]
+    #[arg(short, long, value_name = "BASE")]
     weights: Option<PathBuf>,
     /// Views of a picture to learn from: the middle; mirrored, too; or also the corners, both ways
     #[arg(long, value_name = "1|2|10", default_value = "10", value_parser = views())]
@@ -72,13 +72,13 @@ pub struct Learn {
     #[arg(long, value_name = "FILE.html")]
     page: Option<PathBuf>,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Print one JSON object instead of tables
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Replace OUT and the page if they exist
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 
@@ -257,7 +257,7 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
     let choice = Choice::new(&eye.cache, pictures, classes, views, &moments, pool)?;
     let problem = Problem::new(&rows, classes, &moments, pool);
     let start = vec![0.0; problem.parameters()];
-    let fit = problem.fit(start, choice.penalty(), 1e-6, &mut caller::check)?;
+    let fit = problem.fit(start, choice.penalty(), Enough::Logits(1e-6), &mut caller::check)?;
     // Of features as the network gives them, not less their means.
     let (weight, bias) = fit.parameters.split_at(classes * rows.features());
     let shift = |weight: &[f64]| weight.iter().zip(&moments.mean).map(|(w, mean)| w * mean).sum::<f64>();

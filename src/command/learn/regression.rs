@@ -58,13 +58,22 @@ pub struct Problem<'a> {
     pool: &'a ThreadPool,
 }
 
+/// How near the optimum a fit ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Enough {
+    /// The logits of a row at the usual distance from the mean differ by at most this from the optimum's.
+    Logits(f64),
+    /// The last Newton step lowered the value by no more than this share of it.
+    Value(f64),
+}
+
 /// What a fit came to.
 pub struct Fit {
     /// `W`, `[classes, features]`, then `b`, `[classes]`, for features less their means.
     pub parameters: Vec<f64>,
     /// How many Newton steps were taken.
     pub steps: usize,
-    /// Whether the gradient became as small as was asked for.
+    /// Whether it came as near the optimum as was asked for.
     pub converged: bool,
 }
 
@@ -113,29 +122,33 @@ impl<'a> Problem<'a> {
         self.classes * (self.rows.features() + 1)
     }
 
-    /// The optimum for `penalty`, found from the parameters `start` on. It is met so closely that the logits of a row at the
-    /// usual distance from the mean differ by at most `tolerance` from the optimum's. `check` is asked before each pass over
-    /// the rows whether to go on.
+    /// The optimum for `penalty`, found from the parameters `start` on, as nearly as is `enough`. `check` is asked before each
+    /// pass over the rows whether to go on.
     pub fn fit(
         &self,
         start: Vec<f64>,
         penalty: f64,
-        tolerance: f64,
+        enough: Enough,
         check: &mut dyn FnMut() -> Outcome,
     ) -> Outcome<Fit> {
-        // The value is strongly convex in W, by `penalty`: |W - optimum| <= |gradient| / penalty, and a logit differs by at most
-        // that times the row's length.
-        let enough = tolerance * penalty / self.moments.total_variance().sqrt().max(f64::MIN_POSITIVE);
+        let (least_gradient, least_gain) = match enough {
+            // The value is strongly convex in W, by `penalty`: |W - optimum| <= |gradient| / penalty, and a logit differs by at
+            // most that times the row's length.
+            Enough::Logits(most) => (most * penalty / self.moments.total_variance().sqrt().max(f64::MIN_POSITIVE), 0.0),
+            Enough::Value(share) => (0.0, share),
+        };
         let mut parameters = start;
         check()?;
         let mut here = self.value(&parameters, penalty)?;
         let first = norm(&here.gradient);
-        let mut steps = 0;
-        while norm(&here.gradient) > enough && steps < MAX_STEPS {
+        let (mut steps, mut converged) = (0, norm(&here.gradient) <= least_gradient);
+        while !converged && steps < MAX_STEPS {
             let share = (norm(&here.gradient) / first).sqrt().min(0.3);
-            let least = (share * norm(&here.gradient)).max(0.1 * enough);
+            let least = (share * norm(&here.gradient)).max(0.1 * least_gradient);
             let step = self.newton_step(&parameters, &here, penalty, least, check)?;
             let slope = dot(&here.gradient, &step);
+            // Half of the slope along it is what a Newton step gains of a value that is quadratic.
+            let is_last = least_gain > 0.0 && -slope / 2.0 <= least_gain * here.value;
             let mut length = 1.0;
             let next = loop {
                 check()?;
@@ -154,8 +167,8 @@ impl<'a> Problem<'a> {
             let Some((there, value)) = next else { break };
             (parameters, here) = (there, value);
             steps += 1;
+            converged = is_last || norm(&here.gradient) <= least_gradient;
         }
-        let converged = norm(&here.gradient) <= enough;
         // What all classes have in common changes no probability.
         let biases = parameters.len() - self.classes;
         let common = parameters[biases..].iter().sum::<f64>() / self.classes as f64;
@@ -462,7 +475,8 @@ pub mod tests {
         let pool = pool(threads);
         let moments = Moments::of(table, &pool).expect("read");
         let problem = Problem::new(table, classes, &moments, &pool);
-        let fit = problem.fit(vec![0.0; problem.parameters()], penalty, 1e-9, &mut || Ok(())).expect("read");
+        let fit =
+            problem.fit(vec![0.0; problem.parameters()], penalty, Enough::Logits(1e-9), &mut || Ok(())).expect("read");
         (fit, moments)
     }
 

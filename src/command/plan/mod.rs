@@ -29,19 +29,19 @@ use crate::{Options, Precision};
 #[command(after_help = EXAMPLE)]
 pub struct Plan {
     /// Weights, as `convert` writes them [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Plan for a network without weights, by its dialect, for 1000 classes; in int8 as if all its layers were quantised
     #[arg(long, conflicts_with = "weights", value_parser = load::dialect())]
     dialect: Option<Dialect>,
     /// Threads to plan for
-    #[arg(long, value_name = "N", default_value = "1", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = load::threads)]
     threads: usize,
     /// Images of a run
     #[arg(long, value_name = "N", default_value = "1", value_parser = load::batch)]
     batch: usize,
     /// Precision to plan for: `f32`; `bf16`, rounded to 8 significant bits; `int8`, for weights that `quantize` made
-    #[arg(long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
+    #[arg(short, long, value_name = "NAME", default_value = "f32", value_parser = load::precision())]
     precision: Precision,
     /// Side of the input, in pixels [default: the weights', or the published network's]
     #[arg(long, value_name = "PIXELS", value_parser = load::side)]
@@ -50,7 +50,7 @@ pub struct Plan {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Replace FILE if it exists
-    #[arg(long, requires = "svg")]
+    #[arg(short, long, requires = "svg")]
     force: bool,
 }
 

@@ -42,11 +42,11 @@ pub struct Profile {
     #[arg(long, value_name = "FILE")]
     roofline: Option<PathBuf>,
     /// Replace files that exist
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
     /// Print a line of JSON: `ms` of the runs together; `threads`, each with the shares of that time that it spent on tasks,
     /// on copying outputs and waiting; with --roofline `peak_gmacs` and `roofs`, each with name, bytes and gb_per_s
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
 }
 

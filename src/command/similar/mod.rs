@@ -32,15 +32,16 @@ pub struct Similar {
     /// What to find the like of
     #[arg(value_name = "IMAGE", required_unless_present = "near_duplicates")]
     images: Vec<PathBuf>,
-    /// Instead, find pictures of the index that are nearly the same, at least this alike: 0.5 to 1 [default: 0.97]
-    #[arg(long, value_name = "SIMILARITY", num_args = 0..=1, require_equals = true, default_missing_value = "0.97")]
+    /// Instead, find pictures of the index that are nearly the same, at least this alike: 0.5 to 1 [default: 0.95, which finds
+    /// nearly all that were saved again or made smaller, and most with their edges cut off]
+    #[arg(long, value_name = "SIMILARITY", num_args = 0..=1, require_equals = true, default_missing_value = "0.95")]
     #[arg(conflicts_with = "images", value_parser = similarity)]
     near_duplicates: Option<f64>,
     /// How many pictures to find, the most alike first
     #[arg(long, value_name = "K", default_value = "10", value_parser = load::count)]
     top: usize,
     /// The weights that the index was made with [default: the demonstration weights]
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Where the index's pictures are now, to show them [default: where they were]
     #[arg(long, value_name = "DIR")]
@@ -49,14 +50,14 @@ pub struct Similar {
     #[arg(long, value_name = "F.html")]
     html: Option<PathBuf>,
     /// Threads to use [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = load::threads)]
+    #[arg(short, long, value_name = "N", value_parser = load::threads)]
     threads: Option<usize>,
     /// Print a line of JSON for each IMAGE: image, similar (image, similarity), ms (of the search alone); with
     /// --near-duplicates one line: similarity, groups (each of image, similarity to the one that it is most like)
-    #[arg(long)]
+    #[arg(short, long)]
     json: bool,
     /// Replace F.html if it exists
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 
