@@ -80,7 +80,7 @@ def parent(pid: int) -> int:
 
 def wait(is_so: Any) -> None:
     """Wait until something is so, at most a minute."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while not is_so():
         assert time.monotonic() < until, "nothing happens"
         time.sleep(0.002)

@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     thread = threading.Thread(target=lambda: found.append(many.run(folder, tmp_path / "out", workers=2, part=2)))
     thread.start()
     wait(lambda: parts(tmp_path / "out") >= 4)
-    workers = descendants("_Maker")
+    workers = descendants("ray::Maker")
     assert workers, "the workers are called otherwise"
     os.kill(workers[0], signal.SIGKILL)
     done = parts(tmp_path / "out")

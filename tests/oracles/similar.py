@@ -72,7 +72,9 @@ def main():
         count, features = answers["rows"], answers["features"]
         rows = np.memmap(folder / "index", "<f4", "r", 64, (count, features))
         for query, found in answers["queries"]:
-            check(rows, np.array(query, np.float32), found)
+            # Similarity is that to the query of length 1, in f32 as rows are.
+            length = math.sqrt(sum(value * value for value in query))
+            check(rows, np.array([value / length for value in query], np.float32), found)
         print(f"{len(answers['queries'])} searches of {count} rows: numpy's order")
         return
     path = sys.argv[1]

@@ -189,6 +189,18 @@ class Run:
         return {"part": part.number, "pictures": part.rows, "errors": part.rows - columns["error"].count(None)}
 
 
+class Maker:
+    """A worker that makes parts, with a session of its own."""
+
+    def __init__(self, run: Run, threads: int) -> None:
+        self._run = run
+        self._session = run.how.session(threads)
+
+    def make(self, part: Part) -> dict[str, int]:
+        """Make a part's file; returns how many pictures and errors are in it."""
+        return self._run.make(part, self._session)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run."""

@@ -20,7 +20,6 @@ In a pipeline of one's own, `Classifier` is what `map_batches` wants:
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ import ray.exceptions
 
 from . import _parts
 from ._native import Error
-from ._parts import How, Outcome, Part, Place, Run
+from ._parts import How, Maker, Outcome, Part, Place, Run
 
 __all__ = ["Classifier", "Outcome", "run"]
 
@@ -71,18 +70,6 @@ class Classifier:
         columns = _parts.classify(self._session, _parts.pictures_of(batch), self._how)
         kept = {name: values for name, values in batch.items() if name not in _parts.BYTES_COLUMNS}
         return {**kept, **{name: _objects(values) for name, values in columns.items()}}
-
-
-class _Maker:
-    """Makes parts."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._session = run.how.session(_threads())
-
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        made = [self._run.make(part, self._session) for part in map(pickle.loads, batch["part"])]
-        return {key: np.array([one[key] for one in made], np.int64) for key in ("part", "pictures", "errors")}
 
 
 def run(
@@ -144,21 +131,27 @@ def _cluster(address: str | None, workers: int | None, cpus: int, parts: int) ->
 
 def _compute(run: Run, missing: Sequence[Part], workers: int, cpus: int) -> int:
     """Let the cluster make parts; returns how many errors are in them."""
-    context = ray.data.DataContext.get_current()
-    shown, context.enable_progress_bars = context.enable_progress_bars, sys.stderr.isatty()
+    # Not by Ray Data, whose workers and helpers take seconds to start. A worker that dies is started again, and its part is
+    # made again by it; one by which it dies time and again is not tried for ever.
+    maker = ray.remote(num_cpus=cpus, max_restarts=-1, max_task_retries=5)(Maker)
+    makers = [maker.remote(run, cpus) for _ in range(workers)]
+    todo, busy, errors, done = iter(missing), {}, 0, 0
     try:
-        items = [{"part": pickle.dumps(part)} for part in missing]
-        # A block a part: parts go to whoever is free. A worker that dies is started again, and its parts with it.
-        made = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            _Maker,
-            fn_constructor_args=(run,),
-            compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=cpus,
-            batch_size=None,
-        )
-        return sum(row["errors"] for row in made.iter_rows())
+        free = makers
+        while True:
+            # Parts go to whoever is free.
+            busy.update({own.make.remote(part): own for own, part in zip(free, todo)})
+            if not busy:
+                return errors
+            ready, _ = ray.wait(list(busy))
+            free = [busy.pop(one) for one in ready]
+            errors += sum(one["errors"] for one in ray.get(ready))
+            done += len(ready)
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(missing)} parts", end="\n" if done == len(missing) else "", file=sys.stderr, flush=True)
     finally:
-        context.enable_progress_bars = shown
+        for own in makers:
+            ray.kill(own)
 
 
 def _connect(address: str) -> None:
