@@ -2,7 +2,8 @@
 //!
 //! `x` is `[ic]`, `w` is `[oc, ic]`, row-major as files store it, of f32 or f16: the weights are read once, where they
 //! lie, which bounds the speed. Eight rows at a time share the loads of `x` and hide the latency of each other's sums. They
-//! lie an eighth of all rows apart, so that memory is read in eight streams that go on from each row to the next:
+//! lie an eighth of all rows apart, so that memory is read in eight streams that go on from each row to the next; up to seven are
+//! left, and go one by one:
 //!
 //! ```text
 //! for o in 0..oc/8: for i in steps of LANES: for 8 rows r = o, o + oc/8, ..: acc[r][lane] += w[r, i + lane] * x[i + lane]
@@ -200,24 +201,23 @@ impl<W: Weight> Op for Kernel<W> {
         };
         let each = oc / ROWS;
         for o in 0..each {
-            let sums = rows::<S, W, ROWS>(s, x, &w[o * ic..], each);
+            let sums = rows::<S, W, ROWS>(s, x, &w[o * ic..], each * ic);
             for (r, sum) in sums.into_iter().enumerate() {
                 let o = r * each + o;
                 store(&mut y[o], sum + bias[o]);
             }
         }
         for o in ROWS * each..oc {
-            let [sum] = rows::<S, W, 1>(s, x, &w[o * ic..], 1);
+            let [sum] = rows::<S, W, 1>(s, x, &w[o * ic..], ic);
             store(&mut y[o], sum + bias[o]);
         }
     }
 }
 
-/// The products with `x` of R rows of `w`: the first, and each `stride` rows behind the one before.
+/// The products with `x` of R rows of `w`: the first, and each `stride` elements behind the one before.
 #[inline(always)]
 fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W], stride: usize) -> [f32; R] {
     let ic = x.len();
-    let stride = stride * ic;
     assert!(w.len() >= (R - 1) * stride + ic);
     let mut acc = [s.splat(0.0); R];
     let mut i = 0;
@@ -227,13 +227,13 @@ fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W], stride: us
             s.prefetch(w.as_ptr().wrapping_add(r * stride + i + AHEAD / size_of::<W>()).cast());
         }
         for vector in 0..line / S::LANES {
-            // SAFETY: a line is whole vectors, and i + line <= ic.
+            // SAFETY: a line is whole vectors, and i + line <= ic; the rows lie in `w`, as asserted.
             unsafe { add_products(s, x, w, stride, i + vector * S::LANES, &mut acc) };
         }
         i += line;
     }
     while i + S::LANES <= ic {
-        // SAFETY: i + LANES <= ic.
+        // SAFETY: i + LANES <= ic; the rows lie in `w`, as asserted.
         unsafe { add_products(s, x, w, stride, i, &mut acc) };
         i += S::LANES;
     }
@@ -256,7 +256,8 @@ fn rows<S: Simd, W: Weight, const R: usize>(s: S, x: &[f32], w: &[W], stride: us
 /// Adds the products of a vector of `x` from `i` on with that of each row.
 ///
 /// # Safety
-/// `i + LANES` is at most the length of `x`, and `w` has R rows of that length.
+/// `i + LANES` is at most the length of `x`, and `w` holds R rows of that length, each `stride` elements behind
+/// the one before.
 #[inline(always)]
 unsafe fn add_products<S: Simd, W: Weight, const R: usize>(
     s: S,

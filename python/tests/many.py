@@ -79,7 +79,7 @@ def parent(pid: int) -> int:
 
 
 def wait(is_so: Any) -> None:
-    """Wait until something is so, at most a minute."""
+    """Wait until something is so, at most three minutes."""
     until = time.monotonic() + 180
     while not is_so():
         assert time.monotonic() < until, "nothing happens"

@@ -100,6 +100,21 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     assert not list((tmp_path / "out" / "_googlenet").glob("unfinished-*"))
 
 
+def test_a_worker_without_a_place_holds_nothing_up(folder: Path, whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    @ray.remote(num_cpus=1)
+    class Other:
+        def ready(self) -> None:
+            pass
+
+    other = Other.remote()
+    ray.get(other.ready.remote())
+    try:
+        assert many.run(folder, tmp_path / "out", workers=2, part=10) == many.Outcome(COUNT, BROKEN, COUNT // 10, 0)
+    finally:
+        ray.kill(other)
+    assert table(tmp_path / "out") == whole
+
+
 def test_a_run_that_is_stopped_goes_on(folder: Path, whole: list[dict[str, Any]], tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = [sys.executable, "-m", "googlenet.ray", str(folder), str(out), "--workers", "2", "--part", "2"]

@@ -196,6 +196,9 @@ class Maker:
         self._run = run
         self._session = run.how.session(threads)
 
+    def ready(self) -> None:
+        """Return when the worker is there."""
+
     def make(self, part: Part) -> dict[str, int]:
         """Make a part's file; returns how many pictures and errors are in it."""
         return self._run.make(part, self._session)

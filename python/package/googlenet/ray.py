@@ -22,13 +22,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import ray
-import ray.data
 import ray.exceptions
 
 from . import _parts
@@ -36,6 +36,13 @@ from ._native import Error
 from ._parts import How, Maker, Outcome, Part, Place, Run
 
 __all__ = ["Classifier", "Outcome", "run"]
+
+_RESTARTS = 20
+"""How often a worker is started again in a run."""
+_RETRIES = 5
+"""How often a part is made again whose worker died."""
+_PATIENCE = 60.0
+"""How long a free worker waits, in seconds, before it makes what another one does not come to an end with."""
 
 
 class Classifier:
@@ -131,27 +138,41 @@ def _cluster(address: str | None, workers: int | None, cpus: int, parts: int) ->
 
 def _compute(run: Run, missing: Sequence[Part], workers: int, cpus: int) -> int:
     """Let the cluster make parts; returns how many errors are in them."""
-    # Not by Ray Data, whose workers and helpers take seconds to start. A worker that dies is started again, and its part is
-    # made again by it; one by which it dies time and again is not tried for ever.
-    maker = ray.remote(num_cpus=cpus, max_restarts=-1, max_task_retries=5)(Maker)
+    # Not by Ray Data, whose workers and helpers take seconds to start. A worker that dies is started again, and its part is made
+    # again by it; what kills workers time and again ends the run.
+    maker = ray.remote(num_cpus=cpus, max_restarts=_RESTARTS, max_task_retries=_RETRIES)(Maker)
     makers = [maker.remote(run, cpus) for _ in range(workers)]
-    todo, busy, errors, done = iter(missing), {}, 0, 0
+    # A worker for which the cluster has no place is not there, and gets no part.
+    calls: dict[Any, tuple[Any, Part | None]] = {own.ready.remote(): (own, None) for own in makers}
+    todo, free = deque(missing), []
+    errors: dict[int, int] = {}
     try:
-        free = makers
-        while True:
-            # Parts go to whoever is free.
-            busy.update({own.make.remote(part): own for own, part in zip(free, todo)})
-            if not busy:
-                return errors
-            ready, _ = ray.wait(list(busy))
-            free = [busy.pop(one) for one in ready]
-            errors += sum(one["errors"] for one in ray.get(ready))
-            done += len(ready)
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(missing)} parts", end="\n" if done == len(missing) else "", file=sys.stderr, flush=True)
+        while len(errors) < len(missing):
+            ready, _ = ray.wait(list(calls), timeout=_PATIENCE)
+            for call in ready:
+                own, part = calls.pop(call)
+                made = ray.get(call)
+                if part is not None:
+                    errors[part.number] = made["errors"]
+                free.append(own)
+            if free and not todo and not ready:
+                # Those that others have had for long, who may be gone with their machine: made twice they are the same.
+                todo.extend(part for _, part in calls.values() if part and part.number not in errors)
+            while free and todo:
+                own, part = free.pop(), todo.popleft()
+                calls[own.make.remote(part)] = own, part
+            _tell(f"\r{len(errors)} of {len(missing)} parts")
+        return sum(errors.values())
     finally:
+        _tell("\n")
         for own in makers:
             ray.kill(own)
+
+
+def _tell(text: str) -> None:
+    """Show progress, where somebody looks."""
+    if sys.stderr.isatty():
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _connect(address: str) -> None:

@@ -1,10 +1,10 @@
-//! Multinomial logistic regression with an L2 penalty, to the exact optimum.
+//! Multinomial logistic regression with an L2 penalty, as near the optimum as is asked.
 //!
 //! ```text
 //! minimise over W [classes, features], b [classes]:
 //!     1/n sum_i (log sum_k exp z_ik - z_i,class(i)) + penalty/2 |W|^2         z_i = W (x_i - mean) + b
 //!
-//! repeat   g = gradient; done if |g| is small
+//! repeat   g = gradient; done if |g| or what s gains is small
 //!          s = -H^-1 g, roughly: conjugate gradients on products H v, of which each is a pass over the rows
 //!          step along s, halved until the value falls
 //! ```
@@ -63,7 +63,7 @@ pub struct Problem<'a> {
 pub enum Enough {
     /// The logits of a row at the usual distance from the mean differ by at most this from the optimum's.
     Logits(f64),
-    /// The last Newton step lowered the value by no more than this share of it.
+    /// The last Newton step was to lower the value, by the slope along it, by no more than this share of it.
     Value(f64),
 }
 
@@ -511,6 +511,20 @@ pub mod tests {
             assert!(most < 1e-9 * penalty.max(1e-3), "{penalty}: {most:e}");
             assert!(fit.parameters[classes * features..].iter().sum::<f64>().abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn a_rough_fit_is_nearly_as_good() {
+        let (table, pool) = (table(700, 7, 4), pool(2));
+        let moments = Moments::of(&table, &pool).expect("read");
+        let problem = Problem::new(&table, 4, &moments, &pool);
+        let fit = |enough| {
+            let fit = problem.fit(vec![0.0; problem.parameters()], 1e-4, enough, &mut || Ok(())).expect("read");
+            assert!(fit.converged);
+            (fit.steps, problem.value(&fit.parameters, 1e-4).expect("read").value)
+        };
+        let ((few, rough), (steps, least)) = (fit(Enough::Value(1e-3)), fit(Enough::Logits(1e-9)));
+        assert!(few < steps && (0.0..1e-3).contains(&(rough / least - 1.0)), "{few} of {steps}: {rough}, {least}");
     }
 
     #[test]

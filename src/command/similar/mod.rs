@@ -32,8 +32,8 @@ pub struct Similar {
     /// What to find the like of
     #[arg(value_name = "IMAGE", required_unless_present = "near_duplicates")]
     images: Vec<PathBuf>,
-    /// Instead, find pictures of the index that are nearly the same, at least this alike: 0.5 to 1 [default: 0.95, which finds
-    /// nearly all that were saved again or made smaller, and most with their edges cut off]
+    /// Instead, find pictures of the index that are nearly the same, at least this alike: 0.5 to 1 [default: 0.95]. That
+    /// finds nearly all that were saved again or made smaller, and most with a strip cut off at their edges
     #[arg(long, value_name = "SIMILARITY", num_args = 0..=1, require_equals = true, default_missing_value = "0.95")]
     #[arg(conflicts_with = "images", value_parser = similarity)]
     near_duplicates: Option<f64>,
