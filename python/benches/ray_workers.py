@@ -9,6 +9,7 @@ read, decoded and classified, and the table is written. All tables must be equal
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ def main() -> int:
     parser.add_argument("--weights", help="a weight file [the demonstration weights]")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--width", type=int, default=500, help="of the pictures, in pixels; their height is two thirds of it")
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--at-least", type=float, help="fail if two workers are not so many times as fast as one")
     parser.add_argument("--pictures", type=Path, help="a folder to make the pictures in, or that an earlier call made")
     args = parser.parse_args()
@@ -49,9 +50,10 @@ def main() -> int:
                 print(f"{workers} workers: {seconds[workers][-1]:.2f} s", flush=True)
         ray.shutdown()
     assert all(one == tables[0] for one in tables), "tables differ"
-    one, two = min(seconds[1]), min(seconds[2])
-    print(f"{args.count} pictures: {one:.2f} s by one worker, {two:.2f} s by two, {one / two:.2f} times as fast")
-    return 0 if args.at_least is None or one / two >= args.at_least else 1
+    # Of one turn both were measured at much the same time: a machine that others use is faster at one time than at another.
+    times = statistics.median(one / two for one, two in zip(seconds[1], seconds[2], strict=True))
+    print(f"{args.count} pictures: two workers are {times:.2f} times as fast as one, the median of {args.turns} turns")
+    return 0 if args.at_least is None or times >= args.at_least else 1
 
 
 if __name__ == "__main__":
