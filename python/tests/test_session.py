@@ -10,6 +10,7 @@ import pickle
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,39 +122,37 @@ def test_lists_and_iterables_are_batched_and_in_order(model: googlenet.Model, pi
     assert len(session.classify(four)) == 4
 
 
-def test_an_iterable_is_read_only_a_little_ahead(model: googlenet.Model) -> None:
+class Endless:
+    """Photographs without end, and how many of them were read."""
+
     read = 0
 
-    def endless():  # type: ignore[no-untyped-def]
-        nonlocal read
+    def __iter__(self) -> Iterator[Path]:
         while True:
-            read += 1
+            self.read += 1
             yield CAT
 
-    results = model.session(batch=2, threads=2).classify(endless())
+
+def test_an_iterable_is_read_only_a_little_ahead(model: googlenet.Model) -> None:
+    endless = Endless()
+    results = model.session(batch=2, threads=2).classify(endless)
     for _ in range(5):
         assert next(results)[0].label == "cat"
-    assert read <= 5 + 2 * 2 + 2
+    assert endless.read <= 5 + 2 * 2 + 2
 
 
 def test_a_session_of_one_thread_starts_no_other(model: googlenet.Model) -> None:
-    read = 0
-
-    def endless():  # type: ignore[no-untyped-def]
-        nonlocal read
-        while True:
-            read += 1
-            yield CAT
+    endless = Endless()
 
     def threads() -> int:
         return len(list(Path("/proc/self/task").iterdir()))
 
     session = model.session(batch=3, threads=1)
     before = threads()
-    results = session.classify(endless())
+    results = session.classify(endless)
     for number in range(7):
         assert next(results)[0].label == "cat"
-        assert (read, threads()) == (3 * (number // 3 + 1), before)
+        assert (endless.read, threads()) == (3 * (number // 3 + 1), before)
     mixed = session.classify([CAT, b"no picture", CAT, 3.5, CAT], errors="return")
     assert [isinstance(result, Exception) for result in mixed] == [False, True, False, True, False]
 

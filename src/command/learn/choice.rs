@@ -37,8 +37,6 @@ pub struct Choice {
     pub best: usize,
     /// What logits are divided by.
     pub temperature: f64,
-    /// The parameters of one of the regressions with that candidate, which are not far from those for all rows.
-    pub parameters: Vec<f64>,
 }
 
 /// Logits of pictures that the regression has not seen, `[pictures, classes]`, and their classes.
@@ -82,8 +80,7 @@ impl Choice {
         // Logits take memory: of very many, those of every n-th picture are kept.
         let stride = (pictures.len() * classes).div_ceil(MAX_KEPT).max(1);
         let progress = Progress::new(CANDIDATES * folds, "penalties");
-        let mut choice =
-            Self { folds, candidates: Vec::new(), best: 0, temperature: 1.0, parameters: parameters[0].clone() };
+        let mut choice = Self { folds, candidates: Vec::new(), best: 0, temperature: 1.0 };
         let mut kept = Unseen::default();
         for number in 0..CANDIDATES {
             let penalty = penalty(moments, number);
@@ -109,7 +106,6 @@ impl Choice {
             choice.candidates.push(Candidate { penalty, log_loss: loss / judged as f64, right });
             if choice.candidates[number].log_loss <= choice.candidates[choice.best].log_loss {
                 (choice.best, kept) = (number, unseen);
-                choice.parameters.clone_from(&parameters[0]);
             }
             if is_over(&choice.candidates) {
                 break;

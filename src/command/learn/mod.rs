@@ -256,7 +256,8 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
     let moments = Moments::of(&rows, pool)?;
     let choice = Choice::new(&eye.cache, pictures, classes, views, &moments, pool)?;
     let problem = Problem::new(&rows, classes, &moments, pool);
-    let fit = problem.fit(choice.parameters.clone(), choice.penalty(), Enough::Logits(1e-6), &mut caller::check)?;
+    let start = vec![0.0; problem.parameters()];
+    let fit = problem.fit(start, choice.penalty(), Enough::Logits(1e-6), &mut caller::check)?;
     // Of features as the network gives them, not less their means.
     let (weight, bias) = fit.parameters.split_at(classes * rows.features());
     let shift = |weight: &[f64]| weight.iter().zip(&moments.mean).map(|(w, mean)| w * mean).sum::<f64>();
