@@ -12,9 +12,11 @@ use crate::command::caller;
 use crate::command::exit::Outcome;
 use crate::command::progress::Progress;
 
+use super::blocks::Rows;
 use super::cache::Cache;
+use super::moments::Moments;
 use super::pictures::Picture;
-use super::regression::{Enough, Moments, Problem, Rows, logits, softmax};
+use super::regression::{Problem, logits, softmax};
 use super::rows::CachedRows;
 
 /// A penalty that was tried.
@@ -88,7 +90,7 @@ impl Choice {
             for (own, (problem, (_, held_back))) in problems.iter().zip(&rows).enumerate() {
                 // A weaker penalty's optimum is not far from the last one's.
                 let start = std::mem::take(&mut parameters[own]);
-                parameters[own] = problem.fit(start, penalty, Enough::Value(1e-3), &mut caller::check)?.parameters;
+                parameters[own] = problem.fit(start, penalty, 1e-3, &mut |_| caller::check())?.parameters;
                 logits(held_back, &moments.mean, &parameters[own], |row, z| {
                     let class = held_back.class(row);
                     if judged % stride == 0 {

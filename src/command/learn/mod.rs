@@ -1,7 +1,9 @@
 //! `learn`: a classifier for classes of one's own, on the features of a network that is there.
 
+mod blocks;
 mod cache;
 mod choice;
+mod moments;
 mod page;
 mod pictures;
 mod regression;
@@ -21,12 +23,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::command::caller::{self, complain, say, warn};
 use crate::command::exit::{Code, Failure, OrFail, Outcome};
 use crate::command::printable::Printable;
+use crate::command::progress::Progress;
 use crate::command::{load, output};
 use crate::file::NewFile;
 
+use blocks::Rows;
 use choice::Choice;
+use moments::Moments;
 use pictures::{Files, Picture, Split};
-use regression::{Enough, Moments, Problem, Rows};
+use regression::Problem;
 use report::{Judged, Report};
 use rows::CachedRows;
 use views::{Eye, Task};
@@ -257,7 +262,14 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
     let choice = Choice::new(&eye.cache, pictures, classes, views, &moments, pool)?;
     let problem = Problem::new(&rows, classes, &moments, pool);
     let start = vec![0.0; problem.parameters()];
-    let fit = problem.fit(start, choice.penalty(), Enough::Logits(1e-6), &mut caller::check)?;
+    let progress = Progress::new(100, "regression");
+    let mut shown = 0;
+    let mut watch = |done: f64| {
+        let before = std::mem::replace(&mut shown, (100.0 * done) as usize);
+        progress.advance(shown - before)
+    };
+    let fit = problem.fit(start, choice.penalty(), ENOUGH, &mut watch)?;
+    drop(progress);
     // Of features as the network gives them, not less their means.
     let (weight, bias) = fit.parameters.split_at(classes * rows.features());
     let shift = |weight: &[f64]| weight.iter().zip(&moments.mean).map(|(w, mean)| w * mean).sum::<f64>();
@@ -271,6 +283,9 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
         choice,
     })
 }
+
+/// The share of the value to which the last regression is near its optimum: probabilities are within some 2e-5.
+const ENOUGH: f64 = 1e-9;
 
 /// Parses `--views`.
 fn views() -> impl TypedValueParser<Value = usize> {

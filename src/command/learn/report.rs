@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use crate::command::exit::Outcome;
 use crate::command::printable::Printable;
 
+use super::blocks::Rows;
 use super::choice::{Choice, likeliest};
 use super::pictures::{Picture, Split};
-use super::regression::{Rows, logits, softmax};
+use super::regression::{logits, softmax};
 
 /// All that is said, in whatever form.
 pub struct Report {

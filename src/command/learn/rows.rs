@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::command::exit::Outcome;
 
+use super::blocks::Rows;
 use super::cache::Cache;
 use super::pictures::Picture;
-use super::regression::Rows;
 
 /// The features of some views of some pictures, picture by picture.
 pub struct CachedRows<'a> {
