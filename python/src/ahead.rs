@@ -174,15 +174,12 @@ struct Flow<R: Runner> {
     read: usize,
     /// What prepares pictures.
     jobs: Jobs<R::Prepared>,
-    done: Receiver<(usize, Outcome<R::Prepared>)>,
     /// What is done and not yet asked for, by number.
     waiting: BTreeMap<usize, Outcome<R::Prepared>>,
     /// The pictures whose results are not there, in order.
     pending: VecDeque<Pending>,
     /// Results that were not asked for yet.
     ready: VecDeque<Made>,
-    /// The process in which the threads are.
-    process: u32,
 }
 
 /// What came of preparing a picture; `None` stands for a panic.
@@ -192,8 +189,18 @@ type Outcome<T> = Option<googlenet::Result<T>>;
 enum Jobs<T> {
     /// The thread that asks for results, when a picture's turn comes.
     Own(Prepare<T>, VecDeque<(usize, Source)>),
-    /// Threads that take them from here.
-    Others(Sender<(usize, Source)>),
+    /// Threads, which live as long as this.
+    Others(Decoders<T>),
+}
+
+/// Threads that prepare pictures.
+struct Decoders<T> {
+    /// Where they take pictures from.
+    jobs: Sender<(usize, Source)>,
+    /// Where they put what came of them.
+    done: Receiver<(usize, Outcome<T>)>,
+    /// The process in which they are.
+    process: u32,
 }
 
 /// A picture on its way.
@@ -207,10 +214,9 @@ enum Pending {
 impl<R: Runner> Flow<R> {
     fn new(items: Bound<'_, PyIterator>, runner: Arc<R>, returns_errors: bool, at_hand: bool) -> PyResult<Self> {
         let (batch, threads, prepare) = (runner.batch(), runner.threads(), runner.prepare());
-        let (finished, done) = channel();
         let (jobs, ahead) = match threads {
             1 => (Jobs::Own(prepare, VecDeque::new()), 0),
-            _ => (Jobs::Others(decoders(threads, &prepare, &finished)?), batch.min(MOST_AHEAD) + threads),
+            _ => (Jobs::Others(Decoders::new(threads, &prepare)?), batch.min(MOST_AHEAD) + threads),
         };
         Ok(Self {
             runner,
@@ -221,11 +227,9 @@ impl<R: Runner> Flow<R> {
             window: batch + ahead,
             read: 0,
             jobs,
-            done,
             waiting: BTreeMap::new(),
             pending: VecDeque::new(),
             ready: VecDeque::new(),
-            process: std::process::id(),
         })
     }
 
@@ -261,8 +265,7 @@ impl<R: Runner> Flow<R> {
         let kept = (self.at_hand || is_path).then(|| item.clone().unbind());
         match &mut self.jobs {
             Jobs::Own(_, todo) => todo.push_back((number, source)),
-            // The threads live as long as this.
-            Jobs::Others(jobs) => drop(jobs.send((number, source))),
+            Jobs::Others(decoders) => drop(decoders.jobs.send((number, source))),
         }
         Pending::Job { number, name, kept }
     }
@@ -270,13 +273,13 @@ impl<R: Runner> Flow<R> {
     /// Returns when the picture `number` is prepared.
     fn wait(&mut self, py: Python<'_>, number: usize) -> PyResult<()> {
         while !self.waiting.contains_key(&number) {
-            let Self { jobs, done, .. } = self;
+            let jobs = &mut self.jobs;
             let made = py.detach(move || match jobs {
                 Jobs::Own(prepare, todo) => {
                     let (number, source) = todo.pop_front().ok_or(RecvTimeoutError::Disconnected)?;
                     Ok((number, prepared(prepare, source)))
                 }
-                Jobs::Others(_) => done.recv_timeout(PATIENCE),
+                Jobs::Others(decoders) => decoders.done.recv_timeout(PATIENCE),
             });
             match made {
                 Ok((number, outcome)) => drop(self.waiting.insert(number, outcome)),
@@ -342,7 +345,7 @@ impl<R: Runner> Flow<R> {
 
     /// The next result, if there is one. The caller may have the right to run already.
     fn advance(&mut self, py: Python<'_>, mut claim: Option<&mut R::Claim<'_>>) -> PyResult<Option<Py<PyAny>>> {
-        if matches!(self.jobs, Jobs::Others(_)) && self.process != std::process::id() {
+        if matches!(&self.jobs, Jobs::Others(decoders) if decoders.process != std::process::id()) {
             return Err(Error::new_err("results have threads, which a fork leaves behind"));
         }
         loop {
@@ -390,25 +393,23 @@ impl<R: Runner> Flowing for Flow<R> {
     }
 }
 
-/// Starts threads that prepare pictures. They end when no job is left and the flow is gone.
-fn decoders<T: Send + 'static>(
-    threads: usize,
-    prepare: &Prepare<T>,
-    finished: &Sender<(usize, Outcome<T>)>,
-) -> PyResult<Sender<(usize, Source)>> {
-    let (jobs, todo) = channel();
-    let todo = Arc::new(Mutex::new(todo));
-    for _ in 0..threads {
-        let (todo, finished, prepare) = (todo.clone(), finished.clone(), prepare.clone());
-        thread::Builder::new().name("googlenet-decode".into()).spawn(move || {
-            while let Some((number, source)) = next_job(&todo) {
-                if finished.send((number, prepared(&prepare, source))).is_err() {
-                    break;
+impl<T: Send + 'static> Decoders<T> {
+    /// Starts so many threads. They end when no job is left and this is gone.
+    fn new(threads: usize, prepare: &Prepare<T>) -> PyResult<Self> {
+        let ((jobs, todo), (finished, done)) = (channel(), channel());
+        let todo = Arc::new(Mutex::new(todo));
+        for _ in 0..threads {
+            let (todo, finished, prepare) = (todo.clone(), finished.clone(), prepare.clone());
+            thread::Builder::new().name("googlenet-decode".into()).spawn(move || {
+                while let Some((number, source)) = next_job(&todo) {
+                    if finished.send((number, prepared(&prepare, source))).is_err() {
+                        break;
+                    }
                 }
-            }
-        })?;
+            })?;
+        }
+        Ok(Self { jobs, done, process: std::process::id() })
     }
-    Ok(jobs)
 }
 
 /// What comes of preparing a picture.
