@@ -3,11 +3,11 @@
 //! `hashes.txt` has a line for each set, network and input side: `<set> <network> <side> <hash>`, the hash being
 //! xxh3-64 of the bits of all outputs, little endian, image by image. In lower precisions the set is followed by the
 //! precision and by the instructions that its machine has for it, as in `avx512/bf16/vdpbf16ps`, since what a machine
-//! multiplies rounds otherwise than what it widens; of instructions that nobody has recorded nothing is compared. Threads,
-//! batch and position in a batch are no part of a line, since they change no bit.
+//! multiplies rounds otherwise than what it widens. Threads, batch and position in a batch are no part of a line, since they
+//! change no bit.
 //!
-//! A network that came after the last machine with some set has no line for that set: the test shows the line that is
-//! missing, and fails only if the set has no line at all. Where bits are meant to change, and to add what is missing,
+//! A network or an instruction that came after the last machine with some set has no line for that set: the test shows the
+//! line that is missing, and fails only if the set has no line at all. Where bits are meant to change, and to add what is missing,
 //! `GOOGLENET_RECORD=1 cargo test --test promised hashes -- --test-threads 1` writes the lines of this machine's sets
 //! anew; the commit says why.
 
@@ -21,6 +21,9 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 /// The number of images in the largest batch.
 const IMAGES: usize = 4;
+
+/// The same where instructions are emulated.
+const EMULATED_IMAGES: usize = 2;
 
 /// How a line of `hashes.txt` names a set. The portable set computes with the instructions that the build's target has,
 /// so that its name says which target that is.
@@ -104,31 +107,51 @@ fn hashes(model: &Model, options: Options, heads: &[&str]) -> Vec<u64> {
     (0..session.batch()).map(image).collect()
 }
 
-/// Every network that has lines: its name, its weights, the sides at which it is run, and the heads that run with it.
-fn networks() -> Vec<(String, Model, Vec<usize>, Vec<&'static str>)> {
+/// A network that has lines.
+struct Subject {
+    name: String,
+    /// Makes its weights, which takes a while.
+    model: Box<dyn Fn() -> Model>,
+    /// The sides at which it is run.
+    sides: Vec<usize>,
+    /// The heads that run with it.
+    heads: Vec<&'static str>,
+}
+
+/// Every network that has lines.
+fn subjects() -> Vec<Subject> {
     let demonstration = include_bytes!("../../weights/demo.safetensors");
-    let demonstration = Model::from_static(demonstration).expect("the demonstration weights");
-    let mut networks = vec![("demonstration".to_owned(), demonstration, vec![64, 224], vec![])];
+    let demonstration = || Model::from_static(demonstration).expect("the demonstration weights");
+    let mut subjects = vec![Subject {
+        name: DEMONSTRATION.to_owned(),
+        model: Box::new(demonstration),
+        sides: vec![64, 224],
+        heads: vec![],
+    }];
+    let mut add = |name: String, network: Network, side: usize, sides: Vec<usize>, heads: &[&'static str]| {
+        let model = Box::new(move || crate::random::random_model(&network, side));
+        subjects.push(Subject { name, model, sides, heads: heads.to_vec() });
+    };
     for dialect in Dialect::GOOGLENET {
-        let model = crate::random::random_model(&dialect.network(10), 64);
-        networks.push((dialect.name().to_owned(), model, vec![64, 224], vec![]));
+        add(dialect.name().to_owned(), dialect.network(10), 64, vec![64, 224], &[]);
     }
     // At these sides the last map has a pixel or few, which leaves the fully connected layers small; the naive network is
     // large at any side.
     let krizhevskys = [Dialect::Krizhevsky, Dialect::BvlcAlexnet, Dialect::Caffenet];
     let towers = krizhevskys.into_iter().chain([Dialect::ZeilerFergus, Dialect::Zfnet512]);
     for (dialect, side) in towers.map(|dialect| (dialect, 96)).chain([(Dialect::Naive, 32)]) {
-        let network = Network { side, ..dialect.network(10) };
-        let model = crate::random::random_model(&network, network.side);
-        networks.push((dialect.name().to_owned(), model, vec![network.side], vec![]));
+        add(dialect.name().to_owned(), Network { side, ..dialect.network(10) }, side, vec![side], &[]);
     }
     for (dialect, side) in [(Dialect::Bvlc, 192), (Dialect::Torchvision, 96)] {
         let heads = ["loss1", "loss2"];
-        let model = crate::random::random_model(&dialect.network_with_heads(7).keep_heads(&heads), 64);
-        networks.push((format!("{dialect}-heads"), model, vec![side], heads.to_vec()));
+        let network = dialect.network_with_heads(7).keep_heads(&heads);
+        add(format!("{dialect}-heads"), network, 64, vec![side], &heads);
     }
-    networks
+    subjects
 }
+
+/// The network whose weights are in the library: the one that is run in lower precisions where instructions are emulated.
+const DEMONSTRATION: &str = "demonstration";
 
 /// The recorded hash of each line, and what differs from them.
 struct Lines {
@@ -169,11 +192,17 @@ pub fn are_those_recorded(isa: Isa) {
     // Where every instruction is emulated, as whoever starts the test says, a run takes half a minute at 224: such lines
     // are written, with one image, but not compared, and fewer numbers of threads are tried.
     let emulated = std::env::var_os("GOOGLENET_EMULATED").is_some();
+    let images = if emulated { EMULATED_IMAGES } else { IMAGES };
     assert!(record || lines.has(&key(isa)), "nobody has recorded {} yet", key(isa));
-    for (name, model, sides, heads) in networks() {
-        for side in sides.into_iter().filter(|&side| record || !emulated || side <= 100) {
+    for Subject { name, model, sides, heads } in subjects() {
+        let sides: Vec<usize> = sides.into_iter().filter(|&side| record || !emulated || side <= 100).collect();
+        if sides.is_empty() {
+            continue;
+        }
+        let model = model();
+        for side in sides {
             let options = || Options::new().isa(isa).side(side);
-            let batch = if emulated && side > 100 { 1 } else { IMAGES };
+            let batch = if emulated && side > 100 { 1 } else { images };
             let alone = hashes(&model, options().batch(batch), &heads);
             let threads: &[usize] = if emulated { &[3] } else { &[1, 2, 3, 8] };
             for (&threads, batch) in threads.iter().flat_map(|threads| [(threads, 1), (threads, batch)]) {
@@ -185,21 +214,16 @@ pub fn are_those_recorded(isa: Isa) {
         }
     }
     for precision in [Precision::Bf16, Precision::Int8] {
-        for (name, model, sides, heads) in networks() {
+        for Subject { name, model, sides, heads } in subjects() {
+            if emulated && name != DEMONSTRATION {
+                continue;
+            }
             // Larger maps have been compared in f32, and kernels know nothing of sides.
             let side = *sides.iter().min().expect("one or two");
-            if emulated && !record && side > 100 {
-                continue;
-            }
-            let model = if precision == Precision::Int8 { quantised(&model) } else { model };
+            let model = if precision == Precision::Int8 { quantised(&model()) } else { model() };
             let options = || Options::new().isa(isa).side(side).precision(precision);
             let key = narrow_key(isa, precision, &model, options());
-            if !record && !lines.has(&key) {
-                println!("nobody has recorded {key} yet");
-                continue;
-            }
-            let batch = if emulated { 1 } else { IMAGES };
-            let alone = hashes(&model, options().batch(batch), &heads);
+            let alone = hashes(&model, options().batch(images), &heads);
             for threads in [2, 3] {
                 let found = hashes(&model, options().threads(threads), &heads);
                 assert_eq!(found, alone[..1], "{isa} in {precision}, {name} at {side}: {threads} threads");
