@@ -29,8 +29,8 @@ pub trait Rows: Sync {
 }
 
 /// What rows are computed in.
-pub trait Number: LinalgScalar + From<f32> + Into<f64> + Send + Sync {
-    /// The number next to `value`.
+pub trait Number: LinalgScalar + From<f32> + Send + Sync {
+    /// The number that is nearest to `value`.
     fn of(value: f64) -> Self;
 }
 
@@ -113,7 +113,7 @@ pub fn matrix<T>(values: &[T], columns: usize) -> ArrayView2<'_, T> {
     ArrayView2::from_shape((values.len() / columns.max(1), columns), values).expect("as long as that")
 }
 
-/// The numbers next to `values`.
+/// The numbers that are nearest to `values`.
 pub fn numbers<T: Number>(values: &[f64]) -> Vec<T> {
     values.iter().map(|&value| T::of(value)).collect()
 }

@@ -258,7 +258,7 @@ impl Fitted {
 /// Chooses a penalty, and finds the optimum for it.
 fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &ThreadPool) -> Outcome<Fitted> {
     let rows = CachedRows::new(&eye.cache, pictures, views);
-    let moments = Moments::of(&rows, pool)?;
+    let moments = Moments::of(&rows, pool, &mut caller::check)?;
     let choice = Choice::new(&eye.cache, pictures, classes, views, &moments, pool)?;
     let problem = Problem::new(&rows, classes, &moments, pool);
     let start = vec![0.0; problem.parameters()];
@@ -284,7 +284,7 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
     })
 }
 
-/// The share of the value to which the last regression is near its optimum: probabilities are within some 2e-5.
+/// How little a step of the last regression is to gain, as a share of the value: probabilities are then within some 1e-4.
 const ENOUGH: f64 = 1e-9;
 
 /// Parses `--views`.

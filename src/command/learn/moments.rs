@@ -10,18 +10,18 @@ use super::blocks::{MAX_PARTS, Rows, added, matrix, numbers, outer, parts, produ
 
 /// How features are spread over some rows.
 pub struct Moments {
-    /// Of each feature.
+    /// The mean of each feature.
     pub mean: Vec<f64>,
     /// The rows' principal axes, `[features, features]`, an axis a row; none where finding them would take longer than they
-    /// save, and the features stand for them.
+    /// save, as for the 4,096 features of Krizhevsky's networks, and the features stand for them.
     axes: Option<Vec<f64>>,
-    /// Along each axis.
+    /// The variance along each axis.
     variance: Vec<f64>,
 }
 
 impl Moments {
-    /// The moments of `rows`, of which there is at least one.
-    pub fn of(rows: &dyn Rows, pool: &ThreadPool) -> Outcome<Self> {
+    /// The moments of `rows`, of which there is at least one. `check` is asked before each pass whether to go on.
+    pub fn of(rows: &dyn Rows, pool: &ThreadPool, check: &mut dyn FnMut() -> Outcome) -> Outcome<Self> {
         let (n, features) = (rows.len() as f64, rows.features());
         let means = |mean: &[f64], power: i32| -> Outcome<Vec<f64>> {
             let begin = || vec![0.0; features];
@@ -32,7 +32,9 @@ impl Moments {
             })?;
             Ok(added(parts).into_iter().map(|sum| sum / n).collect())
         };
+        check()?;
         let mean = means(&vec![0.0; features], 1)?;
+        check()?;
         if features > MAX_AXES || rows.len() < ROWS_AN_AXIS * features {
             let variance = means(&mean, 2)?;
             return Ok(Self { mean, axes: None, variance });
@@ -44,10 +46,13 @@ impl Moments {
             sums.iter_mut().zip(&*own).for_each(|(sum, &own)| *sum += f64::from(own) / n);
         })?;
         let covariance = added(parts.into_iter().map(|(sums, _)| sums).collect());
-        let covariance = DMatrix::from_vec(features, features, covariance);
-        let variance = covariance.diagonal().as_slice().to_vec();
-        // Some three steps an axis; with numbers that are not finite it would not end.
-        let Some(own) = covariance.try_symmetric_eigen(f64::EPSILON, 30 * features) else {
+        check()?;
+        // Squares of large or tiny features can lie outside of what f32 holds. Axes take some three steps each to find.
+        let own = covariance.iter().all(|value| value.is_finite()).then(|| {
+            DMatrix::from_vec(features, features, covariance).try_symmetric_eigen(f64::EPSILON, 30 * features)
+        });
+        let Some(own) = own.flatten().filter(|own| own.eigenvalues.sum() > 0.0) else {
+            let variance = means(&mean, 2)?;
             return Ok(Self { mean, axes: None, variance });
         };
         // Rounding can leave an axis without variance a little less than none.
@@ -79,7 +84,7 @@ impl Moments {
     }
 }
 
-/// The most features whose principal axes are found: 1024 take a second, 2048 twelve.
+/// The most features whose principal axes are found, which takes time as the cube of their number: 12 s of 2048 on Zen 3.
 const MAX_AXES: usize = 2048;
 
 /// How many rows there are for each feature, at least, where principal axes are found: all passes over fewer take less time.
@@ -100,7 +105,7 @@ mod tests {
             row.iter_mut().for_each(|x| *x += common);
         }
         let pool = pool(2);
-        let moments = Moments::of(&table, &pool).expect("read");
+        let moments = Moments::of(&table, &pool, &mut || Ok(())).expect("read");
         assert!(moments.axes.is_some());
         let mut variance = vec![0.0; 40];
         for (at, &x) in table.values.iter().enumerate() {

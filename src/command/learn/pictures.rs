@@ -134,7 +134,7 @@ impl Split {
 /// The fewest pictures of a class: one is held back, and four are learnt from.
 pub const LEAST: usize = 5;
 
-/// The most classes: what is computed with them stays below 300 MB.
+/// The most classes: what is computed with them and 1,024 features stays below 512 MiB.
 const MAX_CLASSES: usize = 1000;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! optimum the whole step is taken. The crates that were looked at for this rest on one that nobody maintains.
 //!
 //! Values and gradients are f64, as the optimum is where a gradient vanishes. Products, which are nearly all of the work, are
-//! f32: an error in one makes a step a little worse, and the next gradient sees it. Where steps gain too slowly they are f64.
+//! f32: an error in one makes a step a little worse, and the next gradient sees it.
 //!
 //! Source: Jorge Nocedal and Stephen Wright, Numerical Optimization, 2nd edition, 2006, algorithm 7.1 (line search
 //! Newton-CG) with the preconditioner of section 5.1; Stephen Nash and Ariela Sofer, Assessing a search direction within a
@@ -22,9 +22,9 @@
 
 use rayon::ThreadPool;
 
-use crate::command::exit::Outcome;
+use crate::command::exit::{Code, Failure, Outcome};
 
-use super::blocks::{BLOCK, Number, Rows, added, block, matrix, numbers, outer, parts, products, sweep};
+use super::blocks::{BLOCK, Rows, added, block, matrix, numbers, outer, parts, products, sweep};
 use super::moments::Moments;
 
 /// A regression over rows.
@@ -45,14 +45,12 @@ pub struct Fit {
     pub converged: bool,
 }
 
-/// How a Newton step is looked for.
+/// How nearly a Newton step is looked for: until as many products again would gain at most one of these.
 struct Way {
-    /// It is found when as many more products as there were would gain at most this share of what they gained,
+    /// A share of what the products have gained.
     share: f64,
-    /// or at most this.
+    /// An amount of the value.
     least: f64,
-    /// Whether products are f64.
-    exact: bool,
 }
 
 /// The value at some parameters, and what belongs to it.
@@ -75,13 +73,16 @@ impl<'a> Problem<'a> {
         self.classes * (self.rows.features() + 1)
     }
 
-    /// The optimum for `penalty`, found from the parameters `start` on, until a Newton step was to lower the value by no more
-    /// than the share `enough` of it. Before each pass over the rows `watch` is told how far the way is gone, 0 to 1, counted in
-    /// powers of ten of what a step gains, and may end it.
+    /// The optimum for `penalty`, found from the parameters `start` on, until a Newton step, looked for roughly, was to lower the
+    /// value by no more than the share `enough` of it; in trials some 30 times that were left. Before each pass over the rows
+    /// `watch` is told how far the way is gone, 0 to 1, counted in powers of ten of what a step gains, and may end it.
     ///
-    /// A value lies above the optimum's by the mean over the rows of the Kullback-Leibler divergence of its probabilities from
-    /// the optimum's, and by penalty/2 of the squared distance of `W`. So if it is above by a share of 1e-9, probabilities differ
-    /// by some 2e-5 (root of the mean square, Pinsker's inequality).
+    /// What is left has a meaning: a value lies above the optimum's by the mean over the rows of the Kullback-Leibler divergence
+    /// KL(optimum's probabilities, its own), and by penalty/2 of the squared distance of `W`. So where d is left, the
+    /// probability of no event differs by more than sqrt(d / 2) (root of the mean square over the rows; Pinsker's inequality).
+    ///
+    /// # Errors
+    /// [`Code::Model`] if features are so large that the value is not finite.
     pub fn fit(
         &self,
         start: Vec<f64>,
@@ -93,21 +94,27 @@ impl<'a> Problem<'a> {
         watch(0.0)?;
         let mut here = self.value(&parameters, penalty)?;
         let (mut steps, mut converged) = (0, false);
-        // What steps gained as shares of the value, the first and the last, and whether products must be exact.
-        let (mut first, mut last, mut exact) = (None, f64::INFINITY, false);
+        // What steps gained, as shares of the value: the first, and the last.
+        let mut gains: Option<(f64, f64)> = None;
         let mut done = 0.0;
         while !converged && steps < MAX_STEPS {
-            let share = first.map_or(0.1, |first: f64| (last / first).sqrt().min(0.1));
-            let way = Way { share, least: 0.1 * enough * here.value, exact };
+            let share = gains.map_or(0.1, |(first, last)| (last / first).sqrt().min(0.1));
+            let way = Way { share, least: 0.1 * enough * here.value };
             let step = self.newton_step(&parameters, &here, penalty, &way, &mut || watch(done))?;
             let slope = dot(&here.gradient, &step);
             // Half of the slope along it is what a Newton step gains of a value that is quadratic.
             let gain = -slope / 2.0 / here.value;
+            if !gain.is_finite() {
+                return Err(Failure::new(Code::Model, "features are too large to learn from"));
+            }
+            if gain <= 0.0 {
+                // At the optimum the gradient is 0; elsewhere rounding has made products useless.
+                converged = here.gradient.iter().all(|&g| g == 0.0);
+                break;
+            }
             converged = gain <= enough;
-            // Near the optimum a step gains a small part of what the one before it gained, unless products are too rough.
-            exact |= gain > 0.1 * last;
-            last = gain;
-            let first = *first.get_or_insert(gain);
+            let first = gains.map_or(gain, |(first, _)| first);
+            gains = Some((first, gain));
             done = f64::max(done, ((first / gain).ln() / (first / enough).ln()).clamp(0.0, 1.0));
             let mut length = 1.0;
             let next = loop {
@@ -162,12 +169,9 @@ impl<'a> Problem<'a> {
         let mut gained = 0.0;
         for number in 1..=MAX_PRODUCTS {
             check()?;
-            let product = match way.exact {
-                true => self.product::<f64>(parameters, &direction, penalty)?,
-                false => self.product::<f32>(parameters, &direction, penalty)?,
-            };
+            let product = self.product(parameters, &direction, penalty)?;
             let curvature = dot(&direction, &product);
-            if curvature <= 0.0 {
+            if !(curvature > 0.0 && curvature.is_finite()) {
                 break; // rounding alone does that: the value is convex
             }
             let length = energy / curvature;
@@ -227,27 +231,27 @@ impl<'a> Problem<'a> {
         Ok(Value { value: sums[0] / n + penalty / 2.0 * dot(weights, weights), gradient, spread })
     }
 
-    /// The product of the second derivative at `parameters` with `direction`.
-    fn product<T: Number>(&self, parameters: &[f64], direction: &[f64], penalty: f64) -> Outcome<Vec<f64>> {
+    /// The product of the second derivative at `parameters` with `direction`, computed in f32.
+    fn product(&self, parameters: &[f64], direction: &[f64], penalty: f64) -> Outcome<Vec<f64>> {
         let (classes, features) = (self.classes, self.rows.features());
         let (weights, biases) = parameters.split_at(classes * features);
         let (along, along_biases) = direction.split_at(classes * features);
         // One product gives the logits and their change along the direction.
-        let both = [numbers::<T>(weights), numbers(along)].concat();
-        struct Part<T> {
+        let both = [numbers::<f32>(weights), numbers(along)].concat();
+        struct Part {
             sums: Vec<f64>,
             /// Logits and their changes, `[rows, 2, classes]`.
-            products: Vec<T>,
+            products: Vec<f32>,
             /// The changes of the probabilities, `[rows, classes]`.
-            changes: Vec<T>,
+            changes: Vec<f32>,
             /// What a block of rows adds to the sums of the weights.
-            block: Vec<T>,
+            block: Vec<f32>,
         }
         let begin = || Part {
             sums: vec![0.0; parameters.len()],
             products: Vec::new(),
             changes: Vec::new(),
-            block: vec![T::zero(); classes * features],
+            block: vec![0.0; classes * features],
         };
         let parts = sweep(
             self.rows,
@@ -255,17 +259,17 @@ impl<'a> Problem<'a> {
             self.pool,
             parts(self.parameters()),
             begin,
-            |part: &mut Part<T>, x, _| {
+            |part: &mut Part, x, _| {
                 products(x, &both, 2 * classes, &mut part.products);
                 part.changes.clear();
                 let (of_weights, of_biases) = part.sums.split_at_mut(classes * features);
                 let (mut z, mut dz) = (vec![0.0; classes], vec![0.0; classes]);
                 for row in part.products.chunks_exact(2 * classes) {
                     let (own, own_change) = row.split_at(classes);
-                    let wide = |out: &mut [f64], own: &[T], biases: &[f64]| {
+                    let wide = |out: &mut [f64], own: &[f32], biases: &[f64]| {
                         out.iter_mut()
                             .zip(own.iter().zip(biases))
-                            .for_each(|(out, (&own, bias))| *out = own.into() + bias);
+                            .for_each(|(out, (&own, bias))| *out = f64::from(own) + bias);
                     };
                     wide(&mut z, own, biases);
                     wide(&mut dz, own_change, along_biases);
@@ -273,12 +277,12 @@ impl<'a> Problem<'a> {
                     let mean = dot(&z, &dz);
                     for ((p, dz), sum) in z.iter().zip(&dz).zip(&mut *of_biases) {
                         let change = p * (dz - mean);
-                        part.changes.push(T::of(change));
+                        part.changes.push(change as f32);
                         *sum += change;
                     }
                 }
-                outer(matrix(&part.changes, classes), x, T::zero(), &mut part.block);
-                of_weights.iter_mut().zip(&part.block).for_each(|(sum, &own)| *sum += own.into());
+                outer(matrix(&part.changes, classes), x, 0.0, &mut part.block);
+                of_weights.iter_mut().zip(&part.block).for_each(|(sum, &own)| *sum += f64::from(own));
             },
         )?;
         let n = self.rows.len() as f64;
@@ -329,7 +333,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// Newton's method takes a dozen steps; a hundred do not help where it has not ended by then.
 const MAX_STEPS: usize = 100;
 
-/// The most products of one step, which takes some dozens where features are of much the same scale.
+/// The most products of one step: with weak penalties some hundreds are taken near the optimum.
 const MAX_PRODUCTS: usize = 1000;
 
 #[cfg(test)]
@@ -389,7 +393,7 @@ pub mod tests {
 
     fn fit(table: &Table, classes: usize, penalty: f64, threads: usize) -> (Fit, Moments) {
         let pool = pool(threads);
-        let moments = Moments::of(table, &pool).expect("read");
+        let moments = Moments::of(table, &pool, &mut || Ok(())).expect("read");
         let problem = Problem::new(table, classes, &moments, &pool);
         let fit = problem.fit(vec![0.0; problem.parameters()], penalty, 1e-20, &mut |_| Ok(())).expect("read");
         (fit, moments)
@@ -431,7 +435,7 @@ pub mod tests {
     #[test]
     fn a_rough_fit_is_nearly_as_good() {
         let (table, pool) = (table(700, 7, 4), pool(2));
-        let moments = Moments::of(&table, &pool).expect("read");
+        let moments = Moments::of(&table, &pool, &mut || Ok(())).expect("read");
         let problem = Problem::new(&table, 4, &moments, &pool);
         let fit = |enough| {
             let fit = problem.fit(vec![0.0; problem.parameters()], 1e-4, enough, &mut |_| Ok(())).expect("read");
