@@ -141,7 +141,7 @@ typedef void (*googlenet_body)(void *argument, size_t index);
 // A function of the caller's that lends its threads: it should call `body(argument, i)` for each `i` below `count`,
 // at once on as many threads as it can, and return when all these calls have. It may make fewer calls, or none, or one
 // after the other: what is left undone the calling thread does. It must not call `body` after it has returned, and no
-// exception may leave it. `context` is what the options say.
+// exception and no `longjmp` may leave it. `context` is what the options say.
 typedef void (*googlenet_parallel_for)(void *context, size_t count, googlenet_body body, void *argument);
 
 // What a session is made for. Set all bytes to zero, then `struct_size`; a field that is zero means its default:
@@ -274,7 +274,9 @@ googlenet_status googlenet_ensemble_classify(googlenet_ensemble *ensemble,
                                              size_t count);
 
 // Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was forked
-// off, one with threads gives up its handle only, as a session does.
+// off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be inside a call
+// on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has the ensemble
+// makes it answer that, one that is only about to take it does not.
 //
 // Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 googlenet_status googlenet_ensemble_free(googlenet_ensemble **ensemble);
@@ -287,8 +289,9 @@ googlenet_status googlenet_model_open(const char *path, googlenet_model **model)
 
 // Maps a weight file instead of reading it, and checks it as `googlenet_model_open` does; but of a packed file only the
 // header, until a session cannot use its packed weights: see `googlenet_model_verify`. The file's pages are shared by
-// all processes that map it, and the system may drop them. Until the model and its sessions are freed, nobody may write
-// to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a rename is harmless.
+// all processes that map it, and the system may drop them. Until the model, its sessions and its ensembles are freed,
+// nobody may write to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a
+// rename is harmless.
 //
 // Answers as `googlenet_model_open`.
 googlenet_status googlenet_model_map(const char *path, googlenet_model **model);
@@ -299,10 +302,13 @@ googlenet_status googlenet_model_map(const char *path, googlenet_model **model);
 googlenet_status googlenet_model_copy(const void *data, size_t length, googlenet_model **model);
 
 // Uses a weight file where it lies in memory, `length` bytes at `data`, and checks it: an array of the program, aligned
-// to 64 bytes. If it is not so aligned, it is copied. It must stay as it is until the model and its sessions are freed.
+// to 64 bytes. If it is not so aligned, it is copied. It must stay as it is until the model, its sessions and its
+// ensembles are freed.
 //
 // Answers as `googlenet_model_copy`.
-googlenet_status googlenet_model_borrow(const void *data, size_t length, googlenet_model **model);
+googlenet_status googlenet_model_borrow(const void *data,
+                                        size_t length,
+                                        googlenet_model **model);
 
 // Checks a model's weights against the file's hash. Whoever opens, copies or borrows a file has that done already; of a
 // packed file that is mapped only the header was checked. This reads the whole file.
@@ -340,8 +346,9 @@ googlenet_status googlenet_session_new(const googlenet_model *model,
                                        googlenet_session **session);
 
 // Frees `*session`, ends its threads, and sets it to null; `session` and `*session` may be null. In a process that was
-// forked off, a session with threads gives up its handle only: its memory stays. No other thread may call anything on the
-// session once this call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
+// forked off, a session with threads gives up its handle only: its memory stays. When this call begins no other thread may be
+// inside a call on the session, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has
+// the session makes it answer that, one that is only about to take it does not.
 //
 // Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 googlenet_status googlenet_session_free(googlenet_session **session);
@@ -352,8 +359,8 @@ googlenet_status googlenet_session_free(googlenet_session **session);
 googlenet_status googlenet_session_describe(const googlenet_session *session, googlenet_session_info *info);
 
 // Where the next run reads its input: `[batch, 3, side, side]` in f32, preprocessed. `*values` stays where it is as long
-// as the session lives, and runs leave its values alone; it must not be written during a call on the session.
-// `length`, unless null, receives how many values it has.
+// as the session lives, and runs leave its values alone; it must not be written during a call on the session, nor read
+// during one that sets the input or classifies. `length`, unless null, receives how many values it has.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 googlenet_status googlenet_session_input(googlenet_session *session,
@@ -399,9 +406,10 @@ googlenet_status googlenet_session_run(googlenet_session *session);
 googlenet_status googlenet_session_record(googlenet_session *session,
                                           size_t runs);
 
-// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced if it exists: JSON in the
-// Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for each task, with its
-// step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on Windows it is UTF-8.
+// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced as a whole if it
+// exists: JSON in the Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for
+// each task, with its step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on
+// Windows it is UTF-8.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_BUSY`,
 // `GOOGLENET_ERR_FORKED`.

@@ -118,12 +118,15 @@ pub unsafe extern "C" fn googlenet_ensemble_classify(
 }
 
 /// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was forked
-/// off, one with threads gives up its handle only, as a session does.
+/// off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be inside a call
+/// on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has the ensemble
+/// makes it answer that, one that is only about to take it does not.
 ///
 /// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 ///
 /// # Safety
-/// `ensemble` is null or points to null or an ensemble that was not freed; no other thread calls anything on it after this.
+/// `ensemble` is null or points to null or an ensemble that was not freed; no other thread is inside a call on it or begins one
+/// after, unless this one answers `GOOGLENET_ERR_BUSY`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_ensemble_free(ensemble: *mut *mut EnsembleHandle) -> Status {
     border(|| {

@@ -96,8 +96,9 @@ pub unsafe extern "C" fn googlenet_model_open(path: *const c_char, model: *mut *
 
 /// Maps a weight file instead of reading it, and checks it as `googlenet_model_open` does; but of a packed file only the
 /// header, until a session cannot use its packed weights: see `googlenet_model_verify`. The file's pages are shared by
-/// all processes that map it, and the system may drop them. Until the model and its sessions are freed, nobody may write
-/// to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a rename is harmless.
+/// all processes that map it, and the system may drop them. Until the model, its sessions and its ensembles are freed,
+/// nobody may write to the file or cut it off, or the program may end (SIGBUS) or compute anything; replacing it by a
+/// rename is harmless.
 ///
 /// Answers as `googlenet_model_open`.
 ///
@@ -109,7 +110,7 @@ pub unsafe extern "C" fn googlenet_model_map(path: *const c_char, model: *mut *m
         // SAFETY: the caller promises that `path` is null or a text that ends in zero.
         let path = unsafe { path_of(path) }?;
         let model = pointers::out(model, "model")?;
-        // SAFETY: the caller promises that nobody changes the file.
+        // SAFETY: the caller promises that nobody changes the file while anything of this model lives.
         let mapped = unsafe { Model::map(path) };
         // SAFETY: `model` is not null, and the caller promises that it may be written.
         unsafe { hand_out(mapped, model) }
@@ -138,12 +139,13 @@ pub unsafe extern "C" fn googlenet_model_copy(
 }
 
 /// Uses a weight file where it lies in memory, `length` bytes at `data`, and checks it: an array of the program, aligned
-/// to 64 bytes. If it is not so aligned, it is copied. It must stay as it is until the model and its sessions are freed.
+/// to 64 bytes. If it is not so aligned, it is copied. It must stay as it is until the model, its sessions and its
+/// ensembles are freed.
 ///
 /// Answers as `googlenet_model_copy`.
 ///
 /// # Safety
-/// `data` has `length` bytes, which stay as they are while the model and its sessions live; `model` may be written.
+/// `data` has `length` bytes, which stay as they are while the model, its sessions and its ensembles live; `model` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_borrow(
     data: *const c_void,

@@ -46,7 +46,7 @@ pub type LoopBody = unsafe extern "C" fn(argument: *mut c_void, index: usize);
 /// A function of the caller's that lends its threads: it should call `body(argument, i)` for each `i` below `count`,
 /// at once on as many threads as it can, and return when all these calls have. It may make fewer calls, or none, or one
 /// after the other: what is left undone the calling thread does. It must not call `body` after it has returned, and no
-/// exception may leave it. `context` is what the options say.
+/// exception and no `longjmp` may leave it. `context` is what the options say.
 pub type ParallelFor =
     Option<unsafe extern "C" fn(context: *mut c_void, count: usize, body: LoopBody, argument: *mut c_void)>;
 
@@ -157,10 +157,10 @@ struct Caller {
     context: *mut c_void,
 }
 
-// SAFETY: the header asks that function and context may be used from whichever thread uses the session.
+// SAFETY: the header asks that function and context may be used from whichever thread uses the session or ensemble.
 unsafe impl Send for Caller {}
-// SAFETY: the header asks that function and context may be used from whichever thread uses the session, and a session
-// makes one call at a time.
+// SAFETY: the header asks that function and context may be used from whichever thread uses the session or ensemble, and each
+// of these makes one call at a time.
 unsafe impl Sync for Caller {}
 
 /// What the `argument` of [`run_body`] points to: the engine's body of a loop, and whether it panicked.
@@ -174,22 +174,26 @@ impl Caller {
         let call = Call { body, failed: AtomicBool::new(false) };
         let argument = (&raw const call).cast_mut().cast();
         if let Some(parallel_for) = self.parallel_for {
-            // SAFETY: the function is as the header asks, and `call`, which `argument` points to, lives until it
-            // returns.
+            // SAFETY: the function is as the header asks: it returns, by no exception or `longjmp`, when all calls of `run_body`
+            // have; until then `call`, which `argument` points to, lives.
             unsafe { parallel_for(self.context, count, run_body, argument) };
         }
-        assert!(!call.failed.load(Ordering::Acquire), "a part of this run panicked");
+        // Relaxed: the caller's function returns after all calls of `run_body` have.
+        assert!(!call.failed.load(Ordering::Relaxed), "a part of this run panicked");
     }
 }
 
 /// The function that the caller's function calls, on its threads. No panic may unwind through the frames of the
 /// caller's function, so this one notes it.
+///
+/// # Safety
+/// `argument` is that of a [`Caller::call`] that has not returned.
 unsafe extern "C" fn run_body(argument: *mut c_void, index: usize) {
     // SAFETY: `Caller::call` made `argument` of a `Call` that lives until the caller's function returns, and the header
-    // asks that no call of this function comes later.
+    // asks that no call of this function comes later. Several threads may have it at once, as its fields are `Sync`.
     let call = unsafe { &*argument.cast::<Call<'_>>() };
     if quietly(|| (call.body)(index)).is_err() {
-        call.failed.store(true, Ordering::Release);
+        call.failed.store(true, Ordering::Relaxed);
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char};
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use googlenet::error::{FileError, SessionError};
+use googlenet::file::NewFile;
 use googlenet::{Error, Result, Session, image};
 
 use super::guard::{Entered, Guard};
@@ -123,21 +122,18 @@ pub unsafe extern "C" fn googlenet_session_new(
     session: *mut *mut SessionHandle,
 ) -> Status {
     border(|| {
-        // SAFETY: the caller promises that `model` is null or valid.
+        // SAFETY: the caller promises that `model` is null or valid. It is not used below `make`, whose `parallel_for` may free it.
         let model = unsafe { pointers::get(model, "model") }?;
         // SAFETY: the caller promises that `options` is null or valid, and all that it points to, too.
         let options = unsafe { SessionOptions::read(options) }?;
         let out = pointers::out(session, "session")?;
         let starts_threads = options.starts_threads();
-        let (threads, own) = (options.thread_count(), model.model.clone());
+        let (threads, own, labels) = (options.thread_count(), model.model.clone(), model.labels.clone());
         let make = move || own.session(options);
         let made = if starts_threads { aside(threads, make) } else { make() };
         let made = made.map_err(Failure::of("options"))?;
-        let handle = SessionHandle {
-            guard: Guard::new("session", starts_threads),
-            labels: model.labels.clone(),
-            session: UnsafeCell::new(made),
-        };
+        let handle =
+            SessionHandle { guard: Guard::new("session", starts_threads), labels, session: UnsafeCell::new(made) };
         // SAFETY: `out` is not null, and the caller promises that it may be written.
         unsafe { out.write(Box::into_raw(Box::new(handle))) };
         Ok(())
@@ -145,14 +141,15 @@ pub unsafe extern "C" fn googlenet_session_new(
 }
 
 /// Frees `*session`, ends its threads, and sets it to null; `session` and `*session` may be null. In a process that was
-/// forked off, a session with threads gives up its handle only: its memory stays. No other thread may call anything on the
-/// session once this call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
+/// forked off, a session with threads gives up its handle only: its memory stays. When this call begins no other thread may be
+/// inside a call on the session, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has
+/// the session makes it answer that, one that is only about to take it does not.
 ///
 /// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 ///
 /// # Safety
-/// `session` is null or points to null or a session that was not freed; no other thread calls anything on it once this
-/// call has begun, unless it answers `GOOGLENET_ERR_BUSY`.
+/// `session` is null or points to null or a session that was not freed; no other thread is inside a call on it or begins one
+/// after, unless this one answers `GOOGLENET_ERR_BUSY`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_session_free(session: *mut *mut SessionHandle) -> Status {
     border(|| {
@@ -206,8 +203,8 @@ pub unsafe extern "C" fn googlenet_session_describe(session: *const SessionHandl
 }
 
 /// Where the next run reads its input: `[batch, 3, side, side]` in f32, preprocessed. `*values` stays where it is as long
-/// as the session lives, and runs leave its values alone; it must not be written during a call on the session.
-/// `length`, unless null, receives how many values it has.
+/// as the session lives, and runs leave its values alone; it must not be written during a call on the session, nor read
+/// during one that sets the input or classifies. `length`, unless null, receives how many values it has.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_BUSY`, `GOOGLENET_ERR_FORKED`.
 ///
@@ -368,9 +365,10 @@ pub unsafe extern "C" fn googlenet_session_record(session: *mut SessionHandle, r
     })
 }
 
-/// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced if it exists: JSON in the
-/// Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for each task, with its
-/// step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on Windows it is UTF-8.
+/// Writes what was recorded since `googlenet_session_record` to the file `path`, which is replaced as a whole if it
+/// exists: JSON in the Trace Event format, which https://ui.perfetto.dev opens. Each thread has a track, on it a slice for
+/// each task, with its step, kernel, phase, image and range, and slices for waits. `path` is in the system's encoding; on
+/// Windows it is UTF-8.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_IO`, `GOOGLENET_ERR_BUSY`,
 /// `GOOGLENET_ERR_FORKED`.
@@ -384,12 +382,10 @@ pub unsafe extern "C" fn googlenet_session_write_trace(session: *const SessionHa
         let session = unsafe { Claim::new(session) }?;
         // SAFETY: the caller promises that `path` is null or a text that ends in zero.
         let path = unsafe { path_of(path) }?;
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            session.trace().write_json(&mut file)?;
-            file.flush()
-        };
-        write().map_err(|source| Error::from(FileError::Io { action: "write", path: path.to_owned(), source }).into())
+        let mut file = NewFile::create(path)?;
+        let failed = |source| Error::from(FileError::Io { action: "write", path: path.to_owned(), source });
+        session.trace().write_json(&mut file).map_err(failed)?;
+        Ok(file.commit(true)?)
     })
 }
 

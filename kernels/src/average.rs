@@ -80,7 +80,7 @@ impl Averaged for u8 {
                 i += S::LANES;
             }
             let mut lanes = [0_u32; MOST_LANES];
-            // SAFETY: `lanes` holds a vector of any set.
+            // SAFETY: `lanes` has MOST_LANES words, which hold a vector of any set.
             unsafe { s.store_words(lanes.as_mut_ptr(), sum) };
             total += lanes.into_iter().map(u64::from).sum::<u64>();
             total += x[i..].iter().map(|&x| u64::from(x)).sum::<u64>();
@@ -99,7 +99,7 @@ fn mean_of_floats<E: Values, S: Simd>(s: S, x: &[E], scale: f32) -> f32 {
     let mut i = 0;
     while i < x.len() {
         let n = if x.len() - i < S::LANES { x.len() - i } else { S::LANES };
-        // SAFETY: i + n <= x.len().
+        // SAFETY: i + n <= x.len() and n <= LANES.
         sum = s.add(sum, unsafe { E::load_window(s, x.as_ptr().add(i), 1, 0, n) });
         i += n;
     }

@@ -138,26 +138,26 @@ trait Weight: Copy + 'static {
     /// Lane `i` is the number `w[i]`.
     ///
     /// # Safety
-    /// `w` is valid for reads of `LANES` elements.
+    /// `w` is valid for reads of `LANES` elements; aligned as they are.
     unsafe fn load<S: Simd>(s: S, w: *const Self) -> S::V;
 
     /// Lane `i` is the number `w[i]` for `i < n`, 0 elsewhere.
     ///
     /// # Safety
-    /// `n <= LANES`, and `w` is valid for reads of `n` elements.
+    /// `n <= LANES`, and `w` is valid for reads of `n` elements; aligned as they are.
     unsafe fn load_first<S: Simd>(s: S, w: *const Self, n: usize) -> S::V;
 }
 
 impl Weight for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, w: *const f32) -> S::V {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller vouches for LANES elements.
         unsafe { s.load(w) }
     }
 
     #[inline(always)]
     unsafe fn load_first<S: Simd>(s: S, w: *const f32, n: usize) -> S::V {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller vouches for `n` elements, at most LANES.
         unsafe { s.load_window(w, 0, n) }
     }
 }
@@ -166,13 +166,13 @@ impl Weight for f32 {
 impl Weight for u16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, w: *const u16) -> S::V {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller vouches for LANES elements.
         unsafe { s.load_f16(w) }
     }
 
     #[inline(always)]
     unsafe fn load_first<S: Simd>(s: S, w: *const u16, n: usize) -> S::V {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller vouches for `n` elements, at most LANES.
         unsafe { s.load_first_f16(w, n) }
     }
 }

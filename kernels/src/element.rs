@@ -180,8 +180,8 @@ pub(crate) trait Values: Pod {
     /// and `column < columns`. `tile` has at most `LANES` vectors; its length should be known when this is compiled.
     ///
     /// # Safety
-    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` elements;
-    /// aligned as they are.
+    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` elements, all of
+    /// them in one allocation; aligned as they are.
     #[inline(always)]
     unsafe fn store_transposed<S: Simd>(s: S, tile: &[S::V], columns: usize, y: *mut Self, stride: usize, rows: usize) {
         for (row, v) in s.transposed(tile).into_iter().enumerate().take(S::LANES) {

@@ -131,8 +131,8 @@ impl<X: Normalised, Y: Normalised> Op for Kernel<X, Y> {
         let mut px = 0;
         while px < pixels {
             let n = if pixels - px < S::LANES { pixels - px } else { S::LANES };
-            // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside the rows, of which there are
-            // shape.c.
+            // SAFETY: px + n (and px + 2 * LANES where that is tested) ends inside the rows, of which there are shape.c; `x` is
+            // `y` itself or, as a shared borrow beside an exclusive one, disjoint from it. Casts checked the alignment of both.
             unsafe {
                 if shape.size != 5 || shape.beta != 0.75 {
                     any(s, shape, rows, px, n);
@@ -166,8 +166,8 @@ impl<T> Rows<T> {
 /// Windows of 5 channels and beta = 3/4, for P vectors of `n` pixels each, from `px` on.
 ///
 /// # Safety
-/// `n` is `LANES` or P is 1; the `P * n` pixels lie in both `rows`, which have `shape.c` rows and are the same or
-/// disjoint.
+/// `n` is `LANES` or P is 1; the `P * n` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint;
+/// aligned as their elements are.
 #[inline(always)]
 unsafe fn five_channels<X: Normalised, Y: Normalised, S: Simd, const P: usize>(
     s: S,
@@ -220,7 +220,8 @@ unsafe fn five_channels<X: Normalised, Y: Normalised, S: Simd, const P: usize>(
 /// Any window and beta, for the `n` pixels from `px` on.
 ///
 /// # Safety
-/// The `n <= LANES` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint.
+/// The `n <= LANES` pixels lie in both `rows`, which have `shape.c` rows and are the same or disjoint; aligned as their
+/// elements are.
 #[inline(always)]
 unsafe fn any<X: Normalised, Y: Normalised, S: Simd>(
     s: S,

@@ -42,6 +42,7 @@ pub fn fma_peak(isa: Isa, milliseconds: u64) -> f64 {
 pub(crate) struct Rounds {
     chains: usize,
     lanes: usize,
+    /// Must not run where the set is missing, so that only `tiles::of` hands it out.
     entry: unsafe fn((usize, f32)) -> f32,
 }
 

@@ -36,16 +36,16 @@ impl<'a, T> RowsMut<'a, T> {
                 buffer.len()
             );
         }
-        // SAFETY: asserted above: every row lies in `buffer`, which is borrowed mutably for 'a.
+        // SAFETY: asserted above: every row lies in `buffer`, which is borrowed mutably for 'a, and no two overlap.
         unsafe { Self::from_raw(buffer.as_mut_ptr(), rows, len, stride) }
     }
 
     /// The same window at a bare address.
     ///
     /// # Safety
-    /// `first` is aligned and not null. For the whole of `'a` each of the `rows` rows, `len` initialised elements from
-    /// `first + row * stride`, must be valid for reads and writes, all of them in one allocation and at most `isize::MAX`
-    /// bytes from end to end; rows must not overlap, and nothing else may touch their elements.
+    /// If there are rows, `first` is aligned and not null. For the whole of `'a` each of the `rows` rows, `len` initialised
+    /// elements from `first + row * stride`, must be valid for reads and writes, all of them in one allocation and at most
+    /// `isize::MAX` bytes from end to end; rows must not overlap, and nothing else may touch their elements.
     pub unsafe fn from_raw(first: *mut T, rows: usize, len: usize, stride: usize) -> Self {
         Self { first, rows, len, stride, borrow: PhantomData }
     }
@@ -89,7 +89,8 @@ impl<'a, T> RowsMut<'a, T> {
         assert!(cols.start <= cols.end && cols.end <= self.len, "columns {cols:?} of {}", self.len);
         // Of a window without rows or columns this may point anywhere, so nothing here may overflow.
         let first = self.first.wrapping_add(rows.start.wrapping_mul(self.stride).wrapping_add(cols.start));
-        // SAFETY: asserted above: a part of this window, which is borrowed as long as the part lives.
+        // SAFETY: asserted above: a part of this window, or no rows, of which nothing is asked; it is borrowed as long as the
+        // part lives.
         unsafe { RowsMut::from_raw(first, rows.len(), cols.len(), self.stride) }
     }
 }

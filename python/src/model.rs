@@ -29,7 +29,8 @@ impl Model {
     ///
     /// The file is read. With `map=True` it is mapped: its pages are then shared by all processes that map it, and a file
     /// that `googlenet pack` wrote is used as it lies. Whoever maps a file promises that nobody writes to it or cuts it off
-    /// while the model or one of its sessions lives; to replace it by a rename is harmless.
+    /// while the model, one of its sessions or an ensemble of it lives, also in a process that unpickles the model; to replace
+    /// it by a rename is harmless.
     #[staticmethod]
     #[pyo3(signature = (path, *, map = false))]
     fn open(py: Python<'_>, path: PathBuf, map: bool) -> PyResult<Self> {

@@ -73,8 +73,8 @@ impl Model {
     /// This function needs the feature `mmap`.
     ///
     /// # Safety
-    /// The caller promises what [`Weights::map`] asks for: until the model, its clones and its sessions are dropped,
-    /// nobody may write to the file or truncate it, neither this process nor any other. Replacing it by rename is
+    /// The caller promises what [`Weights::map`] asks for: until the model, its clones, its sessions and its ensembles are
+    /// dropped, nobody may write to the file or truncate it, neither this process nor any other. Replacing it by rename is
     /// harmless.
     ///
     /// # Errors

@@ -477,6 +477,26 @@ static void busy(void) {
     OK(googlenet_session_free(&session));
 }
 
+/* Frees the model that it is called for, as anything may while a caller's own code runs. */
+static void lend_and_free(void *context, size_t count, googlenet_body body, void *argument) {
+    googlenet_model **own = context;
+    if (*own)
+        OK(googlenet_model_free(own));
+    for (size_t i = 0; i < count; i++)
+        body(argument, i);
+}
+
+static void freed_meanwhile(const char *path) {
+    googlenet_model *own = NULL;
+    googlenet_options o = {.struct_size = sizeof o, .threads = 2, .parallel_for = lend_and_free, .parallel_for_context = &own};
+    googlenet_session *session = NULL;
+    OK(googlenet_model_open(path, &own));
+    OK(googlenet_session_new(own, &o, &session));
+    TRUE(own == NULL);
+    OK(googlenet_session_run(session));
+    OK(googlenet_session_free(&session));
+}
+
 static void forked(void) {
     googlenet_options o = {.struct_size = sizeof o, .threads = 2};
     googlenet_session *with_threads = NULL, *alone = NULL;
@@ -551,6 +571,7 @@ int main(int argc, char **argv) {
     ensembles(session);
     tensors(session);
     busy();
+    freed_meanwhile(path);
     forked();
     texts();
     OK(googlenet_model_free(&model));

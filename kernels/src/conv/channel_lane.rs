@@ -39,7 +39,7 @@ fn tile<S: Simd, const P: usize, const R: usize>(s: S, mut tile: Tile<'_>) {
     let steps = tile.w.len() / width;
     let mut acc = [[s.splat(0.0); R]; P];
     for r in 0..R {
-        // SAFETY: `bias` has R * LANES elements.
+        // SAFETY: `bias` has R * LANES elements: `run` took R from its length, whole vectors (asserted by `ConvKernel::run`).
         let bias = unsafe { s.load(tile.bias.as_ptr().add(r * S::LANES)) };
         for pixel in &mut acc {
             pixel[r] = bias;

@@ -89,8 +89,9 @@ impl Op for Gather {
                     let channel = x.as_ptr().wrapping_add(c * plane);
                     for run in runs.iter() {
                         let source = channel.wrapping_offset(run.offset);
-                        // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of
-                        // channel c < ic, and `x` is [ic, ih, iw] (asserted by `ConvKernel::gather`).
+                        // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of channel c
+                        // < ic, and `x` is [ic, ih, iw] (asserted by `ConvKernel::gather`); from <= to <= len <= LANES, and
+                        // strides are at most `MAX_SIZE` (`ConvShape::assert_sizes`).
                         let v = unsafe {
                             if run.from == run.to {
                                 s.splat(0.0)

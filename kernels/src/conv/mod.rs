@@ -225,7 +225,7 @@ impl ConvKernel {
             "pixels {first_px}+{live} of {shape:?}"
         );
         assert!(panel.len() >= self.panel_len(shape), "panel of {}", panel.len());
-        // SAFETY: kernels are handed out for a set that the CPU has.
+        // SAFETY: kernels are handed out for a set that the CPU has; the lengths that it relies on are asserted above.
         unsafe { (self.panel)(Panel { shape, x, first_px, live, px: self.px, panel }) };
     }
 
@@ -242,7 +242,7 @@ impl ConvKernel {
         let end = (steps - 1).checked_mul(tile.x_step).and_then(|last| last.checked_add(self.px));
         assert!(end.is_some_and(|end| end <= tile.x.len()), "input of {} elements", tile.x.len());
         assert!(tile.y.rows() <= width && tile.y.row_len() <= self.px, "output larger than the tile");
-        // SAFETY: kernels are handed out for a set that the CPU has.
+        // SAFETY: kernels are handed out for a set that the CPU has; the lengths that it relies on are asserted above.
         unsafe { (self.tile)(tile) };
     }
 }

@@ -172,10 +172,12 @@ pub(super) fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
                         if i < values {
                             let Window { offset, from, to } = windows[i][r];
                             let at = channels[i].wrapping_add(offset);
-                            // SAFETY: as below.
+                            // SAFETY: the lanes from..to, at most LANES, read input columns inside 0..iw of an input row inside
+                            // 0..ih of a channel below ic; `x` is [ic, ih, iw] (asserted by `Kernel::gather`), and strides are
+                            // at most `MAX_SIZE`.
                             v = unsafe { single(s, x, at, shape.stride_w, from, to) };
                         }
-                        // SAFETY: as below.
+                        // SAFETY: at < px, and the panel has OVERHANG >= LANES - 1 words after its last row.
                         unsafe { s.store(out.wrapping_add(run.at).cast(), v) };
                     }
                     out = out.wrapping_add(px);
@@ -187,8 +189,9 @@ pub(super) fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
                 for i in 0..VALUES {
                     if i < values {
                         let Window { offset, from, to } = windows[i][r];
-                        // SAFETY: the lanes from..to read input columns inside 0..iw of an input row inside 0..ih of a
-                        // channel below ic, and `x` is [ic, ih, iw] (asserted by `Kernel::gather`).
+                        // SAFETY: the lanes from..to, at most LANES, read input columns inside 0..iw of an input row inside
+                        // 0..ih of a channel below ic; `x` is [ic, ih, iw] (asserted by `Kernel::gather`), and strides are at
+                        // most `MAX_SIZE`.
                         let v = unsafe {
                             load::<S, E, VALUES>(s, x, channels[i].wrapping_add(offset), shape.stride_w, from, to)
                         };
@@ -206,10 +209,10 @@ pub(super) fn gather<S: Simd, E: Source, const VALUES: usize, const WIDE: bool>(
 /// The lanes `from..to` of elements `stride` apart from the `at`-th on, as f32; 0 elsewhere.
 ///
 /// # Safety
-/// The elements of those lanes lie in `x`.
+/// `from <= to <= LANES`, `stride` is from 1 to 2^24, and the elements of those lanes lie in `x`.
 #[inline(always)]
 unsafe fn single<S: Simd, E: Source>(s: S, x: &[E], at: isize, stride: usize, from: usize, to: usize) -> S::V {
-    // SAFETY: the caller vouches for the elements of from..to.
+    // SAFETY: the caller vouches for the elements of from..to, for those bounds and for the stride.
     unsafe {
         match stride {
             _ if from == to => s.splat(0.0),
@@ -222,7 +225,7 @@ unsafe fn single<S: Simd, E: Source>(s: S, x: &[E], at: isize, stride: usize, fr
 /// The lanes `from..to` of elements `stride` apart from the `at`-th on, in the lower bits of words; 0 elsewhere.
 ///
 /// # Safety
-/// The elements of those lanes lie in `x`.
+/// `from <= to <= LANES`, `stride` is from 1 to 2^24, and the elements of those lanes lie in `x`.
 #[inline(always)]
 unsafe fn load<S: Simd, E: Source, const VALUES: usize>(
     s: S,

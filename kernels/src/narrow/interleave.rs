@@ -78,9 +78,9 @@ fn interleave<S: Simd>(s: S, Panel { shape, x, first_px, live, px, panel }: Pane
         for c in (0..shape.ic).step_by(4) {
             for (i, mask) in masks[..chunks].iter().enumerate() {
                 let at = (c * plane + INTERLEAVED * i) as isize + tap;
-                // SAFETY: a pixel of the mask reads the input's byte that the tap is, of the four channels from `c` on, and
-                // `x` is [ic, ih, iw]; the panel has OVERHANG >= INTERLEAVED - 1 words after its last word (both asserted
-                // by `Kernel::gather`).
+                // SAFETY: a pixel of the mask reads the input's byte that the tap is, of the four channels from `c` on, which
+                // exist as four divides ic, in rows as long as the output's (`is_interleaved`); `x` is [ic, ih, iw], and the
+                // panel has OVERHANG >= INTERLEAVED - 1 words after its last word (both asserted by `Kernel::gather`).
                 unsafe { words(s, x, at, plane, mask, out.add(INTERLEAVED * i)) };
             }
             out = out.wrapping_add(px);

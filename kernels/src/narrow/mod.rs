@@ -295,7 +295,8 @@ impl Kernel {
             "pixels {first_px}+{live} of {shape:?}"
         );
         assert!(panel.len() >= self.panel_len(shape), "panel of {}", panel.len());
-        // SAFETY: kernels are handed out for a set, and an extension, that the CPU has.
+        // SAFETY: kernels are handed out for a set, and an extension, that the CPU has; the lengths that they rely on are
+        // asserted above.
         unsafe { (self.gather[index(element)])(Panel { shape, x, first_px, live, px: self.px, panel }) };
     }
 
@@ -311,7 +312,8 @@ impl Kernel {
         assert!(tile.x.len() >= rows * self.px, "panel of {} words", tile.x.len());
         let px = tile.y.row_len() / element.bytes();
         assert!(tile.y.rows() <= width && px <= self.px, "output larger than the tile");
-        // SAFETY: kernels are handed out for a set, and an extension, that the CPU has.
+        // SAFETY: kernels are handed out for a set, and an extension, that the CPU has; the lengths that they rely on are
+        // asserted above.
         unsafe { (self.tile[index(element)])(tile) };
     }
 }

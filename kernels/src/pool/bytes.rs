@@ -94,8 +94,8 @@ fn strips<S: Simd, const K: usize, const STRIDE: usize>(
                 let at = c * out_plane + (first + row) * shape.ow;
                 let mut column = 0;
                 while column < shape.ow {
-                    // SAFETY: row * columns + column * STRIDE < rows * columns <= STRIP, behind which `v` has what
-                    // `across` loads.
+                    // SAFETY: column * STRIDE < columns, since these reach to the end of the last window (`pool`); so row *
+                    // columns + column * STRIDE < rows * columns <= STRIP, behind which `v` has what `across` loads.
                     let best = unsafe { across::<S, K, STRIDE>(s, v.as_ptr().add(row * columns + column * STRIDE)) };
                     store_within(s, y, at + column, shape.ow - column, best);
                     column += S::BYTES;
@@ -173,6 +173,7 @@ unsafe fn across<S: Simd, const K: usize, const STRIDE: usize>(s: S, v: *const u
 #[inline(always)]
 fn flat<S: Simd>(s: S, shape: &PoolShape, x: &[u8], y: &mut [u8]) {
     let (w, plane) = (shape.iw, shape.ih * shape.iw);
+    assert!(plane <= FLAT, "a plane of {plane}");
     let mut rows = [0_u8; 3 * FLAT + MOST_BYTES];
     let mut v = [0_u8; FLAT + 3 * MOST_BYTES];
     let (mut left, mut right) = ([u8::MAX; FLAT + MOST_BYTES], [u8::MAX; FLAT + MOST_BYTES]);
@@ -184,8 +185,8 @@ fn flat<S: Simd>(s: S, shape: &PoolShape, x: &[u8], y: &mut [u8]) {
         rows[w..w + plane].copy_from_slice(x);
         let mut i = 0;
         while i < plane {
-            // SAFETY: i + 2 w + BYTES <= 3 FLAT + MOST_BYTES, and MOST_BYTES + i + BYTES <= FLAT + 3 MOST_BYTES, as w and
-            // i are at most the plane, FLAT.
+            // SAFETY: i + 2 w + BYTES <= 3 FLAT + MOST_BYTES, and MOST_BYTES + i + BYTES <= FLAT + 3 MOST_BYTES, as w and i are
+            // at most the plane, which is at most FLAT.
             unsafe {
                 let at = rows.as_ptr().add(i);
                 let best = s.max_bytes(s.load_bytes(at), s.load_bytes(at.add(w)));
@@ -195,7 +196,8 @@ fn flat<S: Simd>(s: S, shape: &PoolShape, x: &[u8], y: &mut [u8]) {
         }
         let mut i = 0;
         while i < plane {
-            // SAFETY: as above; `left` and `right` have FLAT + MOST_BYTES elements.
+            // SAFETY: i is as above, and `v` has room for one byte more on either side; `left` and `right` have FLAT +
+            // MOST_BYTES elements.
             let best = unsafe {
                 let at = v.as_ptr().add(MOST_BYTES + i);
                 let before = s.and_bytes(s.load_bytes(at.sub(1)), s.load_bytes(left.as_ptr().add(i)));

@@ -22,7 +22,8 @@ trait Floats: Values + Pooled {
     /// are all lanes.
     ///
     /// # Safety
-    /// `from < to <= LANES`, STRIDE is 1 or 2, and `at + STRIDE * i` is an index of `x` for those `i`.
+    /// `from < to <= LANES`, and `from..to` is `0..LANES` if WHOLE; STRIDE is 1 or 2, and `at + STRIDE * i` is an index of `x`
+    /// for those `i`.
     unsafe fn load_columns<S: Simd, const STRIDE: usize, const WHOLE: bool>(
         s: S,
         x: &[Self],
@@ -45,7 +46,7 @@ impl Floats for f32 {
         to: usize,
     ) -> S::V {
         let at = x.as_ptr().wrapping_offset(at);
-        // SAFETY: the caller vouches for the elements of from..to, which are at least one.
+        // SAFETY: the caller vouches for the elements of from..to, which are at least one, and all of LANES if WHOLE.
         unsafe {
             match (STRIDE, WHOLE) {
                 (1, true) => s.load(at),
@@ -201,7 +202,7 @@ impl<V: Copy> Reach<V> {
         let from = if before < to { before } else { to };
         let mut edges = [f32::NEG_INFINITY; MOST_LANES];
         edges[from..to].fill(-0.0);
-        // SAFETY: `edges` holds a vector of any set.
+        // SAFETY: `edges` has MOST_LANES elements, which hold a vector of any set.
         Self { from, to, edge: unsafe { s.load(edges.as_ptr()) } }
     }
 }
@@ -236,7 +237,7 @@ fn columns<E: Floats, S: Simd, const K: usize, const STRIDE: usize, const INNER:
         for &h in &h[1..] {
             best = s.max(best, h);
         }
-        // SAFETY: oy < oh and column + n <= ow: the elements lie in `y`, a plane of oh * ow.
+        // SAFETY: oy < oh and column + n <= ow, where n is LANES if INNER: the elements lie in `y`, a plane of oh * ow.
         unsafe {
             let at = y.as_mut_ptr().add(oy * shape.ow + column);
             E::store_first(s, at, best, if INNER { S::LANES } else { n });
@@ -287,6 +288,7 @@ fn row<E: Floats, S: Simd, const K: usize, const STRIDE: usize, const INNER: boo
 #[inline(always)]
 fn flat<E: Floats, S: Simd>(s: S, shape: &PoolShape, x: &[E], y: &mut [E]) {
     let (w, plane) = (shape.iw, shape.ih * shape.iw);
+    assert!(plane <= FLAT, "a plane of {plane}");
     let mut rows = [f32::NEG_INFINITY; 3 * FLAT + MOST_LANES];
     let mut v = [f32::NEG_INFINITY; FLAT + 3 * MOST_LANES];
     let (mut left, mut right) = ([-0.0_f32; FLAT + MOST_LANES], [-0.0_f32; FLAT + MOST_LANES]);
@@ -298,8 +300,8 @@ fn flat<E: Floats, S: Simd>(s: S, shape: &PoolShape, x: &[E], y: &mut [E]) {
         E::widen(s, x, &mut rows[w..]);
         let mut i = 0;
         while i < plane {
-            // SAFETY: i + 2 w + LANES <= 3 FLAT + MOST_LANES, and MOST_LANES + i + LANES <= FLAT + 3 MOST_LANES, as w and
-            // i are at most the plane, FLAT.
+            // SAFETY: i + 2 w + LANES <= 3 FLAT + MOST_LANES, and MOST_LANES + i + LANES <= FLAT + 3 MOST_LANES, as w and i are
+            // at most the plane, which is at most FLAT.
             unsafe {
                 let at = rows.as_ptr().add(i);
                 let best = s.max(s.max(s.load(at), s.load(at.add(w))), s.load(at.add(2 * w)));
@@ -311,7 +313,8 @@ fn flat<E: Floats, S: Simd>(s: S, shape: &PoolShape, x: &[E], y: &mut [E]) {
         v[MOST_LANES + plane] = f32::NEG_INFINITY;
         let mut i = 0;
         while i < plane {
-            // SAFETY: as above; `left` and `right` have FLAT + MOST_LANES elements, `y` the plane's.
+            // SAFETY: i is as above, and `v` has room for one element more on either side; `left` and `right` have FLAT +
+            // MOST_LANES elements, `y` the plane's.
             unsafe {
                 let at = v.as_ptr().add(MOST_LANES + i);
                 let before = s.add(s.load(at.sub(1)), s.load(left.as_ptr().add(i)));

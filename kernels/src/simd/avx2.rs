@@ -40,7 +40,7 @@ unsafe fn lanes(from: usize, to: usize) -> __m256i {
 /// The CPU has AVX2.
 #[inline(always)]
 unsafe fn inserted(lane: impl Fn(usize) -> f32) -> __m256 {
-    // SAFETY: registers only; the caller vouches for AVX2.
+    // SAFETY: registers only, beside what `lane` reads on its own account; the caller vouches for AVX2.
     unsafe {
         let low = _mm_setr_ps(lane(0), lane(1), lane(2), lane(3));
         _mm256_set_m128(_mm_setr_ps(lane(4), lane(5), lane(6), lane(7)), low)
@@ -87,7 +87,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
-        // SAFETY: a hint; it never faults.
+        // SAFETY: a hint; it never faults, and every x86-64 has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
     }
 
@@ -125,7 +125,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn load_words(self, x: *const u32) -> __m256i {
-        // SAFETY: the caller vouches for 8 readable words; loadu takes any alignment.
+        // SAFETY: the caller vouches for 8 readable words; loadu takes any alignment; the token proves AVX2.
         unsafe { _mm256_loadu_si256(x.cast()) }
     }
 
@@ -143,7 +143,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn store_words(self, y: *mut u32, w: __m256i) {
-        // SAFETY: the caller vouches for 8 writable words; storeu takes any alignment.
+        // SAFETY: the caller vouches for 8 writable words; storeu takes any alignment; the token proves AVX2.
         unsafe { _mm256_storeu_si256(y.cast(), w) }
     }
 
@@ -211,13 +211,13 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn load(self, x: *const f32) -> __m256 {
-        // SAFETY: the caller vouches for 8 readable f32; loadu takes any alignment.
+        // SAFETY: the caller vouches for 8 readable f32; loadu takes any alignment; the token proves AVX2.
         unsafe { _mm256_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
-        // SAFETY: masked lanes are not read, the caller vouches for the others.
+        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX2.
         unsafe { _mm256_maskload_ps(x, lanes(from, to)) }
     }
 
@@ -231,7 +231,7 @@ impl Simd for Avx2 {
     unsafe fn load_even_window(self, x: *const f32, from: usize, to: usize) -> __m256 {
         debug_assert!(from < to && to <= 8);
         if (from, to) == (0, 8) {
-            // SAFETY: the elements 0..=7 and 7..=14; the token proves AVX2.
+            // SAFETY: the elements 0..=7 and 7..=14, which the caller vouches for; the token proves AVX2.
             return unsafe {
                 // 0 2 | 8 10 | 4 6 | 12 14
                 let even = _mm256_shuffle_ps::<0xD8>(_mm256_loadu_ps(x), _mm256_loadu_ps(x.add(7)));
@@ -271,14 +271,14 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn store(self, y: *mut f32, v: __m256) {
-        // SAFETY: the caller vouches for 8 writable f32; storeu takes any alignment.
+        // SAFETY: the caller vouches for 8 writable f32; storeu takes any alignment; the token proves AVX2.
         unsafe { _mm256_storeu_ps(y, v) }
     }
 
     #[inline(always)]
     unsafe fn store_first(self, y: *mut f32, v: __m256, n: usize) {
         debug_assert!(n <= 8);
-        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for.
+        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for; the token proves AVX2.
         unsafe {
             if n == 8 {
                 return _mm256_storeu_ps(y, v);
@@ -331,13 +331,13 @@ impl Bytes for Avx2 {
 
     #[inline(always)]
     unsafe fn load_bytes(self, x: *const u8) -> __m256i {
-        // SAFETY: the caller vouches for 32 readable bytes; loadu takes any alignment.
+        // SAFETY: the caller vouches for 32 readable bytes; loadu takes any alignment; the token proves AVX2.
         unsafe { _mm256_loadu_si256(x.cast()) }
     }
 
     #[inline(always)]
     unsafe fn store_bytes(self, y: *mut u8, b: __m256i) {
-        // SAFETY: the caller vouches for 32 writable bytes; storeu takes any alignment.
+        // SAFETY: the caller vouches for 32 writable bytes; storeu takes any alignment; the token proves AVX2.
         unsafe { _mm256_storeu_si256(y.cast(), b) }
     }
 

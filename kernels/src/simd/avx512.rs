@@ -43,7 +43,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
-        // SAFETY: a hint; it never faults.
+        // SAFETY: a hint; it never faults, and every x86-64 has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
     }
 
@@ -81,7 +81,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn load_words(self, x: *const u32) -> __m512i {
-        // SAFETY: the caller vouches for 16 readable words; loadu takes any alignment.
+        // SAFETY: the caller vouches for 16 readable words; loadu takes any alignment; the token proves AVX-512 F.
         unsafe { _mm512_loadu_si512(x.cast()) }
     }
 
@@ -99,7 +99,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn store_words(self, y: *mut u32, w: __m512i) {
-        // SAFETY: the caller vouches for 16 writable words; storeu takes any alignment.
+        // SAFETY: the caller vouches for 16 writable words; storeu takes any alignment; the token proves AVX-512 F.
         unsafe { _mm512_storeu_si512(y.cast(), w) }
     }
 
@@ -119,14 +119,14 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn load(self, x: *const f32) -> __m512 {
-        // SAFETY: the caller vouches for 16 readable f32; loadu takes any alignment.
+        // SAFETY: the caller vouches for 16 readable f32; loadu takes any alignment; the token proves AVX-512 F.
         unsafe { _mm512_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> __m512 {
         debug_assert!(from <= to && to <= 16);
-        // SAFETY: masked lanes are not read, the caller vouches for the others.
+        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX-512 F.
         unsafe { _mm512_maskz_loadu_ps(lanes(from, to), x) }
     }
 
@@ -153,7 +153,8 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_strided_window(self, x: *const f32, stride: usize, from: usize, to: usize) -> __m512 {
         debug_assert!(from <= to && to <= 16);
-        // SAFETY: masked lanes are not read, the caller vouches for the others; the token proves AVX-512 F.
+        // SAFETY: masked lanes are not read, the caller vouches for the others, and for a stride at most 2^24, 15 of which fit
+        // the i32 of an offset; the token proves AVX-512 F.
         unsafe {
             let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
             let at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(stride as i32));
@@ -163,14 +164,14 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn store(self, y: *mut f32, v: __m512) {
-        // SAFETY: the caller vouches for 16 writable f32; storeu takes any alignment.
+        // SAFETY: the caller vouches for 16 writable f32; storeu takes any alignment; the token proves AVX-512 F.
         unsafe { _mm512_storeu_ps(y, v) }
     }
 
     #[inline(always)]
     unsafe fn store_first(self, y: *mut f32, v: __m512, n: usize) {
         debug_assert!(n <= 16);
-        // SAFETY: masked lanes are not written, the caller vouches for the others.
+        // SAFETY: masked lanes are not written, the caller vouches for the others; the token proves AVX-512 F.
         unsafe { _mm512_mask_storeu_ps(y, lanes(0, n), v) }
     }
 
@@ -184,7 +185,7 @@ impl Simd for Avx512 {
         let mask = lanes(0, columns);
         for (row, v) in transposed.into_iter().enumerate() {
             if row < rows {
-                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows.
+                // SAFETY: the caller vouches for `columns` elements of each of `rows` rows; the token proves AVX-512 F.
                 unsafe { _mm512_mask_storeu_ps(y.add(row * stride), mask, v) };
             }
         }

@@ -51,7 +51,7 @@ pub(crate) trait Bytes: Copy {
     #[inline(always)]
     unsafe fn interleave(self, x: *const u8, stride: usize, mask: &[u8; INTERLEAVED], y: *mut u32) {
         for (i, mask) in mask.iter().enumerate() {
-            // SAFETY: the caller vouches for byte `i` of either of the four, and for word `i`.
+            // SAFETY: the caller vouches for byte `i` of each of the four, and for word `i`.
             unsafe {
                 let byte = |of: usize| *x.add(of * stride + i) & mask;
                 y.add(i).write_unaligned(u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]));

@@ -282,7 +282,7 @@ pub(crate) trait Simd: Bytes {
     /// `column < columns`. `tile` has at most `LANES` vectors; its length should be known when this is compiled.
     ///
     /// # Safety
-    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` f32, and
-    /// aligned as f32 are.
+    /// `rows <= LANES`, `columns <= tile.len()`, and each of the `rows` rows is valid for writes of `columns` f32, all of them
+    /// in one allocation, and aligned as f32 are.
     unsafe fn store_transposed(self, tile: &[Self::V], columns: usize, y: *mut f32, stride: usize, rows: usize);
 }

@@ -84,7 +84,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn load_words(self, x: *const u32) -> uint32x4_t {
-        // SAFETY: the caller vouches for 4 readable words.
+        // SAFETY: the caller vouches for 4 readable words; vld1 takes any alignment; the token proves NEON.
         unsafe { vld1q_u32(x) }
     }
 
@@ -99,13 +99,13 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn load_u16(self, x: *const u16) -> uint32x4_t {
-        // SAFETY: the caller vouches for 4 readable elements; the token proves NEON.
+        // SAFETY: the caller vouches for 4 readable elements; vld1 takes any alignment; the token proves NEON.
         unsafe { vmovl_u16(vld1_u16(x)) }
     }
 
     #[inline(always)]
     unsafe fn store_words(self, y: *mut u32, w: uint32x4_t) {
-        // SAFETY: the caller vouches for 4 writable words.
+        // SAFETY: the caller vouches for 4 writable words; vst1 takes any alignment; the token proves NEON.
         unsafe { vst1q_u32(y, w) }
     }
 
@@ -126,7 +126,8 @@ impl Simd for Neon {
     #[inline(always)]
     unsafe fn store_first_u16(self, y: *mut u16, w: uint32x4_t, n: usize) {
         debug_assert!(n <= 4);
-        // SAFETY: the first `n` elements, which the caller vouches for, and 4 are there to copy; the token proves NEON.
+        // SAFETY: the first `n` elements, which the caller vouches for, and 4 are there to copy; vst1 takes any alignment; the
+        // token proves NEON.
         unsafe {
             let halves = vmovn_u32(w);
             if n == 4 {
@@ -140,7 +141,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn load(self, x: *const f32) -> float32x4_t {
-        // SAFETY: the caller vouches for 4 readable f32.
+        // SAFETY: the caller vouches for 4 readable f32; the token proves NEON.
         unsafe { vld1q_f32(x) }
     }
 
@@ -148,7 +149,7 @@ impl Simd for Neon {
     unsafe fn load_window(self, x: *const f32, from: usize, to: usize) -> float32x4_t {
         debug_assert!(from <= to && to <= 4);
         if (from, to) == (0, 4) {
-            // SAFETY: the caller vouches for the elements 0..4.
+            // SAFETY: the caller vouches for the elements 0..4; the token proves NEON.
             return unsafe { vld1q_f32(x) };
         }
         let mut lanes = [0.0; 4];
@@ -158,13 +159,13 @@ impl Simd for Neon {
                 *lane = unsafe { *x.wrapping_add(i) };
             }
         }
-        // SAFETY: `lanes` has 4 elements.
+        // SAFETY: `lanes` has 4 elements; the token proves NEON.
         unsafe { vld1q_f32(lanes.as_ptr()) }
     }
 
     #[inline(always)]
     unsafe fn load_f16(self, x: *const u16) -> float32x4_t {
-        // SAFETY: the caller vouches for 4 readable elements.
+        // SAFETY: the caller vouches for 4 readable elements; the token proves NEON.
         let halves = unsafe { vld1_u16(x) };
         let wide: float32x4_t;
         // The instruction is part of NEON, but its intrinsic takes `f16`, which the oldest Rust of this crate has not. It
@@ -187,20 +188,20 @@ impl Simd for Neon {
                 *lane = unsafe { *x.wrapping_add(2 * i) };
             }
         }
-        // SAFETY: `lanes` has 4 elements.
+        // SAFETY: `lanes` has 4 elements; the token proves NEON.
         unsafe { vld1q_f32(lanes.as_ptr()) }
     }
 
     #[inline(always)]
     unsafe fn store(self, y: *mut f32, v: float32x4_t) {
-        // SAFETY: the caller vouches for 4 writable f32.
+        // SAFETY: the caller vouches for 4 writable f32; the token proves NEON.
         unsafe { vst1q_f32(y, v) }
     }
 
     #[inline(always)]
     unsafe fn store_first(self, y: *mut f32, v: float32x4_t, n: usize) {
         debug_assert!(n <= 4);
-        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for.
+        // SAFETY: the pieces cover the first `n` elements, which the caller vouches for; the token proves NEON.
         unsafe {
             if n == 4 {
                 return vst1q_f32(y, v);
@@ -247,13 +248,13 @@ impl Bytes for Neon {
 
     #[inline(always)]
     unsafe fn load_bytes(self, x: *const u8) -> uint8x16_t {
-        // SAFETY: the caller vouches for 16 readable bytes.
+        // SAFETY: the caller vouches for 16 readable bytes; the token proves NEON.
         unsafe { vld1q_u8(x) }
     }
 
     #[inline(always)]
     unsafe fn store_bytes(self, y: *mut u8, b: uint8x16_t) {
-        // SAFETY: the caller vouches for 16 writable bytes.
+        // SAFETY: the caller vouches for 16 writable bytes; the token proves NEON.
         unsafe { vst1q_u8(y, b) }
     }
 

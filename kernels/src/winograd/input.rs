@@ -56,7 +56,7 @@ pub(super) trait Stored {
     /// Stores a vector of channels.
     ///
     /// # Safety
-    /// `at` is valid for writes of `LANES` values.
+    /// `at` is valid for writes of `LANES` values, of 32 or 16 bits, and aligned as f32 or u16 are.
     unsafe fn store<S: Simd>(s: S, at: *mut f32, v: S::V);
 }
 
@@ -226,8 +226,8 @@ unsafe fn gather<S: Simd, E: Values>(
                 let (from, to) = (clamp(lane.from - column as isize, n), clamp(lane.to - column as isize, n));
                 if 0 <= iy && iy < ih && from < to {
                     let at = x.as_ptr().wrapping_add(lane.first).wrapping_offset(iy * iw + ix);
-                    // SAFETY: row iy and of every stride-th column those from..to, which lie in 0..iw, of the lane's
-                    // channel.
+                    // SAFETY: row iy and of every stride-th column those from..to, which lie in 0..iw, of the lane's channel;
+                    // `Winograd::fits` allows strides up to 4.
                     *v = unsafe { E::load_window(s, at, stride, from, to) };
                 }
             }

@@ -328,7 +328,8 @@ impl Transformed {
         let row = blocks.len() * tile_rows.len() * grid.columns * algorithm.v_lanes();
         assert_eq!(v.row_len(), row, "a point's length");
         assert!(strip.len() >= algorithm.strip_len(shape), "strip of {}", strip.len());
-        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has.
+        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has; the lengths that they rely on are
+        // asserted above.
         unsafe { self.enter_input()(input::Operands { shape, grid, x, tile_rows, blocks, v, strip }) };
     }
 
@@ -346,14 +347,16 @@ impl Transformed {
         let (scales, bias) = behind.split_at(behind.len() - width);
         let (strip, m) = scratch.split_at_mut(algorithm.strip_len(shape).next_multiple_of(LINE));
         let m = &mut m[..points * tiles * width];
-        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has.
+        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has; the lengths that they rely on are
+        // asserted above.
         unsafe { (algorithm.product)(product::Operands { points, channels, tiles, v, u, width, m }) };
         assert!(y.rows() <= width, "{} channels of a block of {width}", y.rows());
         if pool.is_none() {
             let rows = self.output_rows(&tile_rows);
             assert_eq!(y.row_len(), rows.len() * shape.ow * self.output.bytes(), "pixels of the output rows {rows:?}");
         }
-        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has.
+        // SAFETY: algorithms are handed out for a set, and an extension, that the CPU has; the lengths that they rely on are
+        // asserted above, and with a pool `run` asserted the outputs.
         unsafe {
             self.enter_output()(output::Operands { shape, grid, tile_rows, m, scales, bias, relu, y, strip, pool })
         };

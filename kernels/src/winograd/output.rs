@@ -55,7 +55,7 @@ pub(super) trait Sums {
     /// A vector of sums, as real values.
     ///
     /// # Safety
-    /// `m` is valid for reads of `LANES` sums and, if they are integers, `scales` of as many f32.
+    /// `m` is valid for reads of `LANES` sums and, if they are integers, `scales` of as many f32; aligned as they are.
     unsafe fn load<S: Simd>(s: S, m: *const f32, scales: *const f32) -> S::V;
 }
 
@@ -136,12 +136,13 @@ impl<F: Points, E: Values, T: Sums> Op for Output<F, E, T> {
                     if let Some(pool) = &mut pool {
                         let out = Channels { at: y.wrapping_add(first * y_stride), stride: y_stride, live };
                         // SAFETY: the strip's row has ow columns, every window begins in it (asserted by
-                        // `Transformed::with_pool`); `live` rows from `first` on of the pool's pixels lie in `y`.
+                        // `Transformed::with_pool`); `live` rows from `first` on of the pool's pixels lie in `y` (asserted by
+                        // `Transformed::run`).
                         unsafe { pool_row(s, row, top + k, shape.oh, shape.ow, (pool, first), out) };
                     } else {
                         let at = y.wrapping_add(first * y_stride + (top + k - first_row) * shape.ow);
-                        // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow
-                        // columns of output row top + k lie in `y`.
+                        // SAFETY: the strip's rows are whole vectors of columns; `live` rows from `first` on and the ow columns
+                        // of output row top + k lie in `y` (asserted by `Transformed::block`).
                         unsafe { store_row(s, row, shape.ow, Channels { at, stride: y_stride, live }) };
                     }
                 }
@@ -161,7 +162,8 @@ struct Channels<E> {
 /// Stores `n` columns of LANES channels as rows of `n` pixels.
 ///
 /// # Safety
-/// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of its rows of `n` f32.
+/// `row` is valid for reads of `n` columns, rounded up to LANES; `out` for writes of its rows of `n` elements; both aligned as
+/// their elements are.
 #[inline(always)]
 unsafe fn store_row<S: Simd, E: Values>(s: S, row: *const f32, n: usize, out: Channels<E>) {
     let mut column = 0;

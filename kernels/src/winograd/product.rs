@@ -68,7 +68,7 @@ pub(super) trait Arithmetic {
     /// Stores sums, 32 bits each.
     ///
     /// # Safety
-    /// `m` is valid for writes of `LANES` values of 32 bits.
+    /// `m` is valid for writes of `LANES` values of 32 bits, and aligned as f32 are.
     unsafe fn store<S: Simd>(s: S, m: *mut f32, sum: Self::Sum<S>);
 }
 
@@ -128,7 +128,8 @@ trait Multiply {
     /// Computes a group of P tiles and R vectors.
     ///
     /// # Safety
-    /// `v` has P tiles of every block of channels, `u` the R vectors of every step, `m` room for P * R vectors.
+    /// `v` has P tiles of every block of channels, `u` the R vectors of every step, `m` room for P * R vectors, and all are
+    /// aligned as f32 are.
     unsafe fn tile<S: Simd, const P: usize, const R: usize>(s: S, group: Group);
 }
 
@@ -184,7 +185,8 @@ fn walk<S: Simd, T: Multiply, const P: usize, const R: usize>(
         for g in 0..groups {
             let p = least + usize::from(g < larger);
             let group = Group { v: v_group, v_step, channels, u, m, ahead, ahead_step };
-            // SAFETY: `Transformed::block` asserted the operands: this group's p <= P tiles are among them.
+            // SAFETY: `Transformed::block` made the operands of these lengths: this group's p <= P tiles are among them, and a
+            // block's width is one to R whole vectors (`blocks_of`).
             unsafe { by_width::<S, T, P, R>(s, p, width / S::LANES, group) };
             ahead = ahead.wrapping_add(steps * ahead_step);
             (v_group, m) = (v_group.wrapping_add(p * lanes), m.wrapping_add(p * width));
@@ -297,7 +299,7 @@ impl Multiply for WidenedPairs {
                 }
                 for (p, acc) in acc.iter_mut().enumerate() {
                     // SAFETY: two channels of tile p of the block; of an odd number the last one's neighbour is 0, as its
-                    // weights are.
+                    // weights are; the neighbour is there, as LANES is even.
                     let (first, second) = unsafe { (*step.add(p * S::LANES), *step.add(p * S::LANES + 1)) };
                     let (first, second) = (s.splat(first), s.splat(second));
                     for r in 0..R {
@@ -364,7 +366,7 @@ impl<A: Arithmetic> Multiply for Pairs<A> {
 /// Stores a group.
 ///
 /// # Safety
-/// `m` has room for P * R vectors.
+/// `m` has room for P * R vectors, and is aligned as f32 are.
 #[inline(always)]
 unsafe fn store<S: Simd, const P: usize, const R: usize>(s: S, acc: &[[S::V; R]; P], m: *mut f32) {
     for (p, acc) in acc.iter().enumerate() {

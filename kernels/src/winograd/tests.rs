@@ -74,7 +74,7 @@ fn applied(
         unit[k] = plain().splat(1.0);
         for (row, v) in matrix.iter_mut().zip(transform(&unit)) {
             let mut lanes = [0.0; 8];
-            // SAFETY: a vector of the portable set has 8 lanes.
+            // SAFETY: `lanes` has 8 elements, and a vector of the plain set, portable or of WebAssembly, has no more.
             unsafe { plain().store(lanes.as_mut_ptr(), v) };
             row[k] = f64::from(lanes[0]);
         }

@@ -102,7 +102,8 @@ def run(
         files with a column `bytes`, `content` or `image`. A path that every machine has, or a URI that pyarrow knows (s3://,
         gs://, hdfs://), or a path on `source_filesystem`, a filesystem of pyarrow.
     out: a folder, named likewise.
-    weights: a weight file's path on every machine, by default the demonstration weights. Workers refuse another content.
+    weights: a weight file's path on every machine, by default the demonstration weights. Workers refuse another content. They map
+        it, so that nobody may change it meanwhile.
     address: the cluster's; by default the one that the process is connected to, that RAY_ADDRESS names, or a new one on this machine.
     resume: go on with what was begun in `out`, with the pictures that were there then.
     workers, cpus: how many models, each with so many CPUs, by default as many as the cluster has CPUs for.

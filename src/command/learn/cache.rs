@@ -52,6 +52,9 @@ impl Cache {
         let mut cache =
             Self { file, features, records: 0, index: HashMap::new(), bytes: Vec::new(), path: path.clone() };
         let header = [MAGIC, &key.to_le_bytes(), &(features as u64).to_le_bytes()].concat();
+        if !cache.is_one().or_fail(Code::System, named())? {
+            return Err(Failure::new(Code::Usage, format!("{}: not a cache of googlenet learn", named())));
+        }
         let begun = cache.scan(&header).or_fail(Code::System, named())?;
         // What does not begin as it should is of no use, and neither is a record that is not complete.
         let whole = if begun { header.len() as u64 + u64::from(cache.records) * cache.record_bytes() } else { 0 };
@@ -62,6 +65,15 @@ impl Cache {
             written.or_fail(Code::System, named())?;
         }
         Ok(cache)
+    }
+
+    /// Whether the file begins as a cache does, or ends before that: no other is written to.
+    fn is_one(&self) -> io::Result<bool> {
+        let mut file = &self.file.0;
+        file.seek(SeekFrom::Start(0))?;
+        let mut found = Vec::new();
+        file.take(MAGIC.len() as u64).read_to_end(&mut found)?;
+        Ok(MAGIC.starts_with(&found))
     }
 
     /// Reads the file, and notes the records that are good. Whether it begins with `header`.
@@ -240,12 +252,19 @@ mod tests {
             assert_eq!(complete(&mut open()), 3 * VIEWS - complete_ones, "{length} bytes");
             assert_eq!(fs::read(&path).expect("read"), whole, "{length} bytes");
         }
-        for at in (0..whole.len()).step_by(5) {
+        for at in (MAGIC.len()..whole.len()).step_by(5) {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             fs::write(&path, &damaged).expect("damaged");
             assert_eq!(complete(&mut open()), if at < 32 { 3 * VIEWS } else { 1 }, "byte {at}");
             assert_eq!(complete(&mut open()), 0, "byte {at}");
+        }
+        // Whatever else is there is not written to.
+        for other in [&b"glfeat"[1..], b"{}", &[0; 100]] {
+            fs::write(&path, other).expect("written");
+            let refused = Cache::open(folder.path(), 7, 3).err().expect("no cache").to_string();
+            assert!(refused.contains("not a cache of googlenet learn"), "{refused}");
+            assert_eq!(fs::read(&path).expect("read"), other);
         }
     }
 

@@ -76,7 +76,8 @@ pub(in crate::plan) struct Arena {
     progress: Progress,
 }
 
-// SAFETY: bytes are reached only inside `run` and `run_alone`, under the rules in the file's text.
+// SAFETY: bytes are reached only inside `run` and `run_alone`, under the rules in the file's text; the other fields are `Sync`
+// themselves.
 unsafe impl Sync for Arena {}
 // SAFETY: the memory is the arena's own, wherever the arena is.
 unsafe impl Send for Arena {}
@@ -97,11 +98,12 @@ impl Arena {
     pub(in crate::plan) fn run_alone(&mut self, input: &[u8], walk: &mut impl Walk) {
         for (index, phase) in self.accesses.phases().iter().enumerate() {
             for (i, access) in phase.iter().enumerate() {
-                // SAFETY: the arena is borrowed exclusively, and operands of the task before are gone.
+                // SAFETY: the arena is borrowed exclusively, operands of the task before are gone, and `Accesses` proves that what
+                // this task writes overlaps neither itself nor what it reads.
                 walk.task(index, i, unsafe { self.operands(access, input) });
             }
         }
-        // SAFETY: as above.
+        // SAFETY: the arena is borrowed exclusively, and all operands are gone.
         walk.finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
     }
 
@@ -120,12 +122,14 @@ impl Arena {
         let phases = self.accesses.phases();
         for (index, phase) in phases.iter().enumerate() {
             while let Some(i) = self.progress.claim(index) {
-                // SAFETY: this thread alone claimed the task; `Accesses` proves that no other task of the phase touches
-                // what it writes or writes what it reads; and the wait below keeps other phases out.
+                // SAFETY: this thread alone claimed the task, and calls this once; `Accesses` proves that no other task of the
+                // phase touches what it writes or writes what it reads, nor the task itself twice; and the wait below keeps other
+                // phases out, and returns only when it has seen (`Acquire`) that all tasks of its phase are done.
                 let operands = || unsafe { self.operands(&phase[i], input) };
                 let is_last = self.progress.perform(index, || walk.task(index, i, operands()));
                 if is_last && index + 1 == phases.len() {
-                    // SAFETY: all tasks of the last phase are done, so that nobody holds operands, and none is left.
+                    // SAFETY: all tasks of the last phase are done, so that nobody holds operands, and none is left; `perform` has
+                    // made visible what they wrote, and says so to one thread.
                     walk.finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
                 }
             }
@@ -142,12 +146,13 @@ impl Arena {
     unsafe fn operands<'a>(&'a self, access: &Access, input: &'a [u8]) -> Operands<'a> {
         let mut writes = [const { None }; MAX_WRITES];
         for (slot, region) in writes.iter_mut().zip(&access.writes) {
-            // SAFETY: the region lies in the arena (`Accesses::new`), and the caller vouches for exclusiveness.
+            // SAFETY: the region lies in the arena and its rows do not overlap (`Accesses::new`), the arena was zeroed, and bytes
+            // have any alignment; the caller vouches for exclusiveness.
             *slot = Some(unsafe {
                 RowsMut::from_raw(self.base.add(region.offset), region.rows, region.len, region.stride)
             });
         }
-        // SAFETY: the range lies in the arena (`Accesses::new`), and the caller vouches that nobody writes it.
+        // SAFETY: the range lies in the arena (`Accesses::new`), which was zeroed, and the caller vouches that nobody writes it.
         let in_arena = access.read.clone().map(|read| unsafe { self.slice(read) });
         let in_input = || access.input.clone().map(|range| &input[range]);
         Operands { read: in_arena.or_else(in_input).unwrap_or_default(), writes }
@@ -156,7 +161,7 @@ impl Arena {
     /// # Safety
     /// `range` lies in the arena, and nobody writes it while the slice lives.
     unsafe fn slice(&self, range: Range<usize>) -> &[u8] {
-        // SAFETY: the memory is one allocation; the caller vouches for the rest.
+        // SAFETY: the memory is one allocation, all of it initialised; the caller vouches for the rest.
         unsafe { std::slice::from_raw_parts(self.base.add(range.start), range.len()) }
     }
 }

@@ -63,7 +63,9 @@ impl Progress {
     /// visible.
     pub(in crate::plan) fn perform(&self, phase: usize, task: impl FnOnce()) -> bool {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(task)) {
-            self.failed.store(true, Ordering::Release);
+            // Relaxed: who sees it only panics; what tasks wrote travels with `done`, and who sleeps sees it under the lock of
+            // `waiting`.
+            self.failed.store(true, Ordering::Relaxed);
             self.waiting.wake();
             resume_unwind(panic);
         }
@@ -82,8 +84,8 @@ impl Progress {
     /// If a task did.
     pub(in crate::plan) fn wait(&self, phase: usize) {
         let Phase { tasks, done, .. } = &self.phases[phase];
-        self.waiting.until(|| done.load(Ordering::Acquire) == *tasks || self.failed.load(Ordering::Acquire));
-        assert!(!self.failed.load(Ordering::Acquire), "a task of this run panicked");
+        self.waiting.until(|| done.load(Ordering::Acquire) == *tasks || self.failed.load(Ordering::Relaxed));
+        assert!(!self.failed.load(Ordering::Relaxed), "a task of this run panicked");
     }
 }
 

@@ -170,7 +170,8 @@ impl<J> Board<J> {
     /// Announces the next run, or the end.
     fn post(&self, write: impl FnOnce(&mut Notice<J>)) {
         write(&mut self.notice());
-        self.run.fetch_add(1, Ordering::Release);
+        // Relaxed: what a run is travels under the lock of `notice`, which a worker takes after it has seen the count change.
+        self.run.fetch_add(1, Ordering::Relaxed);
         self.posted.wake();
     }
 
@@ -212,7 +213,7 @@ fn serve<J: Job>(board: &Board<J>, index: usize) {
     let mut seen = 0;
     board.leave();
     loop {
-        board.posted.until(|| board.run.load(Ordering::Acquire) != seen);
+        board.posted.until(|| board.run.load(Ordering::Relaxed) != seen);
         seen += 1; // the next run is posted only when this one has ended
         let notice = board.notice();
         if notice.quit {

@@ -21,7 +21,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until `done()`, which must load with `Acquire` what it looks at.
+    /// Waits until `done()`, which must load with `Acquire` what tells that other memory may be read. The wake-up itself needs
+    /// no order, as the lock gives it.
     pub(super) fn until(&self, done: impl Fn() -> bool) {
         if spin_then_yield(&done) {
             return;
