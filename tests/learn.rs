@@ -255,13 +255,21 @@ fn threads_kills_and_damage_change_no_bit() {
     assert_eq!(good.len() as u64, kept);
     let mut damaged = good.clone();
     (100..damaged.len()).step_by(7 * record as usize + 1000).for_each(|at| damaged[at] ^= 0x40);
-    for bytes in [&damaged[..], &good[..good.len() / 2], &good[..31], b"something else that is longer than a header is"]
-    {
+    for bytes in [&damaged[..], &good[..good.len() / 2], &good[..31]] {
         fs::write(file, bytes).expect("written");
         fs::remove_file(&own).expect("removed");
         run(&resumed);
         assert!(fs::read(&own).expect("written") == whole, "the same file with what was left of the cache");
     }
+
+    // What is no cache stays as it is.
+    let other = b"something else that is longer than a header is";
+    fs::write(file, other).expect("written");
+    fs::remove_file(&own).expect("removed");
+    fail(&resumed_str[1..], 2, "not a cache of googlenet learn");
+    assert_eq!(fs::read(file).expect("read"), other);
+    fs::write(file, &good).expect("written");
+    run(&resumed);
 
     // More pictures: what is there is not computed again.
     fs::copy(pictures.join("lying/001.png"), pictures.join("lying/again.png")).expect("copied");
