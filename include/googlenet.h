@@ -249,8 +249,8 @@ uint32_t googlenet_abi_version(void);
 const char *googlenet_version(void);
 
 // Plans an ensemble of `model_count` models, 1 to 64, which must tell the same classes apart, in the same order; that is not
-// checked. `crops` says how often a picture is looked at: 1, the middle; 10, the corners and the middle, mirrored, too; 144, as
-// the paper of GoogLeNet has it. Of `options`, which may be null, all counts but `batch`, which follows from `crops`, and
+// checked. `crops` says how often a picture is looked at: 1, the middle; 10, the corners and the middle, mirrored, too; 144,
+// as the paper of GoogLeNet has it. Of `options`, which may be null, all counts but `batch`, which follows from `crops`, and
 // what keeps layers. The caller frees `*ensemble`, which is not written if this fails; the models may be freed before it.
 //
 // Answers as `googlenet_session_new`; `GOOGLENET_ERR_MODEL` where the models differ in their number of classes, by more than a
@@ -273,10 +273,10 @@ googlenet_status googlenet_ensemble_classify(googlenet_ensemble *ensemble,
                                              googlenet_prediction *predictions,
                                              size_t count);
 
-// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was forked
-// off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be inside a call
-// on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has the ensemble
-// makes it answer that, one that is only about to take it does not.
+// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was
+// forked off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be
+// inside a call on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has
+// the ensemble makes it answer that, one that is only about to take it does not.
 //
 // Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 googlenet_status googlenet_ensemble_free(googlenet_ensemble **ensemble);
@@ -455,8 +455,8 @@ googlenet_status googlenet_session_classify(googlenet_session *session,
 // the number of classes.
 //
 // Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`,
-// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN, or
-// numbers so large that sums overflow.
+// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN,
+// or numbers so large that sums overflow.
 googlenet_status googlenet_session_predictions(const googlenet_session *session,
                                                size_t batch_index,
                                                googlenet_prediction *predictions,

@@ -31,8 +31,8 @@ const _: () = {
 };
 
 /// Plans an ensemble of `model_count` models, 1 to 64, which must tell the same classes apart, in the same order; that is not
-/// checked. `crops` says how often a picture is looked at: 1, the middle; 10, the corners and the middle, mirrored, too; 144, as
-/// the paper of GoogLeNet has it. Of `options`, which may be null, all counts but `batch`, which follows from `crops`, and
+/// checked. `crops` says how often a picture is looked at: 1, the middle; 10, the corners and the middle, mirrored, too; 144,
+/// as the paper of GoogLeNet has it. Of `options`, which may be null, all counts but `batch`, which follows from `crops`, and
 /// what keeps layers. The caller frees `*ensemble`, which is not written if this fails; the models may be freed before it.
 ///
 /// Answers as `googlenet_session_new`; `GOOGLENET_ERR_MODEL` where the models differ in their number of classes, by more than a
@@ -117,10 +117,10 @@ pub unsafe extern "C" fn googlenet_ensemble_classify(
     })
 }
 
-/// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was forked
-/// off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be inside a call
-/// on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has the ensemble
-/// makes it answer that, one that is only about to take it does not.
+/// Frees `*ensemble`, ends its threads, and sets it to null; `ensemble` and `*ensemble` may be null. In a process that was
+/// forked off, one with threads gives up its handle only, as a session does. When this call begins no other thread may be
+/// inside a call on the ensemble, and none may begin one after, unless this call answers `GOOGLENET_ERR_BUSY`: a call that has
+/// the ensemble makes it answer that, one that is only about to take it does not.
 ///
 /// Answers `GOOGLENET_OK`, or `GOOGLENET_ERR_BUSY`, which leaves it as it is.
 ///

@@ -145,7 +145,8 @@ pub unsafe extern "C" fn googlenet_model_copy(
 /// Answers as `googlenet_model_copy`.
 ///
 /// # Safety
-/// `data` has `length` bytes, which stay as they are while the model, its sessions and its ensembles live; `model` may be written.
+/// `data` has `length` bytes, which stay as they are while the model, its sessions and its ensembles live; `model` may be
+/// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn googlenet_model_borrow(
     data: *const c_void,

@@ -174,8 +174,8 @@ impl Caller {
         let call = Call { body, failed: AtomicBool::new(false) };
         let argument = (&raw const call).cast_mut().cast();
         if let Some(parallel_for) = self.parallel_for {
-            // SAFETY: the function is as the header asks: it returns, by no exception or `longjmp`, when all calls of `run_body`
-            // have; until then `call`, which `argument` points to, lives.
+            // SAFETY: the function is as the header asks: it returns, by no exception or `longjmp`, when all calls of
+            // `run_body` have; until then `call`, which `argument` points to, lives.
             unsafe { parallel_for(self.context, count, run_body, argument) };
         }
         // Relaxed: the caller's function returns after all calls of `run_body` have.

@@ -122,7 +122,8 @@ pub unsafe extern "C" fn googlenet_session_new(
     session: *mut *mut SessionHandle,
 ) -> Status {
     border(|| {
-        // SAFETY: the caller promises that `model` is null or valid. It is not used below `make`, whose `parallel_for` may free it.
+        // SAFETY: the caller promises that `model` is null or valid. It is not used below `make`, whose `parallel_for` may free
+        // it.
         let model = unsafe { pointers::get(model, "model") }?;
         // SAFETY: the caller promises that `options` is null or valid, and all that it points to, too.
         let options = unsafe { SessionOptions::read(options) }?;
@@ -515,8 +516,8 @@ pub unsafe extern "C" fn googlenet_session_classify(
 /// the number of classes.
 ///
 /// Answers `GOOGLENET_OK`; `GOOGLENET_ERR_NULL`, `GOOGLENET_ERR_ARGUMENT`, `GOOGLENET_ERR_LENGTH`, `GOOGLENET_ERR_BUSY`,
-/// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN, or
-/// numbers so large that sums overflow.
+/// `GOOGLENET_ERR_FORKED`; `GOOGLENET_ERR_MODEL` where there are no probabilities, because the weights or the input have NaN,
+/// or numbers so large that sums overflow.
 ///
 /// # Safety
 /// Pointers are null or valid, `predictions` for `count` values.

@@ -2,8 +2,8 @@
 //!
 //! `x` is `[ic]`, `w` is `[oc, ic]`, row-major as files store it, of f32 or f16: the weights are read once, where they
 //! lie, which bounds the speed. Eight rows at a time share the loads of `x` and hide the latency of each other's sums. They
-//! lie an eighth of all rows apart, so that memory is read in eight streams that go on from each row to the next; up to seven are
-//! left, and go one by one:
+//! lie an eighth of all rows apart, so that memory is read in eight streams that go on from each row to the next; up to seven
+//! are left, and go one by one:
 //!
 //! ```text
 //! for o in 0..oc/8: for i in steps of LANES: for 8 rows r = o, o + oc/8, ..: acc[r][lane] += w[r, i + lane] * x[i + lane]
@@ -178,7 +178,8 @@ impl Weight for u16 {
 }
 
 /// Rows at a time: memory hands out more to many streams than to few, and 8 sums, a vector of `x` and one of the weights are
-/// 10 of the 16 registers of AVX2. `cargo bench --bench kernels dense/9216` shows what a change of this or of what follows does.
+/// 10 of the 16 registers of AVX2. `cargo bench --bench kernels dense/9216` shows what a change of this or of what follows
+/// does.
 const ROWS: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;

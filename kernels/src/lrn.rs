@@ -388,7 +388,8 @@ mod tests {
                         let bound = (shape.size + 9) as f64 / 2.0 * f64::from(f32::EPSILON) * expected.abs();
                         let (expected, bound) = match output {
                             Element::F32 => (expected, bound),
-                            // Half of what the last of 8 bits counts, 2^-7 of the first, in a value as large as the bound lets it be.
+                            // Half of what the last of 8 bits counts, 2^-7 of the first, in a value as large as the bound lets
+                            // it be.
                             Element::Bf16 => (expected, bound + (expected.abs() + bound) / 256.0),
                             // Half of a byte; and what is clamped is no further apart than before.
                             Element::U8 => (expected.clamp(0.0, 255.0), bound + 0.5),

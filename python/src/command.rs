@@ -12,11 +12,12 @@ use crate::errors::Error;
 use crate::model::Model;
 use crate::signals::Signals;
 
-/// Run the command `googlenet` with arguments, of which the first is the program's name; returns the exit code. Whoever calls it
-/// promises what the command's help says: nobody writes to a weight file or index that is in use.
+/// Run the command `googlenet` with arguments, of which the first is the program's name; returns the exit code. Whoever calls
+/// it promises what the command's help says: nobody writes to a weight file or index that is in use.
 #[pyfunction]
 pub fn main(py: Python<'_>, args: Vec<OsString>) -> u8 {
-    // SAFETY: the documentation, and the command's help, say that nobody may write to a weight file or index while it is in use.
+    // SAFETY: the documentation, and the command's help, say that nobody may write to a weight file or index while it is in
+    // use.
     py.detach(|| unsafe { command::main(args) })
 }
 

@@ -83,9 +83,9 @@ pub fn models(paths: &[PathBuf]) -> Outcome<Vec<Model>> {
 #[allow(unsafe_code, reason = "the caller of `command::main` has promised that nobody writes to the file")]
 pub fn open(path: &Path) -> crate::Result<Model> {
     match MAPS.get() {
-        // SAFETY: only `command::main` maps files, whose caller promises that nobody writes to those that are named; `doctor` also
-        // maps one that it has just written, under a name that no other process knows. The command itself writes to no existing
-        // file but journals and the caches of `learn`, if they begin as such; other files it replaces by a rename.
+        // SAFETY: only `command::main` maps files, whose caller promises that nobody writes to those that are named; `doctor`
+        // also maps one that it has just written, under a name that no other process knows. The command itself writes to no
+        // existing file but journals and the caches of `learn`, if they begin as such; other files it replaces by a rename.
         true => unsafe { Model::map(path) },
         false => Model::open(path),
     }

@@ -7,8 +7,8 @@
 //! change no bit.
 //!
 //! A network or an instruction that came after the last machine with some set has no line for that set: the test shows the
-//! line that is missing, and fails only if the set has no line at all. Where bits are meant to change, and to add what is missing,
-//! `GOOGLENET_RECORD=1 cargo test --test promised hashes -- --test-threads 1` writes the lines of this machine's sets
+//! line that is missing, and fails only if the set has no line at all. Where bits are meant to change, and to add what is
+//! missing, `GOOGLENET_RECORD=1 cargo test --test promised hashes -- --test-threads 1` writes the lines of this machine's sets
 //! anew; the commit says why.
 
 use std::collections::BTreeMap;

@@ -183,8 +183,8 @@ impl<F: Points, E: Values, T: Stored> Op for Input<F, E, T> {
 /// lanes behind the last of `lanes`.
 ///
 /// # Safety
-/// `out` is valid for writes of `width * LANES` f32; at each of `lanes`, of which there is one at least and LANES at most, begin
-/// `[ih, iw]` elements of `x`.
+/// `out` is valid for writes of `width * LANES` f32; at each of `lanes`, of which there is one at least and LANES at most,
+/// begin `[ih, iw]` elements of `x`.
 #[inline(always)]
 unsafe fn gather<S: Simd, E: Values>(
     s: S,

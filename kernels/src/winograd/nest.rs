@@ -52,8 +52,8 @@ impl Transformed {
     /// [`rows_at_once`](Winograd::rows_at_once) says.
     ///
     /// # Panics
-    /// If the algorithm does not compute `shape` or take the elements, a size of it is above [`crate::conv::MAX_SIZE`], or a buffer would be
-    /// larger than memory.
+    /// If the algorithm does not compute `shape` or take the elements, a size of it is above [`crate::conv::MAX_SIZE`], or a
+    /// buffer would be larger than memory.
     pub fn new(algorithm: Winograd, shape: ConvShape, [input, output]: [Element; 2], group_bytes: usize) -> Self {
         shape.assert_sizes();
         let takes = algorithm.takes(input, output);

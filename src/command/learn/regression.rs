@@ -73,13 +73,14 @@ impl<'a> Problem<'a> {
         self.classes * (self.rows.features() + 1)
     }
 
-    /// The optimum for `penalty`, found from the parameters `start` on, until a Newton step, looked for roughly, was to lower the
-    /// value by no more than the share `enough` of it; in trials some 30 times that were left. Before each pass over the rows
-    /// `watch` is told how far the way is gone, 0 to 1, counted in powers of ten of what a step gains, and may end it.
+    /// The optimum for `penalty`, found from the parameters `start` on, until a Newton step, looked for roughly, was to lower
+    /// the value by no more than the share `enough` of it; in trials some 30 times that were left. Before each pass over the
+    /// rows `watch` is told how far the way is gone, 0 to 1, counted in powers of ten of what a step gains, and may end it.
     ///
-    /// What is left has a meaning: a value lies above the optimum's by the mean over the rows of the Kullback-Leibler divergence
-    /// KL(optimum's probabilities, its own), and by penalty/2 of the squared distance of `W`. So where d is left, the
-    /// probability of no event differs by more than sqrt(d / 2) (root of the mean square over the rows; Pinsker's inequality).
+    /// What is left has a meaning: a value lies above the optimum's by the mean over the rows of the Kullback-Leibler
+    /// divergence KL(optimum's probabilities, its own), and by penalty/2 of the squared distance of `W`. So where d is left,
+    /// the probability of no event differs by more than sqrt(d / 2) (root of the mean square over the rows; Pinsker's
+    /// inequality).
     ///
     /// # Errors
     /// [`Code::Model`] if features are so large that the value is not finite.
@@ -466,6 +467,26 @@ pub mod tests {
         let table = Table { features: 1, values: vec![0.0, 1.0], classes: vec![0, 1] };
         let (fit, _) = self::fit(&table, 2, 1e-6, 1);
         assert!(fit.converged && fit.parameters[1] > 5.0, "{:?}", fit.parameters);
+    }
+
+    #[test]
+    fn features_whose_squares_f32_does_not_hold_end_a_fit() {
+        for size in [1e30, f32::MAX] {
+            let mut table = table(700, 7, 4);
+            table.values.iter_mut().for_each(|x| *x = if *x > 0.0 { size } else { -size });
+            let pool = pool(1);
+            let moments = Moments::of(&table, &pool, &mut || Ok(())).expect("read");
+            let problem = Problem::new(&table, 4, &moments, &pool);
+            let mut passes = 0;
+            let mut watch = |_| {
+                passes += 1;
+                Ok(())
+            };
+            // Whether it comes to the optimum or says that it did not: what is written must be numbers.
+            let fit = problem.fit(vec![0.0; problem.parameters()], 1e-3, 1e-9, &mut watch);
+            assert!(passes < 100, "{size}: {passes} passes");
+            assert!(fit.is_ok_and(|fit| fit.parameters.iter().all(|value| value.is_finite())), "{size}");
+        }
     }
 
     /// What scikit-learn makes of the same rows: `tests/oracles/learn.py` wrote it down.

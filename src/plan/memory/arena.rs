@@ -98,8 +98,8 @@ impl Arena {
     pub(in crate::plan) fn run_alone(&mut self, input: &[u8], walk: &mut impl Walk) {
         for (index, phase) in self.accesses.phases().iter().enumerate() {
             for (i, access) in phase.iter().enumerate() {
-                // SAFETY: the arena is borrowed exclusively, operands of the task before are gone, and `Accesses` proves that what
-                // this task writes overlaps neither itself nor what it reads.
+                // SAFETY: the arena is borrowed exclusively, operands of the task before are gone, and `Accesses` proves that
+                // what this task writes overlaps neither itself nor what it reads.
                 walk.task(index, i, unsafe { self.operands(access, input) });
             }
         }
@@ -123,13 +123,13 @@ impl Arena {
         for (index, phase) in phases.iter().enumerate() {
             while let Some(i) = self.progress.claim(index) {
                 // SAFETY: this thread alone claimed the task, and calls this once; `Accesses` proves that no other task of the
-                // phase touches what it writes or writes what it reads, nor the task itself twice; and the wait below keeps other
-                // phases out, and returns only when it has seen (`Acquire`) that all tasks of its phase are done.
+                // phase touches what it writes or writes what it reads, nor the task itself twice; and the wait below keeps
+                // other phases out, and returns only when it has seen (`Acquire`) that all tasks of its phase are done.
                 let operands = || unsafe { self.operands(&phase[i], input) };
                 let is_last = self.progress.perform(index, || walk.task(index, i, operands()));
                 if is_last && index + 1 == phases.len() {
-                    // SAFETY: all tasks of the last phase are done, so that nobody holds operands, and none is left; `perform` has
-                    // made visible what they wrote, and says so to one thread.
+                    // SAFETY: all tasks of the last phase are done, so that nobody holds operands, and none is left; `perform`
+                    // has made visible what they wrote, and says so to one thread.
                     walk.finish(unsafe { self.slice(0..self.accesses.arena_bytes()) });
                 }
             }
@@ -146,13 +146,14 @@ impl Arena {
     unsafe fn operands<'a>(&'a self, access: &Access, input: &'a [u8]) -> Operands<'a> {
         let mut writes = [const { None }; MAX_WRITES];
         for (slot, region) in writes.iter_mut().zip(&access.writes) {
-            // SAFETY: the region lies in the arena and its rows do not overlap (`Accesses::new`), the arena was zeroed, and bytes
-            // have any alignment; the caller vouches for exclusiveness.
+            // SAFETY: the region lies in the arena and its rows do not overlap (`Accesses::new`), the arena was zeroed, and
+            // bytes have any alignment; the caller vouches for exclusiveness.
             *slot = Some(unsafe {
                 RowsMut::from_raw(self.base.add(region.offset), region.rows, region.len, region.stride)
             });
         }
-        // SAFETY: the range lies in the arena (`Accesses::new`), which was zeroed, and the caller vouches that nobody writes it.
+        // SAFETY: the range lies in the arena (`Accesses::new`), which was zeroed, and the caller vouches that nobody writes
+        // it.
         let in_arena = access.read.clone().map(|read| unsafe { self.slice(read) });
         let in_input = || access.input.clone().map(|range| &input[range]);
         Operands { read: in_arena.or_else(in_input).unwrap_or_default(), writes }
