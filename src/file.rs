@@ -263,7 +263,7 @@ impl Temporary {
             let mut temporaries = temporaries();
             fs::rename(&self.0, target)?;
             // The name is free now, and whoever takes it next keeps it.
-            temporaries.retain(|path| *path != self.0);
+            forget(&mut temporaries, &self.0);
             drop(std::mem::take(&mut self.0)); // which what follows would leak
             std::mem::forget(self);
         } else {
@@ -349,7 +349,16 @@ impl Drop for Temporary {
         let mut temporaries = temporaries();
         // A failure is ignored: `drop` has nobody to report to.
         let _ = fs::remove_file(&self.0);
-        temporaries.retain(|path| *path != self.0);
+        forget(&mut temporaries, &self.0);
+    }
+}
+
+/// Takes `path` off the list of this process's temporary files. An empty list holds no memory, which a program that looks for
+/// its leaks would find at its end.
+fn forget(temporaries: &mut Vec<PathBuf>, path: &Path) {
+    temporaries.retain(|other| other != path);
+    if temporaries.is_empty() {
+        *temporaries = Vec::new();
     }
 }
 
