@@ -18,6 +18,8 @@ mod status;
 
 use std::ffi::c_char;
 
+pub use model::ModelHandle;
+
 /// The version of the interface; `c/cbindgen.toml` gives it to the header.
 const ABI_VERSION: u32 = 1;
 

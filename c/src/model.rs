@@ -32,15 +32,22 @@ pub struct ModelInfo {
     pub labels: usize,
 }
 
+impl ModelHandle {
+    /// A handle of `model`, which `googlenet_model_free` frees.
+    pub fn leak(model: Model) -> *mut Self {
+        let labels = texts(model.labels()).into();
+        Box::into_raw(Box::new(Self { model, labels }))
+    }
+}
+
 /// Writes a handle of `model` to `out`, which then belongs to the caller.
 ///
 /// # Safety
 /// `out` is not null and may be written.
 unsafe fn hand_out(model: Result<Model>, out: *mut *mut ModelHandle) -> Outcome {
-    let model = model?;
-    let labels = texts(model.labels()).into();
+    let model = ModelHandle::leak(model?);
     // SAFETY: the caller's promise.
-    unsafe { out.write(Box::into_raw(Box::new(ModelHandle { model, labels }))) };
+    unsafe { out.write(model) };
     Ok(())
 }
 
@@ -193,7 +200,7 @@ pub unsafe extern "C" fn googlenet_model_free(model: *mut *mut ModelHandle) -> S
         let Some(model) = (unsafe { model.as_mut() }) else { return Ok(()) };
         let handle = std::mem::replace(model, std::ptr::null_mut());
         if !handle.is_null() {
-            // SAFETY: `hand_out` made this box, and the caller promises that it was not freed before.
+            // SAFETY: `ModelHandle::leak` made this box, and the caller promises that it was not freed before.
             drop(unsafe { Box::from_raw(handle) });
         }
         Ok(())

@@ -159,7 +159,7 @@ fn inception(choices: &mut Unstructured<'_>, map: &mut Map, name: String) -> Res
 }
 
 /// Random weights, with scales for every convolution, of which all outputs share one.
-fn model(network: &Network, side: usize, seed: u64) -> Model {
+pub(super) fn model(network: &Network, side: usize, seed: u64) -> Model {
     let mut next = random(seed);
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
     for (name, shape) in network.parameters() {
