@@ -491,6 +491,58 @@ mod tests {
         assert_eq!(others.map(|name| at(name).exists()), [true; 4]);
     }
 
+    /// A quarter of them at once, as a process may have a thousand files open, and readers beside them.
+    #[test]
+    #[cfg(all(unix, not(miri)))]
+    fn of_a_thousand_writers_of_a_name_none_is_lost_and_none_torn() {
+        const WRITERS: usize = 1000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let content = |writer: usize| writer.to_string().repeat(4000).into_bytes();
+        let written = |writer: usize, name: &str, force: bool| {
+            let mut file = NewFile::create(folder.path().join(name)).expect("created");
+            for piece in content(writer).chunks(1000) {
+                file.write_all(piece).expect("written");
+            }
+            file.commit(force)
+        };
+        let whole = |name: &str| {
+            let found = fs::read(folder.path().join(name)).expect("there from the first writer on");
+            let digits = found.len() / 4000;
+            let writer = std::str::from_utf8(&found[..digits]).ok().and_then(|digits| digits.parse().ok());
+            let writer: usize = writer.unwrap_or_else(|| panic!("{} bytes, torn", found.len()));
+            assert!(found == content(writer), "torn: {} bytes of {writer}", found.len());
+            writer
+        };
+        written(0, "replaced", true).expect("the first");
+        // How many of its four files a thread could give the name that nobody may replace.
+        let four = |first: usize| -> usize {
+            let writers = (first..WRITERS).step_by(WRITERS / 4);
+            writers
+                .filter(|&writer| {
+                    written(writer, "replaced", true).expect("none is lost");
+                    match written(writer, "kept", false) {
+                        Ok(()) => true,
+                        Err(Error::File(FileError::TargetExists { .. })) => false,
+                        Err(error) => panic!("{error}"),
+                    }
+                })
+                .count()
+        };
+        let kept: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..WRITERS / 4).map(|first| scope.spawn(move || four(first))).collect();
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                whole("replaced");
+            }
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(kept, 1, "one was the first");
+        whole("kept");
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["kept", "replaced"]);
+    }
+
     #[test]
     fn an_abandoned_file_leaves_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
