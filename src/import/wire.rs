@@ -68,7 +68,7 @@ impl Amounts {
         let mut fields = Fields(message);
         while let Some(field) = fields.next()? {
             path.push(field.tag);
-            let is_in = |paths: &[&[u64]]| paths.contains(&path.as_slice());
+            let is_in = |paths: &[&[u64]]| paths.iter().any(|of| of.iter().eq(path.iter()));
             if is_in(layout.integers) {
                 self.integer_bytes += field.whole_len;
                 // The last byte of an integer is below 128; a field of one integer has no content and counts once.
@@ -78,7 +78,9 @@ impl Amounts {
                 self.bytes += field.whole_len - field.content.len();
                 if field.states_length && is_in(layout.messages) {
                     let holds = |paths: &[&[u64]]| {
-                        paths.iter().any(|of| of.len() == path.len() + 1 && of.starts_with(path.as_slice()))
+                        paths
+                            .iter()
+                            .any(|of| of.len() == path.len() + 1 && of.iter().zip(path.iter()).all(|(a, b)| a == b))
                     };
                     self.tensors += usize::from(holds(layout.numbers));
                     self.add(field.content, layout, path)?;
