@@ -91,7 +91,7 @@ impl Scenario {
         let is_tried = |at: usize| {
             is_long() || at <= first || at + last > points || (some > 0 && at.is_multiple_of(points / some + 1))
         };
-        // Beyond the last point nothing fails, which is what the first run was.
+        // Beyond the last point nothing fails, as in the first run, which one that takes long need not do again.
         let end = if self.is_slow { points } else { points + 1 };
         let mut refused = 0;
         for at in (1..=end).filter(|&at| is_tried(at)) {

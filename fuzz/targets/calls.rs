@@ -2,8 +2,8 @@
 //! and became null, structs of another size. No call answers that it is a fault of the library's own, and none that fails
 //! touches its results.
 //!
-//! Most models are of a small network, which no file holds, as a sequence with the demonstration weights takes hundreds of times as
-//! long.
+//! Most models are of a small network, which no file holds, as a sequence with the demonstration weights takes hundreds of
+//! times as long.
 
 #![allow(unsafe_code, reason = "calls of the C interface, with valid pointers or null")]
 
