@@ -512,7 +512,6 @@ mod tests {
             let writer = std::str::from_utf8(&found[..digits]).ok().and_then(|digits| digits.parse().ok());
             let writer: usize = writer.unwrap_or_else(|| panic!("{} bytes, torn", found.len()));
             assert!(found == content(writer), "torn: {} bytes of {writer}", found.len());
-            writer
         };
         written(0, "replaced", true).expect("the first");
         // How many of its four files a thread could give the name that nobody may replace.

@@ -9,12 +9,14 @@
 //! A test without the harness, as it needs an allocator of its own and one thread.
 
 #![allow(unsafe_code, reason = "an allocator that asks the system for inaccessible pages")]
-#![cfg_attr(not(target_os = "linux"), allow(unused, reason = "other systems have no test here that would use it"))]
 
+#[cfg(target_os = "linux")]
 #[path = "../fuzz/targets/convolution.rs"]
 mod convolution;
+#[cfg(target_os = "linux")]
 #[path = "../fuzz/targets/kernels.rs"]
 mod kernels;
+#[cfg(target_os = "linux")]
 #[path = "../fuzz/targets/narrow.rs"]
 mod narrow;
 

@@ -2,7 +2,7 @@
 //! and became null, structs of another size. No call answers that it is a fault of the library's own, and none that fails
 //! touches its results.
 //!
-//! Most models are of a small network, which no file holds, as a sequence with the demonstration weights takes hundreds of
+//! Most models are of the small network, of which there is no file, as a sequence with the demonstration weights takes hundreds of
 //! times as long.
 
 #![allow(unsafe_code, reason = "calls of the C interface, with valid pointers or null")]
@@ -12,12 +12,17 @@ use std::ptr::{null, null_mut};
 use std::sync::LazyLock;
 
 use arbitrary::{Result, Unstructured};
-use googlenet::Model as Weights;
-use googlenet::model::{Conv, Dialect, FullyConnected, Inception, Layer, MaxPool, Network, Padding, Roles, Rounding};
+// The small network's types, which it takes from its parent module.
+use googlenet::model::{
+    AveragePool, AverageWindows, Conv, Dialect, FullyConnected, Head, Inception, Layer, Lrn, MaxPool, Network, Padding,
+    Roles, Rounding,
+};
 
 use super::plan;
 
-#[allow(dead_code, reason = "the C border's own files, whose functions are called by their symbols")]
+#[path = "../../src/model/small.rs"]
+mod small;
+
 #[path = "../../c/src/lib.rs"]
 mod border;
 
@@ -157,7 +162,7 @@ impl Hands {
         let (model, session) = (self.models[m], self.sessions[s]);
         let (mut pointer, mut length) = (MARK.cast_const(), usize::MAX);
         let lengths: *mut usize = if choices.ratio(1, 4)? { null_mut() } else { &mut length };
-        let numbers = [0, 1, 2, 9, 10, 3 * 32 * 32, 3 * 64 * 64, 1 << 14, usize::MAX];
+        let numbers = [0, 1, 2, 4, 10, 16, 3 * 32 * 32, 3 * 64 * 64, MOST_VALUES, usize::MAX];
         let number = *choices.choose(&numbers)?;
         let out: *mut *const f32 = if choices.ratio(1, 8)? { null_mut() } else { &mut pointer };
         let pixels: Vec<u8> = vec![choices.arbitrary()?; 40 * 50 * 3];
@@ -171,7 +176,7 @@ impl Hands {
             stride: if choices.ratio(1, 8)? { number } else { 120 },
         };
         // A null pointer with a length is what the functions look for; a valid one has at least that many values.
-        let values = vec![0.5_f32; if number > 1 << 14 { 0 } else { number }];
+        let values = vec![0.5_f32; if number > MOST_VALUES { 0 } else { number }];
         // SAFETY: handles are null or valid, other pointers are null or valid for what the header asks. A session's values are
         // looked at right after the call that answers where they are, and are as many as it says.
         let status = unsafe {
@@ -206,7 +211,15 @@ impl Hands {
                     status
                 }
                 7..=10 if session.is_null() => {
-                    let layer = *choices.choose(&[c"pool5", c"loss2", c"inception_4a", c"", c"none"])?;
+                    let layer = *choices.choose(&[
+                        c"average",
+                        c"hidden",
+                        c"mixed1",
+                        c"pool5",
+                        c"inception_4a",
+                        c"",
+                        c"none",
+                    ])?;
                     let options = Options {
                         struct_size: if choices.ratio(1, 16)? { number } else { size_of::<Options>() },
                         threads: *choices.choose(&[0, 1, 2, 3, 257])?,
@@ -253,8 +266,16 @@ impl Hands {
                 15 => googlenet_session_set_image(session, number, &image),
                 16 => googlenet_session_run(session),
                 17 | 18 => {
-                    let layer =
-                        *choices.choose(&[c"pool5", c"loss2", c"inception_4a/output", c"", c"none", c"\xff"])?;
+                    let layer = *choices.choose(&[
+                        c"average",
+                        c"hidden",
+                        c"mixed1",
+                        c"pool5",
+                        c"inception_4a",
+                        c"",
+                        c"none",
+                        c"\xff",
+                    ])?;
                     let mut shape = [0; 3];
                     let status = match choices.int_in_range(0..=2)? {
                         0 => googlenet_session_logits(session, out, lengths),
@@ -308,45 +329,9 @@ unsafe extern "C" fn one_after_the_other(_context: *mut c_void, count: usize, bo
 #[repr(C, align(64))]
 struct Aligned<B: ?Sized>(B);
 
-/// Weights of a network that has what the functions ask about: an endpoint in a module, features, maps of its classes.
-static SMALL: LazyLock<Weights> = LazyLock::new(|| {
-    let conv = |name: &str, oc, kernel, stride| {
-        let padding = Padding::Around(kernel / 2);
-        Layer::Conv(Conv { name: name.into(), oc, groups: 1, kernel, stride, padding })
-    };
-    let pool = MaxPool {
-        name: "inception_4a/pool".into(),
-        kernel: 3,
-        stride: 1,
-        padding: Padding::Around(1),
-        rounding: Rounding::Ceil,
-    };
-    let branches = vec![
-        vec![conv("inception_4a/1x1", 16, 1, 1)],
-        vec![conv("inception_4a/3x3_reduce", 8, 1, 1), conv("inception_4a/3x3", 24, 3, 1)],
-        vec![Layer::MaxPool(pool), conv("inception_4a/pool_proj", 8, 1, 1)],
-    ];
-    let network = Network {
-        name: "called",
-        dialect: Dialect::Bvlc,
-        channels: 3,
-        classes: 10,
-        side: 32,
-        layers: vec![
-            conv("conv1", 16, 5, 4),
-            Layer::Inception(Inception { name: "inception_4a".into(), branches }),
-            Layer::GlobalAverage { name: "pool5" },
-            Layer::FullyConnected(FullyConnected { name: "classifier".into(), hidden: None }),
-            Layer::Softmax { name: "probabilities" },
-        ],
-        heads: Vec::new(),
-        roles: Roles {
-            logits: "classifier".into(),
-            probabilities: "probabilities".into(),
-            features: Some("pool5".into()),
-        },
-        background: false,
-    };
+/// Weights of the small network of the library's own tests.
+static SMALL: LazyLock<googlenet::Model> = LazyLock::new(|| {
+    let network = small::small();
     plan::model(&network, network.side, 1)
 });
 
@@ -356,5 +341,7 @@ static WEIGHTS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../weights/demo.sa
 const OK: c_int = 0;
 /// A fault of the library's own.
 const INTERNAL: c_int = 12;
+/// The most values that are handed to a call.
+const MOST_VALUES: usize = 1 << 14;
 /// The most calls of a sequence.
 const MOST_CALLS: usize = 40;

@@ -69,7 +69,8 @@ impl Amounts {
         while let Some(field) = fields.next()? {
             path.push(field.tag);
             // Tag by tag: to compare slices is a call of the C library, which a fuzzer hooks, and most paths differ at once.
-            let is_in = |paths: &[&[u64]]| paths.iter().any(|of| of.iter().eq(path.iter()));
+            let is = |of: &[u64]| of.iter().eq(path.iter());
+            let is_in = |paths: &[&[u64]]| paths.iter().any(|of| is(of));
             if is_in(layout.integers) {
                 self.integer_bytes += field.whole_len;
                 // The last byte of an integer is below 128; a field of one integer has no content and counts once.
@@ -78,12 +79,8 @@ impl Amounts {
                 self.fields += usize::from(field.states_length);
                 self.bytes += field.whole_len - field.content.len();
                 if field.states_length && is_in(layout.messages) {
-                    let holds = |paths: &[&[u64]]| {
-                        paths
-                            .iter()
-                            .any(|of| of.len() == path.len() + 1 && of.iter().zip(path.iter()).all(|(a, b)| a == b))
-                    };
-                    self.tensors += usize::from(holds(layout.numbers));
+                    let holds = |of: &[u64]| of.split_last().is_some_and(|(_, outer)| is(outer));
+                    self.tensors += usize::from(layout.numbers.iter().any(|of| holds(of)));
                     self.add(field.content, layout, path)?;
                 } else {
                     self.bytes += field.content.len();

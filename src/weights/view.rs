@@ -370,10 +370,9 @@ impl Storage {
     }
 
     /// Brings `range` of a mapped file into memory; a file that is not mapped is there already.
-    #[cfg_attr(not(feature = "mmap"), allow(unused_variables, reason = "nothing is mapped then"))]
     fn populate(&self, range: Range<usize>) {
         match self {
-            Storage::Owned(_) | Storage::Static(_) => (),
+            Storage::Owned(_) | Storage::Static(_) => debug_assert!(range.end <= self.bytes().len()),
             #[cfg(feature = "mmap")]
             Storage::Mapped(map) => super::map::populate(map, range),
         }
